@@ -1,0 +1,81 @@
+// Package cli is waltap's command line.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/waltap/waltap/connector"
+)
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitFailure = 1 // the command ran and failed
+	exitUsage   = 2 // the command line or the configuration is wrong
+)
+
+type commands struct {
+	Run     runCommand     `cmd:"" help:"Run the connectors of a configuration file until SIGINT or SIGTERM."`
+	Peer    peerCommands   `cmd:"" help:"Look at and change waltap's replication peers. Needs neither a worker nor Kafka."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+// env is what commands get beside their flags.
+type env struct {
+	ctx            context.Context
+	stdout, stderr io.Writer
+}
+
+// usageError is a fault of the command line or the configuration.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// Main runs the command of args and returns the process's exit code.
+func Main(args []string, stdout, stderr io.Writer) int {
+	var cmds commands
+	code := -1
+	parser, err := kong.New(&cmds,
+		kong.Name("waltap"), kong.Description("Change data capture and live migration for Apache HBase over Kafka."),
+		kong.UsageOnError(), kong.Writers(stdout, stderr), kong.Exit(func(c int) { code = c }))
+	if err != nil {
+		fmt.Fprintln(stderr, "waltap:", err)
+		return exitUsage
+	}
+	kctx, err := parser.Parse(args)
+	if code >= 0 { // --help was answered
+		return code
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "waltap:", err, "(waltap --help shows the commands)")
+		return exitUsage
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	err = kctx.Run(&env{ctx: ctx, stdout: stdout, stderr: stderr})
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &usage):
+		fmt.Fprintln(stderr, "waltap:", err)
+		return exitUsage
+	default:
+		fmt.Fprintln(stderr, "waltap:", err)
+		return exitFailure
+	}
+}
+
+type versionCommand struct{}
+
+func (versionCommand) Run(e *env) error {
+	_, err := fmt.Fprintln(e.stdout, "waltap", connector.Version)
+	return err
+}

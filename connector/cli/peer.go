@@ -1,0 +1,129 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/waltap/waltap/internal/hbase/admin"
+	"github.com/waltap/waltap/source/capture"
+)
+
+// peerTimeout bounds one peer command.
+const peerTimeout = 30 * time.Second
+
+type peerCommands struct {
+	Quorum string `help:"ZooKeeper of the source, host:port,host:port (hbase.zookeeper.quorum)." required:"" placeholder:"HOST:PORT"`
+	Znode  string `help:"Its root (hbase.zookeeper.znode.parent)." default:"/hbase"`
+
+	List    peerListCommand    `cmd:"" help:"List all replication peers of the source; those with a connector are waltap's."`
+	Disable peerDisableCommand `cmd:"" help:"Stop HBase from shipping to a peer of waltap's. HBase keeps its WALs for it until it is enabled or removed."`
+	Enable  peerEnableCommand  `cmd:"" help:"Let HBase ship to a peer of waltap's again."`
+	Remove  peerRemoveCommand  `cmd:"" help:"Remove a peer of waltap's. HBase lets go of the WALs it kept for it; the connector needs a new full scan."`
+}
+
+type (
+	peerListCommand    struct{}
+	peerDisableCommand struct {
+		ID string `arg:"" help:"The peer's id."`
+	}
+	peerEnableCommand struct {
+		ID string `arg:"" help:"The peer's id."`
+	}
+	peerRemoveCommand struct {
+		ID string `arg:"" help:"The peer's id."`
+	}
+)
+
+// open connects to the source; done closes the connection.
+func (p *peerCommands) open(e *env) (ctx context.Context, c *admin.Cluster, done func(), err error) {
+	ctx, cancel := context.WithTimeout(e.ctx, peerTimeout)
+	c, err = admin.Open(ctx, admin.Config{
+		Quorum: strings.Split(p.Quorum, ","), Root: p.Znode, Keys: admin.Keys{Quorum: "--quorum", Root: "--znode"},
+	})
+	if err != nil {
+		cancel()
+		return nil, nil, nil, err
+	}
+	return ctx, c, func() { c.Close(); cancel() }, nil
+}
+
+// ours finds a peer that carries waltap's mark.
+func ours(ctx context.Context, c *admin.Cluster, id string) error {
+	peers, err := c.Peers(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range peers {
+		if p.ID != id {
+			continue
+		}
+		if _, marked := p.Config[capture.MarkKey]; !marked {
+			return fmt.Errorf("peer %q was not made by waltap; use the hbase shell for it", id)
+		}
+		return nil
+	}
+	return fmt.Errorf("the source has no peer %q; waltap peer list shows them", id)
+}
+
+func (p *peerCommands) change(e *env, id, done string, f func(*admin.Cluster, context.Context, string) error) error {
+	ctx, c, closeAll, err := p.open(e)
+	if err != nil {
+		return err
+	}
+	defer closeAll()
+	if err := ours(ctx, c, id); err != nil {
+		return err
+	}
+	if err := f(c, ctx, id); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(e.stdout, "peer %s %s\n", id, done)
+	return err
+}
+
+func (cmd *peerDisableCommand) Run(e *env, root *commands) error {
+	return root.Peer.change(e, cmd.ID, "disabled", (*admin.Cluster).DisablePeer)
+}
+
+func (cmd *peerEnableCommand) Run(e *env, root *commands) error {
+	return root.Peer.change(e, cmd.ID, "enabled", (*admin.Cluster).EnablePeer)
+}
+
+func (cmd *peerRemoveCommand) Run(e *env, root *commands) error {
+	return root.Peer.change(e, cmd.ID, "removed", (*admin.Cluster).RemovePeer)
+}
+
+func (cmd *peerListCommand) Run(e *env, root *commands) error {
+	ctx, c, closeAll, err := root.Peer.open(e)
+	if err != nil {
+		return err
+	}
+	defer closeAll()
+	peers, err := c.Peers(ctx)
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(e.stdout, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "PEER\tSTATE\tCONNECTOR\tTABLES\tCLUSTER KEY")
+	for _, p := range peers {
+		state := "enabled"
+		if !p.Enabled {
+			state = "disabled"
+		}
+		connector := p.Config[capture.MarkKey]
+		if connector == "" {
+			connector = "-"
+		}
+		tables := strings.Join(slices.Sorted(maps.Keys(p.Tables)), ",")
+		if p.ReplicateAll {
+			tables = "(all)"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", p.ID, state, connector, tables, p.ClusterKey)
+	}
+	return w.Flush()
+}

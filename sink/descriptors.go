@@ -1,0 +1,59 @@
+package sink
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/waltap/waltap/internal/kafka"
+	"github.com/waltap/waltap/schema"
+)
+
+// Descriptors looks tables up on the compacted topics that sources publish them on.
+type Descriptors struct {
+	client *kafka.Client
+
+	mu     sync.Mutex
+	tables map[string]map[string]*schema.Table // by prefix, by table
+}
+
+// NewDescriptors returns Descriptors that reads through client.
+func NewDescriptors(client *kafka.Client) *Descriptors {
+	return &Descriptors{client: client, tables: make(map[string]map[string]*schema.Table)}
+}
+
+// Lookup returns the newest descriptor of table, whose changes came on topic. fresh reads the
+// descriptors again, although one is known.
+func (d *Descriptors) Lookup(ctx context.Context, topic, table string, fresh bool) (*schema.Table, error) {
+	prefix, ok := schema.PrefixOfTopic(topic, table)
+	if !ok {
+		return nil, &PermanentError{fmt.Errorf("topic %s holds changes of table %s, whose topic should end with its name: it was not written by a waltap source", topic, table)}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if t := d.tables[prefix][table]; t != nil && !fresh {
+		return t, nil
+	}
+	found := make(map[string]*schema.Table)
+	err := d.client.ReadAll(ctx, schema.TablesTopic(prefix), func(r kafka.Record) error {
+		if len(r.Value) == 0 {
+			delete(found, string(r.Key))
+			return nil
+		}
+		t, err := schema.ParseTable(r.Value)
+		if err != nil {
+			return &PermanentError{fmt.Errorf("offset %d: %w", r.Offset, err)}
+		}
+		found[string(r.Key)] = t
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the table descriptors on %s: %w", schema.TablesTopic(prefix), err)
+	}
+	d.tables[prefix] = found
+	t := found[table]
+	if t == nil {
+		return nil, &PermanentError{fmt.Errorf("%s has no descriptor of table %s; create the table at the destination and set hbase.table.create: false", schema.TablesTopic(prefix), table)}
+	}
+	return t, nil
+}

@@ -1,0 +1,258 @@
+// Package sink is the loop that every sink connector runs: consume the topics in a group, collect batches,
+// apply them, commit. What a batch is applied to is an Applier's matter, one package per kind of target.
+//
+// Each partition has one worker and at most one batch in flight, and a row's records are all in one partition: so
+// a row is never in two batches at a time. A batch that fails is repeated whole before anything behind it.
+// Offsets are committed only after Apply.
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/waltap/waltap/internal/kafka"
+	"github.com/waltap/waltap/schema"
+)
+
+// Batch is what is applied at once: changes of one partition, in the order of the topic.
+type Batch struct {
+	Topic     string
+	Partition int32
+	First     int64 // offset of the first change
+	Next      int64 // offset behind the last one
+	Changes   []schema.Change
+	Bytes     int64 // of the encoded records
+}
+
+// Applier writes batches to a target.
+//
+// Apply applies the changes of b in their order. When it returns nil they are durable at the target. It is
+// idempotent: the same batch again, or an older one again and then all that followed it, changes nothing in the end. It is called
+// by several goroutines at once, never with two batches that share a row. An error means that any part of b may
+// have been applied; Apply is called again with the same batch unless the error is a *PermanentError.
+type Applier interface {
+	Apply(ctx context.Context, b *Batch) error
+}
+
+// PermanentError is an error that repeating does not heal: the sink stops and shows it.
+type PermanentError struct{ Err error }
+
+func (e *PermanentError) Error() string { return e.Err.Error() }
+
+func (e *PermanentError) Unwrap() error { return e.Err }
+
+// Stats is told what the sink does; every method may be called from many goroutines.
+type Stats interface {
+	Applied(table string, changes, cells int, bytes int64)
+	Written(lastTimestamp int64)                // Change.Timestamp of the newest applied change, ms
+	Lag(topic string, partition int32, n int64) // records behind the log end
+	Unassigned(topic string, partition int32)
+	Retry(err error) // a fetch or a batch is repeated because of err
+	Healed()         // and now it went through
+	Phase(text string)
+}
+
+// Values of Config.Start.
+const (
+	StartCommitted = "committed" // where the group stands; the log's start when it stands nowhere
+	StartEarliest  = "earliest"  // the log's start, whatever is committed
+	StartLatest    = "latest"    // the log's end, whatever is committed
+)
+
+// Config of a sink. Zero numbers mean the default.
+type Config struct {
+	Connector   string
+	Kafka       *kafka.Client
+	Group       string
+	Topics      []string       // these, or
+	TopicsRegex *regexp.Regexp // all that match, also those created later
+	Start       string         // of partitions when this process first gets them; default StartCommitted
+
+	BatchRecords int           // default 4000
+	BatchBytes   int64         // default 4 MiB
+	Linger       time.Duration // how long a batch waits to fill; default 50ms
+
+	Stats Stats
+	Log   *slog.Logger
+}
+
+const (
+	topicRefresh   = 5 * time.Second
+	commitInterval = time.Second
+	// drainTimeout is how long the batches in flight may take when partitions are given up or the sink stops.
+	drainTimeout = 10 * time.Second
+	// rebalanceTimeout is what the group waits for a member to give up its partitions: more than a drain takes.
+	rebalanceTimeout = 30 * time.Second
+)
+
+// Sink is one sink connector at work.
+type Sink struct {
+	cfg     Config
+	applier Applier
+
+	mu      sync.Mutex
+	started map[kafka.TopicPartition]bool // had from this process already: Config.Start is spent
+}
+
+// Run consumes until ctx ends (nil) or it cannot go on (an error that says what to do).
+func Run(ctx context.Context, cfg Config, applier Applier) error {
+	if cfg.BatchRecords <= 0 {
+		cfg.BatchRecords = 4000
+	}
+	if cfg.BatchBytes <= 0 {
+		cfg.BatchBytes = 4 << 20
+	}
+	if cfg.Linger <= 0 {
+		cfg.Linger = 50 * time.Millisecond
+	}
+	if cfg.Start == "" {
+		cfg.Start = StartCommitted
+	}
+	s := &Sink{cfg: cfg, applier: applier, started: make(map[kafka.TopicPartition]bool)}
+	err := s.run(ctx)
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil
+	}
+	return err
+}
+
+// run consumes one set of topics after the other: a group's topics are fixed while it lasts.
+func (s *Sink) run(ctx context.Context) error {
+	for {
+		topics, err := s.awaitTopics(ctx)
+		if err != nil {
+			return err
+		}
+		s.cfg.Stats.Phase("")
+		s.cfg.Log.Info("consuming", "group", s.cfg.Group, "topics", topics)
+		if err := s.consume(ctx, topics); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+// consume returns nil when the set of topics has changed or ctx has ended.
+func (s *Sink) consume(ctx context.Context, topics []string) error {
+	gctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var watcher sync.WaitGroup
+	if s.cfg.TopicsRegex != nil {
+		watcher.Go(func() { s.watchTopics(gctx, topics, cancel) })
+	}
+	err := s.cfg.Kafka.ConsumeGroup(gctx, kafka.GroupConfig{
+		GroupID: s.cfg.Group, Topics: topics, StartOffset: kafka.FirstOffset, RebalanceTimeout: rebalanceTimeout,
+	}, s.generation)
+	changed := gctx.Err() != nil
+	cancel()
+	watcher.Wait()
+	if changed && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// topics lists what is to be consumed now, sorted.
+func (s *Sink) topics(ctx context.Context) ([]string, error) {
+	infos, err := s.cfg.Kafka.Topics(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list topics: %w", err)
+	}
+	var found []string
+	for _, t := range infos {
+		if s.wants(t.Name) {
+			found = append(found, t.Name)
+		}
+	}
+	slices.Sort(found)
+	return found, nil
+}
+
+func (s *Sink) wants(topic string) bool {
+	if s.cfg.TopicsRegex == nil {
+		return slices.Contains(s.cfg.Topics, topic)
+	}
+	m := s.cfg.TopicsRegex.FindStringIndex(topic)
+	return m != nil && m[0] == 0 && m[1] == len(topic)
+}
+
+// awaitTopics waits until the topics exist: a sink may be started before its source.
+func (s *Sink) awaitTopics(ctx context.Context) ([]string, error) {
+	for {
+		found, err := s.topics(ctx)
+		switch {
+		case err == nil && len(found) > 0 && (s.cfg.TopicsRegex != nil || len(found) == len(s.cfg.Topics)):
+			return found, nil
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case err != nil && !kafka.Retriable(err):
+			return nil, err
+		case err != nil:
+			s.cfg.Stats.Retry(err)
+		default:
+			s.cfg.Stats.Phase("waiting for the topics to be created")
+		}
+		if err := sleep(ctx, time.Second); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (s *Sink) watchTopics(ctx context.Context, have []string, changed func()) {
+	for sleep(ctx, topicRefresh) == nil {
+		found, err := s.topics(ctx)
+		if err == nil && len(found) > 0 && !slices.Equal(found, have) {
+			changed()
+			return
+		}
+	}
+}
+
+// generation works on the partitions of one assignment until ctx ends; then it drains and commits.
+func (s *Sink) generation(ctx context.Context, a *kafka.Assignment) error {
+	wctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	c := newCommitter(a)
+	var workers sync.WaitGroup
+	for _, p := range a.Partitions {
+		w := &worker{Sink: s, tp: p.TopicPartition, commit: c}
+		workers.Go(func() {
+			if err := w.run(wctx, p.Offset); err != nil && wctx.Err() == nil {
+				cancel(err)
+			}
+			s.cfg.Stats.Unassigned(w.tp.Topic, w.tp.Partition)
+		})
+	}
+	cerr := c.run(wctx)
+	if cerr != nil {
+		cancel(cerr)
+	}
+	workers.Wait()
+	ferr := c.flush(context.WithoutCancel(ctx))
+	if ctx.Err() == nil {
+		return context.Cause(wctx) // a worker or the committer ended the generation
+	}
+	if ferr != nil {
+		s.cfg.Log.Warn("the last offsets of a generation could not be committed: their batches are applied again", "error", ferr)
+	}
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

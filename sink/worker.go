@@ -1,0 +1,253 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/waltap/waltap/internal/kafka"
+	"github.com/waltap/waltap/schema"
+)
+
+const (
+	fetchWait  = 500 * time.Millisecond
+	minBackoff = 100 * time.Millisecond
+	maxBackoff = 5 * time.Second
+)
+
+// worker consumes one partition for one generation.
+type worker struct {
+	*Sink
+	tp     kafka.TopicPartition
+	commit *committer
+}
+
+// run fetches ahead of what is applied, one fetch at most, until ctx ends or an error that does not heal.
+func (w *worker) run(ctx context.Context, committed int64) error {
+	offset, err := w.start(ctx, committed)
+	if err != nil {
+		return err
+	}
+	fctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	fetched := make(chan kafka.FetchResult)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		cancel(w.fetch(fctx, offset, fetched))
+	}()
+	err = w.apply(fctx, ctx, fetched)
+	cancel(err)
+	<-ended
+	if err == nil {
+		err = context.Cause(fctx)
+	}
+	return err
+}
+
+// start finds the offset to begin at, and refuses a committed one that the log no longer holds.
+func (w *worker) start(ctx context.Context, committed int64) (int64, error) {
+	w.mu.Lock()
+	first := !w.started[w.tp]
+	w.started[w.tp] = true
+	w.mu.Unlock()
+	var start, end map[int32]int64
+	err := w.retry(ctx, func() (err error) {
+		if start, err = w.cfg.Kafka.StartOffsets(ctx, w.tp.Topic); err == nil {
+			end, err = w.cfg.Kafka.EndOffsets(ctx, w.tp.Topic)
+		}
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("read the offsets of %s/%d: %w", w.tp.Topic, w.tp.Partition, err)
+	}
+	low, high := start[w.tp.Partition], end[w.tp.Partition]
+	switch {
+	case first && w.cfg.Start == StartEarliest:
+		return low, nil
+	case first && w.cfg.Start == StartLatest:
+		return high, nil
+	case committed < 0:
+		return low, nil
+	case committed < low:
+		return 0, &GapError{Topic: w.tp.Topic, Partition: w.tp.Partition, Committed: committed, LogStart: low, LogEnd: high}
+	case committed > high:
+		return 0, &GapError{Topic: w.tp.Topic, Partition: w.tp.Partition, Committed: committed, LogStart: low, LogEnd: high}
+	}
+	return committed, nil
+}
+
+// GapError says that the group's committed offset is not in the log any more, so that records are lost to this sink.
+type GapError struct {
+	Topic            string
+	Partition        int32
+	Committed        int64
+	LogStart, LogEnd int64
+}
+
+func (e *GapError) Error() string {
+	if e.Committed > e.LogEnd {
+		return fmt.Sprintf("%s/%d ends at offset %d, the group has committed %d: the topic was deleted and created again, or lost its end; copy the tables again, or set consumer.start: earliest to apply what is there",
+			e.Topic, e.Partition, e.LogEnd, e.Committed)
+	}
+	return fmt.Sprintf("%s/%d begins at offset %d, the group has committed %d: the records of offsets %d to %d were deleted before they were applied; copy the tables again, or set consumer.start: earliest to go on with this gap",
+		e.Topic, e.Partition, e.LogStart, e.Committed, e.Committed, e.LogStart-1)
+}
+
+func (w *worker) fetch(ctx context.Context, offset int64, out chan<- kafka.FetchResult) error {
+	for {
+		var res kafka.FetchResult
+		err := w.retry(ctx, func() (err error) {
+			res, err = w.cfg.Kafka.Fetch(ctx, w.tp, offset, int(w.cfg.BatchBytes), fetchWait)
+			return err
+		})
+		if err != nil {
+			var gone *kafka.OffsetOutOfRangeError
+			if errors.As(err, &gone) {
+				return &GapError{Topic: w.tp.Topic, Partition: w.tp.Partition, Committed: offset, LogStart: gone.LogStart, LogEnd: gone.LogEnd}
+			}
+			return fmt.Errorf("fetch %s/%d from offset %d: %w", w.tp.Topic, w.tp.Partition, offset, err)
+		}
+		offset = res.NextOffset
+		select {
+		case out <- res:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// apply collects and applies batches until ctx ends. A batch in hand when the generation gctx ends is given
+// drainTimeout to come through.
+func (w *worker) apply(ctx, gctx context.Context, fetched <-chan kafka.FetchResult) error {
+	actx, stop := drainContext(gctx)
+	defer stop()
+	c := collector{w: w}
+	for {
+		batch, err := c.next(ctx, fetched)
+		if err != nil {
+			return err
+		}
+		err = w.retry(actx, func() error { return w.applier.Apply(actx, batch) })
+		if err != nil {
+			return fmt.Errorf("apply %s/%d offsets %d to %d: %w", w.tp.Topic, w.tp.Partition, batch.First, batch.Next-1, err)
+		}
+		w.commit.done(w.tp, batch.Next)
+		w.report(batch, c.high)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// drainContext ends drainTimeout after parent.
+func drainContext(parent context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(parent))
+	stop := context.AfterFunc(parent, func() {
+		t := time.AfterFunc(drainTimeout, func() { cancel(context.Cause(parent)) })
+		context.AfterFunc(ctx, func() { t.Stop() })
+	})
+	return ctx, func() { stop(); cancel(context.Canceled) }
+}
+
+func (w *worker) report(b *Batch, high int64) {
+	newest := int64(0)
+	for i := 0; i < len(b.Changes); {
+		table, cells, n := b.Changes[i].Table, 0, 0
+		for ; i < len(b.Changes) && b.Changes[i].Table == table; i++ {
+			cells += len(b.Changes[i].Cells)
+			newest = max(newest, b.Changes[i].Timestamp)
+			n++
+		}
+		w.cfg.Stats.Applied(table, n, cells, b.Bytes*int64(n)/int64(len(b.Changes)))
+	}
+	if newest > 0 {
+		w.cfg.Stats.Written(newest)
+	}
+	w.cfg.Stats.Lag(w.tp.Topic, w.tp.Partition, max(0, high-b.Next))
+}
+
+// retry repeats f until it succeeds, ctx ends, or its error is one that repeating does not heal.
+func (w *worker) retry(ctx context.Context, f func() error) error {
+	for pause := minBackoff; ; pause = min(2*pause, maxBackoff) {
+		err := f()
+		if err == nil {
+			if pause > minBackoff {
+				w.cfg.Stats.Healed()
+			}
+			return nil
+		}
+		var permanent *PermanentError
+		var gone *kafka.OffsetOutOfRangeError
+		switch {
+		case ctx.Err() != nil, errors.As(err, &permanent), errors.As(err, &gone):
+			return err
+		}
+		w.cfg.Stats.Retry(err)
+		if serr := sleep(ctx, pause); serr != nil {
+			return err
+		}
+	}
+}
+
+// collector cuts what is fetched into batches.
+type collector struct {
+	w       *worker
+	decoder schema.Decoder
+	left    []kafka.Record
+	high    int64 // log end at the last fetch
+}
+
+// next waits for at least one record, then for more until the batch is full or Linger has passed.
+func (c *collector) next(ctx context.Context, fetched <-chan kafka.FetchResult) (*Batch, error) {
+	b := &Batch{Topic: c.w.tp.Topic, Partition: c.w.tp.Partition, First: -1}
+	var linger <-chan time.Time
+	for {
+		if err := c.fill(b); err != nil {
+			return nil, err
+		}
+		if c.full(b) {
+			return b, nil
+		}
+		if linger == nil && len(b.Changes) > 0 {
+			t := time.NewTimer(c.w.cfg.Linger)
+			defer t.Stop()
+			linger = t.C
+		}
+		select {
+		case res := <-fetched:
+			c.left, c.high = res.Records, res.HighWatermark
+			if len(res.Records) == 0 {
+				c.w.cfg.Stats.Lag(b.Topic, b.Partition, max(0, res.HighWatermark-res.NextOffset))
+			}
+		case <-linger:
+			return b, nil
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+func (c *collector) full(b *Batch) bool {
+	return len(b.Changes) >= c.w.cfg.BatchRecords || b.Bytes >= c.w.cfg.BatchBytes
+}
+
+// fill moves fetched records into b until it is full.
+func (c *collector) fill(b *Batch) error {
+	for len(c.left) > 0 && !c.full(b) {
+		r := &c.left[0]
+		b.Changes = append(b.Changes, schema.Change{})
+		if err := c.decoder.Decode(r.Value, &b.Changes[len(b.Changes)-1]); err != nil {
+			return &PermanentError{fmt.Errorf("read record %s/%d offset %d: %w; it was not written by waltap, or by a newer release: upgrade, or start behind it",
+				c.w.tp.Topic, c.w.tp.Partition, r.Offset, err)}
+		}
+		if b.First < 0 {
+			b.First = r.Offset
+		}
+		b.Next = r.Offset + 1
+		b.Bytes += int64(len(r.Key) + len(r.Value))
+		c.left = c.left[1:]
+	}
+	return nil
+}

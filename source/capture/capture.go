@@ -1,0 +1,289 @@
+// Package capture runs one source connector: it brings tables under capture in the order that loses
+// and doubles nothing, and keeps them there.
+//
+// The order (snapshot.order: exact): REPLICATION_SCOPE set on all regions, WALs rolled, our peer added in the held
+// (disabled) state so that HBase queues its WAL for us, tables scanned into Kafka, peer enabled, queue followed. Of the
+// queue, what the scan has delivered is left out by its sequence (see scan.ReadPoints). Every step is kept on the
+// offsets topic before the next begins, so that a capture that was killed goes on where it was.
+package capture
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/waltap/waltap/checkpoint"
+	"github.com/waltap/waltap/internal/hbase/admin"
+	"github.com/waltap/waltap/internal/kafka"
+	"github.com/waltap/waltap/schema"
+	"github.com/waltap/waltap/source"
+	"github.com/waltap/waltap/source/replication"
+	"github.com/waltap/waltap/source/scan"
+)
+
+// Values of Config.SnapshotMode.
+const (
+	SnapshotInitial     = "initial"      // scan, then follow
+	SnapshotInitialOnly = "initial_only" // scan, then stop
+	SnapshotNoData      = "no_data"      // follow only
+	SnapshotWhenNeeded  = "when_needed"  // as initial; scans again by itself after a gap
+)
+
+// Stats is told what a capture does.
+type Stats interface {
+	replication.Stats
+	scan.Stats
+	// Phase says what the connector does now, in words for its user.
+	Phase(text string)
+	// Streaming tells whether changes flow.
+	Streaming(bool)
+}
+
+// TableFilter chooses tables by their full names; Named lists those that must exist.
+type TableFilter interface {
+	Match(table string) bool
+	Named() []string
+}
+
+// Config of a Capture; names follow the configuration keys.
+type Config struct {
+	Connector string
+	Version   string
+	Source    admin.Config
+	Kafka     *kafka.Client
+
+	TopicPrefix       string
+	TopicCreate       bool
+	Partitions        int32
+	ReplicationFactor int16
+	MaxMessageBytes   int64
+	Compression       string
+
+	Tables          TableFilter
+	SetScope        bool
+	ScopeAllowPeers []string
+
+	PeerID             string
+	PeerCreate         bool
+	PeerQuorum         []string
+	PeerRoot           string
+	PeerSessionTimeout time.Duration
+	Listen             string
+	AdvertisedHost     string
+	Allow              []netip.Prefix
+	MaxBytesInFlight   int64
+
+	SnapshotMode      string
+	SnapshotThreads   int
+	ScannersPerServer int
+	FetchBytes        int64
+
+	ConnectTimeout time.Duration
+	Stats          Stats
+	Log            *slog.Logger
+}
+
+// Capture is one source connector at work.
+type Capture struct {
+	cfg     Config
+	cluster *admin.Cluster
+	id      schema.UUID // of the source cluster
+	state   state
+	tables  []captured
+	pub     *source.Publisher
+	marks   tableMarks
+}
+
+// Run captures until ctx ends (nil), the scan of an initial_only capture is complete (nil), or it
+// cannot go on (an error that says what to do).
+func Run(ctx context.Context, cfg Config) error {
+	c := &Capture{cfg: cfg}
+	err := c.run(ctx)
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil
+	}
+	return err
+}
+
+func (c *Capture) run(ctx context.Context) error {
+	c.cfg.Stats.Phase("connecting to the source")
+	if err := c.open(ctx); err != nil {
+		return err
+	}
+	defer c.cluster.Close()
+	if err := c.selectTables(ctx); err != nil {
+		return err
+	}
+	c.cfg.Stats.Phase("preparing topics")
+	store, err := checkpoint.Open(ctx, c.cfg.Kafka, schema.OffsetsTopic(c.cfg.TopicPrefix))
+	if err != nil {
+		return fmt.Errorf("open the offsets topic: %w", err)
+	}
+	defer store.Close()
+	c.state = state{store: store, connector: c.cfg.Connector}
+	if err := c.loadTables(); err != nil {
+		return err
+	}
+	producer := c.cfg.Kafka.NewProducer(kafka.ProducerConfig{Compression: c.cfg.Compression})
+	defer producer.Close()
+	c.pub = source.NewPublisher(producer, 0)
+	if err := c.prepareTopics(ctx); err != nil {
+		return err
+	}
+	if c.cfg.SnapshotMode == SnapshotInitialOnly {
+		return c.scan(ctx)
+	}
+	r, err := c.listen(ctx)
+	if err != nil {
+		return err
+	}
+	err = c.follow(ctx, r)
+	c.cfg.Stats.Streaming(false)
+	return errors.Join(err, r.close())
+}
+
+// open connects to the source within ConnectTimeout.
+func (c *Capture) open(ctx context.Context) error {
+	octx, cancel := context.WithTimeout(ctx, c.cfg.ConnectTimeout)
+	defer cancel()
+	cluster, err := admin.Open(octx, c.cfg.Source)
+	if err != nil {
+		return fmt.Errorf("connect to the source: %w", err)
+	}
+	c.cluster = cluster
+	if c.id, err = schema.ParseUUID(cluster.ID()); err != nil {
+		cluster.Close()
+		return fmt.Errorf("read the source's cluster id: %w", err)
+	}
+	return nil
+}
+
+func (c *Capture) selectTables(ctx context.Context) error {
+	tables, err := c.listTables(ctx)
+	if err != nil {
+		return err
+	}
+	if c.cfg.SetScope {
+		if err := setScope(ctx, c.cluster, tables, c.cfg.PeerID, c.cfg.ScopeAllowPeers); err != nil {
+			return err
+		}
+		if tables, err = c.listTables(ctx); err != nil {
+			return err
+		}
+	}
+	if err := requireScope(tables); err != nil {
+		return err
+	}
+	names := make([]string, len(tables))
+	for i, t := range tables {
+		names[i] = t.FullName()
+		topic, err := schema.DataTopic(c.cfg.TopicPrefix, names[i])
+		if err != nil {
+			return err
+		}
+		c.tables = append(c.tables, captured{Table: t, name: names[i], families: scopedFamilies(t), topic: topic})
+	}
+	return schema.CheckTopicCollisions(c.cfg.TopicPrefix, names)
+}
+
+// loadTables reads what is known of the tables; one not known yet begins with epoch 1.
+func (c *Capture) loadTables() error {
+	for i := range c.tables {
+		t := &c.tables[i]
+		st, known, err := c.state.table(t.name)
+		if err != nil {
+			return err
+		}
+		if !known {
+			st = tableState{Epoch: 1, Families: t.families}
+		}
+		t.state = st
+		if err := t.checkFamilies(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// follow brings every table under capture and stays until ctx ends or the capture is broken.
+func (c *Capture) follow(ctx context.Context, r *receiver) error {
+	p, err := c.ensurePeer(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.scan(ctx); err != nil {
+		return err
+	}
+	if err := c.release(ctx, p); err != nil {
+		return err
+	}
+	c.cfg.Stats.Streaming(true)
+	return c.watch(ctx, r, p)
+}
+
+// scan reads the tables that were not read yet and marks them as captured.
+func (c *Capture) scan(ctx context.Context) error {
+	if err := c.publishDescriptors(ctx); err != nil {
+		return err
+	}
+	var todo []scan.Table
+	for _, t := range c.tables {
+		if !t.state.Captured && c.cfg.SnapshotMode != SnapshotNoData {
+			todo = append(todo, scan.Table{Name: t.name, Families: t.families, Epoch: t.state.Epoch})
+		}
+	}
+	if len(todo) > 0 {
+		c.cfg.Stats.Phase("scanning " + tableList(todo))
+		s := scan.New(scan.Config{
+			Cluster: c.cluster, Connector: c.cfg.Connector, Version: c.cfg.Version, ClusterID: c.id,
+			Publisher: c.pub, Progress: &c.state, Stats: c.cfg.Stats,
+			Threads: c.cfg.SnapshotThreads, ScannersPerServer: c.cfg.ScannersPerServer, FetchBytes: c.cfg.FetchBytes,
+		})
+		if err := s.Run(ctx, todo); err != nil {
+			return err
+		}
+		c.cfg.Log.Info("scan complete", "tables", len(todo))
+	}
+	for i := range c.tables {
+		t := &c.tables[i]
+		if !t.state.Captured {
+			t.state.Captured = true
+			if err := c.state.saveTable(ctx, t.name, t.state); err != nil {
+				return err
+			}
+		}
+		if err := c.mark(t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func tableList(tables []scan.Table) string {
+	if len(tables) > 3 {
+		return fmt.Sprintf("%d tables", len(tables))
+	}
+	names := make([]string, len(tables))
+	for i, t := range tables {
+		names[i] = t.Name
+	}
+	return strings.Join(names, ", ")
+}
+
+// mark opens the receiver for the table's changes.
+func (c *Capture) mark(t *captured) error {
+	ranges, err := c.state.Ranges(t.name, t.state.Epoch)
+	if err != nil {
+		return err
+	}
+	m := replication.Table{Epoch: t.state.Epoch}
+	if len(ranges) > 0 {
+		m.ReadPoint = scan.NewReadPoints(ranges).Of
+	}
+	c.marks.set(t.name, m)
+	return nil
+}

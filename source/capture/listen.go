@@ -1,0 +1,124 @@
+package capture
+
+import (
+	"context"
+	"crypto/sha1"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/waltap/waltap/internal/hbase/rpc"
+	"github.com/waltap/waltap/internal/hbase/zookeeper"
+	"github.com/waltap/waltap/schema"
+	"github.com/waltap/waltap/source/replication"
+)
+
+// shutdownTimeout is how long a clean stop waits for the calls in hand.
+const shutdownTimeout = 20 * time.Second
+
+// tableMarks is what the receiver knows of the captured tables.
+type tableMarks struct {
+	mu     sync.RWMutex
+	tables map[string]replication.Table
+}
+
+func (m *tableMarks) set(name string, t replication.Table) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.tables == nil {
+		m.tables = make(map[string]replication.Table)
+	}
+	m.tables[name] = t
+}
+
+func (m *tableMarks) get(name string) (replication.Table, bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	t, ok := m.tables[name]
+	return t, ok
+}
+
+// receiver is the virtual cluster: a port that serves ReplicateWALEntry and its registration in ZooKeeper.
+type receiver struct {
+	server       *rpc.Server
+	registration *zookeeper.Registration
+	broken       chan error // the port's accept loop ended by itself
+}
+
+// listen opens the port and registers it, so that the peer can be added: HBase asks for the virtual cluster's id then.
+func (c *Capture) listen(ctx context.Context) (*receiver, error) {
+	l, err := net.Listen("tcp", c.cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("hbase.peer.listen: %w", err)
+	}
+	allow := &replication.AllowList{Extra: c.cfg.Allow, Hosts: c.regionServerHosts}
+	handler := replication.NewReceiver(replication.Config{
+		Connector: c.cfg.Connector, Version: c.cfg.Version, ClusterID: c.id,
+		Table: c.marks.get, Publisher: c.pub, Stats: c.cfg.Stats,
+	})
+	r := &receiver{broken: make(chan error, 1), server: rpc.NewServer(rpc.ServerConfig{
+		Services: map[string]rpc.Handler{replication.Service: handler.Serve},
+		Allow:    allow.Check, MaxBytesInFlight: c.cfg.MaxBytesInFlight, Logger: c.cfg.Log,
+	})}
+	go func() { r.broken <- r.server.Serve(l) }()
+	rctx, cancel := context.WithTimeout(ctx, c.cfg.ConnectTimeout)
+	defer cancel()
+	port := l.Addr().(*net.TCPAddr).Port
+	r.registration, err = zookeeper.Register(rctx, zookeeper.RegistrationConfig{
+		Quorum: c.cfg.PeerQuorum, Root: c.cfg.PeerRoot, ClusterID: c.virtualID().String(),
+		Host: c.cfg.AdvertisedHost, Port: port, SessionTimeout: c.cfg.PeerSessionTimeout, Log: c.cfg.Log,
+		OnChange: func(registered bool) {
+			if !registered {
+				c.cfg.Log.Warn("the session of the virtual cluster is lost: registering again", "root", c.cfg.PeerRoot)
+			}
+		},
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("hbase.peer.zookeeper.quorum, hbase.peer.znode.parent: register the virtual cluster: %w", err), r.close())
+	}
+	c.cfg.Log.Info("virtual cluster registered", "root", c.cfg.PeerRoot, "cluster_id", r.registration.ClusterID(),
+		"advertised", fmt.Sprintf("%s:%d", c.cfg.AdvertisedHost, port))
+	return r, nil
+}
+
+// close takes the virtual region server off ZooKeeper, finishes the calls in hand, then closes: a source that
+// meets a dead socket backs off for long.
+func (r *receiver) close() error {
+	var errs []error
+	if r.registration != nil {
+		errs = append(errs, r.registration.Close())
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	defer cancel()
+	if err := r.server.Shutdown(ctx); err != nil {
+		errs = append(errs, fmt.Errorf("finish the calls in hand: %w (HBase sends them again)", err))
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Capture) regionServerHosts(ctx context.Context) ([]string, error) {
+	servers, err := c.cluster.RegionServers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	hosts := make([]string, len(servers))
+	for i, s := range servers {
+		hosts[i] = s.Host
+	}
+	return hosts, nil
+}
+
+// virtualID is the virtual cluster's id: the same for one connector on one source for ever, never the source's own,
+// which HBase would refuse. A name-based UUID (version 5).
+func (c *Capture) virtualID() schema.UUID {
+	h := sha1.New()
+	h.Write(c.id[:])
+	h.Write([]byte("waltap/" + c.cfg.Connector))
+	var u schema.UUID
+	copy(u[:], h.Sum(nil))
+	u[6] = u[6]&0x0f | 0x50
+	u[8] = u[8]&0x3f | 0x80
+	return u
+}

@@ -1,0 +1,117 @@
+package capture
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/waltap/waltap/internal/hbase/admin"
+	"github.com/waltap/waltap/internal/hbase/cell"
+)
+
+// Keys in the CONFIG of a peer of ours.
+const (
+	// MarkKey holds the connector's name. Only a peer that carries it is ours to change or to remove.
+	MarkKey = "waltap.connector"
+	// captureKey holds captureState.CaptureID.
+	captureKey = "waltap.capture"
+)
+
+// ErrRescanRequired says that changes of the source are lost to this connector, so that only a new full scan makes
+// the copy whole again.
+var ErrRescanRequired = errors.New("RESNAPSHOT_REQUIRED")
+
+func newCaptureID() string {
+	var b [8]byte
+	rand.Read(b[:]) // never fails, see crypto/rand
+	return hex.EncodeToString(b[:])
+}
+
+// findPeer returns the connector's peer, nil when there is none, and an error when the id is taken by someone else.
+func (c *Capture) findPeer(ctx context.Context) (*admin.Peer, error) {
+	peers, err := c.cluster.Peers(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list the source's peers: %w", err)
+	}
+	i := slices.IndexFunc(peers, func(p admin.Peer) bool { return p.ID == c.cfg.PeerID })
+	if i < 0 {
+		return nil, nil
+	}
+	p := &peers[i]
+	if !c.cfg.PeerCreate {
+		return p, nil
+	}
+	switch owner, marked := p.Config[MarkKey]; {
+	case !marked:
+		return nil, fmt.Errorf("hbase.peer.id: peer %q exists on the source and was not made by waltap (cluster key %s); choose another hbase.peer.id", p.ID, p.ClusterKey)
+	case owner != c.cfg.Connector:
+		return nil, fmt.Errorf("hbase.peer.id: peer %q belongs to the waltap connector %q; choose another hbase.peer.id, or remove the peer with: waltap peer remove", p.ID, owner)
+	case p.ClusterKey != c.clusterKey():
+		return nil, fmt.Errorf("hbase.peer.zookeeper.quorum, hbase.peer.znode.parent: peer %q points to %s, not to %s as configured; HBase cannot change that: restore the keys, or remove the peer with: waltap peer remove %s (a new full scan follows)",
+			p.ID, p.ClusterKey, c.clusterKey(), p.ID)
+	}
+	return p, nil
+}
+
+// addPeerCommand is what an operator types to make the peer by hand.
+func (c *Capture) addPeerCommand() string {
+	var tables []string
+	for _, t := range c.tables {
+		tables = append(tables, fmt.Sprintf("'%s' => ['%s']", t.name, strings.Join(t.families, "', '")))
+	}
+	return fmt.Sprintf("add_peer '%s', CLUSTER_KEY => '%s', TABLE_CFS => { %s }, CONFIG => { 'hbase.replication.rpc.codec' => '%s' }",
+		c.cfg.PeerID, c.clusterKey(), strings.Join(tables, ", "), cell.KeyValueCodecWithTags.Class())
+}
+
+// clusterKey is how HBase names the virtual cluster: "host,host:port:/root", or "host:port,host:port:port:/root"
+// when the ports differ.
+func (c *Capture) clusterKey() string {
+	var hosts []string
+	port, mixed := "", false
+	for _, s := range c.cfg.PeerQuorum {
+		h, p, err := net.SplitHostPort(s)
+		if err != nil {
+			h, p = s, "2181"
+		}
+		mixed = mixed || port != "" && p != port
+		hosts, port = append(hosts, h), p
+	}
+	if mixed {
+		hosts = c.cfg.PeerQuorum
+	}
+	return strings.Join(hosts, ",") + ":" + port + ":" + c.cfg.PeerRoot
+}
+
+// peer is our peer as it should be.
+func (c *Capture) peer(captureID string) admin.Peer {
+	tables := make(map[string][]string, len(c.tables))
+	for _, t := range c.tables {
+		tables[t.name] = t.families
+	}
+	return admin.Peer{
+		ID: c.cfg.PeerID, ClusterKey: c.clusterKey(), Tables: tables,
+		Config: map[string]string{
+			MarkKey: c.cfg.Connector, captureKey: captureID,
+			// Whatever the source's default is: tags travel, nothing is compressed.
+			"hbase.replication.rpc.codec": cell.KeyValueCodecWithTags.Class(),
+			"hbase.client.rpc.compressor": "",
+		},
+	}
+}
+
+// sameTables tells whether the peer carries exactly the captured tables and families.
+func (c *Capture) sameTables(p *admin.Peer) bool {
+	want := c.peer("").Tables
+	return maps.EqualFunc(p.Tables, want, func(a, b []string) bool {
+		a, b = slices.Clone(a), slices.Clone(b)
+		slices.Sort(a)
+		slices.Sort(b)
+		return slices.Equal(a, b)
+	})
+}

@@ -1,0 +1,124 @@
+package capture
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+
+	"github.com/waltap/waltap/checkpoint"
+	"github.com/waltap/waltap/source/scan"
+)
+
+// Phases of a capture.
+const (
+	// phaseHeld: the peer is disabled, HBase queues its WAL for us, tables are being scanned.
+	phaseHeld = "held"
+	// phaseStreaming: the peer is enabled and every table of it was scanned (or is not to be).
+	phaseStreaming = "streaming"
+)
+
+// captureState is the connector's own entry on the offsets topic, partition {"state":"capture"}.
+type captureState struct {
+	Phase string `json:"phase"`
+	// CaptureID stands in the peer's CONFIG too. A peer with another id was created by someone else in
+	// the meantime: what was written between its removal and its creation is lost.
+	CaptureID string `json:"capture_id"`
+	// Mode is the snapshot.mode the capture was started with.
+	Mode string `json:"mode"`
+}
+
+// tableState is the entry of one table, partition {"table":"ns:t"}.
+type tableState struct {
+	Epoch    int64    `json:"epoch"`
+	Families []string `json:"families"`
+	// Partitions of the data topic: rows are spread by their number, so it may not change.
+	Partitions int32 `json:"partitions"`
+	// Captured: the scan has delivered the table, or there was none to make.
+	Captured bool `json:"captured"`
+}
+
+// state is the capture's view of the offsets topic.
+type state struct {
+	store     *checkpoint.Store
+	connector string
+}
+
+var capturePartition = map[string]string{"state": "capture"}
+
+func (s *state) capture() (captureState, bool, error) {
+	var c captureState
+	ok, err := s.store.Get(s.connector, capturePartition, &c)
+	if err != nil {
+		return c, false, fmt.Errorf("read the capture's state: %w", err)
+	}
+	return c, ok, nil
+}
+
+func (s *state) saveCapture(ctx context.Context, c captureState) error {
+	if err := s.store.Put(ctx, s.connector, capturePartition, c); err != nil {
+		return fmt.Errorf("save the capture's state: %w", err)
+	}
+	return nil
+}
+
+func (s *state) table(name string) (tableState, bool, error) {
+	var t tableState
+	ok, err := s.store.Get(s.connector, map[string]string{"table": name}, &t)
+	if err != nil {
+		return t, false, fmt.Errorf("read the state of table %s: %w", name, err)
+	}
+	return t, ok, nil
+}
+
+func (s *state) saveTable(ctx context.Context, name string, t tableState) error {
+	if err := s.store.Put(ctx, s.connector, map[string]string{"table": name}, t); err != nil {
+		return fmt.Errorf("save the state of table %s: %w", name, err)
+	}
+	return nil
+}
+
+// Save keeps a scanned range, partition {"table","region","start"}.
+func (s *state) Save(ctx context.Context, r scan.Range) error {
+	key := map[string]string{"table": r.Table, "region": r.Region, "start": hex.EncodeToString(r.Start)}
+	if err := s.store.Put(ctx, s.connector, key, r); err != nil {
+		return fmt.Errorf("save the progress of table %s region %s: %w", r.Table, r.Region, err)
+	}
+	return nil
+}
+
+// Ranges lists the ranges of a table's epoch.
+func (s *state) Ranges(table string, epoch int64) ([]scan.Range, error) {
+	var out []scan.Range
+	err := s.store.Each(s.connector, func(partition map[string]string, offset json.RawMessage) error {
+		if partition["table"] != table || partition["region"] == "" {
+			return nil
+		}
+		var r scan.Range
+		if err := json.Unmarshal(offset, &r); err != nil {
+			return fmt.Errorf("read the progress of table %s region %s: %w", table, partition["region"], err)
+		}
+		if r.Epoch == epoch {
+			out = append(out, r)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// clearRanges forgets what was scanned of a table.
+func (s *state) clearRanges(ctx context.Context, table string) error {
+	var keys []map[string]string
+	err := s.store.Each(s.connector, func(partition map[string]string, _ json.RawMessage) error {
+		if partition["table"] == table && partition["region"] != "" {
+			keys = append(keys, partition)
+		}
+		return nil
+	})
+	for _, k := range keys {
+		if err == nil {
+			err = s.store.Delete(ctx, s.connector, k)
+		}
+	}
+	return err
+}

@@ -1,0 +1,196 @@
+package capture
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/waltap/waltap/internal/hbase/admin"
+)
+
+// watchInterval is how often the peer is looked at while changes flow.
+const watchInterval = 10 * time.Second
+
+// ensurePeer brings our peer to where the scan may begin (held) or changes flow (streaming).
+func (c *Capture) ensurePeer(ctx context.Context) (captureState, error) {
+	st, known, err := c.state.capture()
+	if err != nil {
+		return st, err
+	}
+	p, err := c.findPeer(ctx)
+	if err != nil {
+		return st, err
+	}
+	if !c.cfg.PeerCreate {
+		return c.foreignPeer(ctx, p)
+	}
+	if known && (p == nil || p.Config[captureKey] != st.CaptureID) {
+		if err := c.gap(ctx, st, p); err != nil {
+			return st, err
+		}
+		known = false
+	}
+	if !known {
+		st = captureState{Phase: phaseHeld, CaptureID: newCaptureID(), Mode: c.cfg.SnapshotMode}
+		if p != nil {
+			st.CaptureID = p.Config[captureKey] // ours, but its progress is not on this Kafka: hold it and scan
+		}
+	}
+	if st.Phase == phaseStreaming && !c.anyNew() && c.sameTables(p) {
+		return st, nil
+	}
+	return st, c.hold(ctx, &st, p)
+}
+
+func (c *Capture) anyNew() bool {
+	return slices.ContainsFunc(c.tables, func(t captured) bool { return !t.state.Captured })
+}
+
+// hold stops the shipping, so that HBase queues its WAL, with the peer carrying exactly the captured tables.
+func (c *Capture) hold(ctx context.Context, st *captureState, p *admin.Peer) error {
+	c.cfg.Stats.Phase("holding peer " + c.cfg.PeerID)
+	st.Phase = phaseHeld
+	if err := c.state.saveCapture(ctx, *st); err != nil {
+		return err
+	}
+	for i := range c.tables {
+		t := &c.tables[i]
+		if err := c.state.saveTable(ctx, t.name, t.state); err != nil {
+			return err
+		}
+	}
+	if p != nil && p.Enabled && c.anyNew() {
+		if err := c.cluster.DisablePeer(ctx, p.ID); err != nil {
+			return fmt.Errorf("disable peer %s: %w", p.ID, err)
+		}
+	}
+	if p == nil || !c.sameTables(p) {
+		if err := c.rollWALs(ctx); err != nil {
+			return err
+		}
+	}
+	want := c.peer(st.CaptureID)
+	switch {
+	case p == nil:
+		if err := c.cluster.AddPeer(ctx, want); err != nil {
+			return fmt.Errorf("add peer %s: %w", want.ID, err)
+		}
+		c.cfg.Log.Info("peer added, held until the scan is complete", "peer", want.ID, "cluster_key", want.ClusterKey)
+	case !c.sameTables(p):
+		want.Enabled = p.Enabled
+		if err := c.cluster.UpdatePeer(ctx, want); err != nil {
+			return fmt.Errorf("update the table list of peer %s: %w", want.ID, err)
+		}
+		c.cfg.Log.Info("peer reused, table list updated", "peer", want.ID)
+	default:
+		c.cfg.Log.Info("peer reused", "peer", want.ID)
+	}
+	return nil
+}
+
+// rollWALs makes every region server begin a new WAL, so that the peer's queue begins with edits that bear the scope.
+func (c *Capture) rollWALs(ctx context.Context) error {
+	servers, err := c.cluster.RegionServers(ctx)
+	if err != nil {
+		return fmt.Errorf("list the region servers: %w", err)
+	}
+	for _, s := range servers {
+		if err := c.cluster.RollWAL(ctx, s); err != nil {
+			return fmt.Errorf("roll the WAL of %s: %w", s, err)
+		}
+	}
+	return nil
+}
+
+// release lets HBase ship what it has queued.
+func (c *Capture) release(ctx context.Context, st captureState) error {
+	if !c.cfg.PeerCreate || st.Phase == phaseStreaming {
+		return nil
+	}
+	p, err := c.findPeer(ctx)
+	if err != nil {
+		return err
+	}
+	if p == nil || p.Config[captureKey] != st.CaptureID {
+		return fmt.Errorf("%w: peer %s was removed or replaced during the scan; start the connector again, it begins with a new scan", ErrRescanRequired, c.cfg.PeerID)
+	}
+	if !p.Enabled {
+		if err := c.cluster.EnablePeer(ctx, p.ID); err != nil {
+			return fmt.Errorf("enable peer %s: %w", p.ID, err)
+		}
+	}
+	st.Phase = phaseStreaming
+	return c.state.saveCapture(ctx, st)
+}
+
+// gap decides what becomes of a capture whose peer is gone, or is another one under the same name.
+func (c *Capture) gap(ctx context.Context, st captureState, p *admin.Peer) error {
+	what := "was removed"
+	if p != nil {
+		what = "was removed and created again"
+	}
+	complete := slices.ContainsFunc(c.tables, func(t captured) bool { return t.state.Captured })
+	if complete && c.cfg.SnapshotMode != SnapshotWhenNeeded {
+		return fmt.Errorf("%w: peer %s %s while this connector knew it (phase %s): the changes of the meantime are lost to it; set snapshot.mode: when_needed to scan the tables again",
+			ErrRescanRequired, c.cfg.PeerID, what, st.Phase)
+	}
+	c.cfg.Log.Warn("changes were lost to this connector: the tables are scanned again from the beginning", "peer", c.cfg.PeerID, "reason", what)
+	for i := range c.tables {
+		t := &c.tables[i]
+		if err := c.state.clearRanges(ctx, t.name); err != nil {
+			return err
+		}
+		t.state.Epoch++
+		t.state.Captured = false
+		if err := c.state.saveTable(ctx, t.name, t.state); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// foreignPeer follows a peer that the operator manages.
+func (c *Capture) foreignPeer(ctx context.Context, p *admin.Peer) (captureState, error) {
+	st := captureState{Phase: phaseStreaming, Mode: c.cfg.SnapshotMode}
+	if c.cfg.SnapshotMode != SnapshotNoData {
+		return st, fmt.Errorf("hbase.peer.create: false leaves the peer to you, so it cannot be held during a scan; set snapshot.mode: no_data")
+	}
+	if p == nil {
+		return st, fmt.Errorf("hbase.peer.create: false, but the source has no peer %q; run in the hbase shell: %s", c.cfg.PeerID, c.addPeerCommand())
+	}
+	return st, nil
+}
+
+// watch looks after the peer while changes flow.
+func (c *Capture) watch(ctx context.Context, r *receiver, st captureState) error {
+	c.cfg.Stats.Phase("")
+	tick := time.NewTicker(watchInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case err := <-r.broken:
+			return fmt.Errorf("serve %s: %w", Listen, err)
+		case <-tick.C:
+		}
+		wctx, cancel := context.WithTimeout(ctx, watchInterval)
+		p, err := c.findPeer(wctx)
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil && admin.IsRetriable(err):
+			c.cfg.Stats.Phase("source does not answer: " + err.Error())
+		case err != nil:
+			return err
+		case p == nil || (c.cfg.PeerCreate && p.Config[captureKey] != st.CaptureID):
+			return fmt.Errorf("%w: peer %s was removed or replaced: the changes since then are lost to this connector; set snapshot.mode: when_needed to scan the tables again", ErrRescanRequired, c.cfg.PeerID)
+		case !p.Enabled:
+			c.cfg.Stats.Phase("peer " + p.ID + " was disabled: HBase keeps its WALs; run: waltap peer enable")
+		default:
+			c.cfg.Stats.Phase("")
+		}
+	}
+}

@@ -1,0 +1,212 @@
+// Package source holds what every source room shares: the way from a change that was read to the
+// Kafka topic of its table.
+//
+// A room (replication, scan) opens a Batch for one unit of acknowledgement (a ReplicateWALEntry call, a
+// part of a scan shard), adds changes to it while it still reads, and learns by Commit when Kafka has
+// acknowledged all of them. Nothing of the source may be given up (a WAL position, a scan position) before.
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/waltap/waltap/internal/kafka"
+	"github.com/waltap/waltap/schema"
+)
+
+const (
+	// chunkBytes is how much of one partition a Batch collects before it hands it to the producer.
+	chunkBytes = 256 << 10
+	// recordOverhead is what a record costs in memory beside its bytes (slice headers, header list).
+	recordOverhead = 320
+	// DefaultMaxUnacked bounds the encoded bytes that wait for Kafka, over all batches of a Publisher.
+	DefaultMaxUnacked = 48 << 20
+)
+
+// Producer is the part of kafka.Producer that a Publisher needs; its contract is stated there.
+type Producer interface {
+	Produce(ctx context.Context, tp kafka.TopicPartition, recs []kafka.Record, done func(error))
+}
+
+// ErrUnknownTable is returned by Batch.Add for a table that the connector does not capture.
+var ErrUnknownTable = errors.New("table is not captured by this connector")
+
+type route struct {
+	topic      string
+	partitions int32
+}
+
+// Publisher encodes changes and routes them to the data topics. It is safe for concurrent use.
+type Publisher struct {
+	producer Producer
+	routes   atomic.Pointer[map[string]route]
+	routesMu sync.Mutex
+	budget   *budget
+}
+
+// NewPublisher returns a Publisher over producer. At most maxUnacked encoded bytes (0: DefaultMaxUnacked)
+// wait for acknowledgement at a time; Batch.Add blocks above that, which in turn stops the reading of the source.
+func NewPublisher(producer Producer, maxUnacked int64) *Publisher {
+	if maxUnacked <= 0 {
+		maxUnacked = DefaultMaxUnacked
+	}
+	p := &Publisher{producer: producer, budget: newBudget(maxUnacked)}
+	p.routes.Store(&map[string]route{})
+	return p
+}
+
+// Route sends the changes of table ("namespace:qualifier") to topic, which has that many partitions.
+func (p *Publisher) Route(table, topic string, partitions int32) {
+	p.routesMu.Lock()
+	defer p.routesMu.Unlock()
+	next := make(map[string]route, len(*p.routes.Load())+1)
+	for t, r := range *p.routes.Load() {
+		next[t] = r
+	}
+	next[table] = route{topic: topic, partitions: partitions}
+	p.routes.Store(&next)
+}
+
+// Batch is one unit of acknowledgement. It is used by one goroutine.
+type Batch struct {
+	p       *Publisher
+	ctx     context.Context
+	parts   map[kafka.TopicPartition]*chunk
+	scratch []byte
+
+	mu      sync.Mutex
+	pending int
+	err     error
+	done    func(error)
+}
+
+type chunk struct {
+	arena arena
+	recs  []kafka.Record
+	bytes int64
+}
+
+// Begin opens a Batch. When ctx ends, what has not been sent is dropped and Commit reports the context's error.
+func (p *Publisher) Begin(ctx context.Context) *Batch {
+	return &Batch{p: p, ctx: ctx, parts: make(map[kafka.TopicPartition]*chunk), pending: 1}
+}
+
+// Add encodes c and queues it behind everything added before for its partition. c may be reused
+// when Add has returned. An error means that the batch cannot be acknowledged any more.
+func (b *Batch) Add(c *schema.Change) error {
+	r, ok := (*b.p.routes.Load())[c.Table]
+	if !ok {
+		return fmt.Errorf("%s: %w", c.Table, ErrUnknownTable)
+	}
+	tp := kafka.TopicPartition{Topic: r.topic, Partition: kafka.Partition(c.Row, r.partitions)}
+	k := b.parts[tp]
+	if k == nil {
+		k = &chunk{}
+		b.parts[tp] = k
+	}
+	b.scratch = schema.AppendAvro(b.scratch[:0], c)
+	rec := kafka.Record{Key: k.arena.copy(c.Row), Value: k.arena.copy(b.scratch)}
+	rec.Headers, _ = schema.AppendHeaders(make([]kafka.Header, 0, 5), k.arena.reserve(len(c.Table)+48), c)
+	k.recs = append(k.recs, rec)
+	k.bytes += int64(len(rec.Key)+len(rec.Value)) + recordOverhead
+	if k.bytes >= chunkBytes {
+		return b.send(tp, k)
+	}
+	return nil
+}
+
+func (b *Batch) send(tp kafka.TopicPartition, k *chunk) error {
+	if err := b.failed(); err != nil {
+		return err
+	}
+	if err := b.p.budget.acquire(b.ctx, k.bytes); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	b.pending++
+	b.mu.Unlock()
+	recs, size := k.recs, k.bytes
+	*k = chunk{}
+	b.p.producer.Produce(b.ctx, tp, recs, func(err error) {
+		b.p.budget.release(size)
+		b.settle(err)
+	})
+	return nil
+}
+
+func (b *Batch) failed() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err
+}
+
+// settle takes one answer off what Commit waits for.
+func (b *Batch) settle(err error) {
+	b.mu.Lock()
+	if err != nil && b.err == nil {
+		b.err = err
+	}
+	b.pending--
+	last := b.pending == 0
+	done, result := b.done, b.err
+	b.mu.Unlock()
+	if last {
+		done(result)
+	}
+}
+
+// Commit sends what is left and calls done exactly once, from any goroutine: with nil when Kafka
+// has acknowledged every record of the batch, else with the first error. cause, if not nil, says that the
+// reading of the source failed: nothing more is sent and done gets it once the records in flight are settled.
+func (b *Batch) Commit(cause error, done func(error)) {
+	b.mu.Lock()
+	b.done = done
+	b.mu.Unlock()
+	if cause == nil {
+		for tp, k := range b.parts {
+			if len(k.recs) == 0 {
+				continue
+			}
+			if cause = b.send(tp, k); cause != nil {
+				break
+			}
+		}
+	}
+	b.settle(cause)
+}
+
+// CommitWait is Commit for a caller that has nothing else to do meanwhile.
+func (b *Batch) CommitWait(cause error) error {
+	ch := make(chan error, 1)
+	b.Commit(cause, func(err error) { ch <- err })
+	return <-ch
+}
+
+// arena keeps the bytes of many records in few allocations. Slices it has given out stay valid.
+type arena struct{ block []byte }
+
+func (a *arena) copy(b []byte) []byte {
+	if len(b) > cap(a.block)-len(a.block) {
+		size := 32 << 10
+		if len(b) > size/4 {
+			return append([]byte(nil), b...)
+		}
+		a.block = make([]byte, 0, size)
+	}
+	n := len(a.block)
+	a.block = append(a.block, b...)
+	return a.block[n:len(a.block):len(a.block)]
+}
+
+// reserve returns an empty slice with room for n bytes.
+func (a *arena) reserve(n int) []byte {
+	if n > cap(a.block)-len(a.block) {
+		a.block = make([]byte, 0, max(n, 32<<10))
+	}
+	at := len(a.block)
+	a.block = a.block[:at+n]
+	return a.block[at : at : at+n]
+}

@@ -1,0 +1,5 @@
+//go:build waltap_ack_early
+
+package replication
+
+const ackEarly = true

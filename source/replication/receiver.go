@@ -1,0 +1,316 @@
+// Package replication is the source room that HBase ships its WAL to: a virtual cluster in
+// ZooKeeper with one region server, ours, that answers AdminService.ReplicateWALEntry.
+//
+// The way of one call: regions of the call are locked, the cells are decoded as they arrive, grouped
+// to one change per row and WAL edit, encoded and produced; HBase gets its answer when Kafka has acknowledged every
+// record. Until then it keeps its WAL and after an error or a timeout it sends the call again.
+package replication
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/waltap/waltap/internal/hbase/cell"
+	"github.com/waltap/waltap/internal/hbase/pb"
+	"github.com/waltap/waltap/internal/hbase/rpc"
+	"github.com/waltap/waltap/schema"
+	"github.com/waltap/waltap/source"
+)
+
+// Service is the RPC service that a replication peer is asked for.
+const Service = "AdminService"
+
+const (
+	ioException       = "java.io.IOException"
+	unsupportedMethod = "java.lang.UnsupportedOperationException"
+)
+
+// Table says how the changes of one captured table are marked.
+type Table struct {
+	Epoch int64
+	// ReadPoint gives the sequence up to which the full scan has delivered row; changes at or below it
+	// are left out. Nil when there was no scan.
+	ReadPoint func(row []byte) uint64
+}
+
+// Stats is told what the receiver does; every method may be called from many goroutines.
+type Stats interface {
+	Call()
+	Change(table string, cells int, bytes int64)
+	Written(lastWriteTime int64) // WAL write time (ms) of the newest acknowledged edit
+	Replay(entries int)          // WAL edits that had been acknowledged before
+	BelowReadPoint(changes int)  // changes that the scan has delivered
+	Marker(qualifier string)     // METAFAMILY cells that carry no data
+	Error(err error)             // a call was answered with an exception
+}
+
+// Config of a Receiver. All fields are required.
+type Config struct {
+	Connector string
+	Version   string
+	ClusterID schema.UUID // of the source
+	Table     func(name string) (Table, bool)
+	Publisher *source.Publisher
+	Stats     Stats
+}
+
+// Receiver handles the calls of the source's region servers.
+type Receiver struct {
+	cfg   Config
+	locks *regionLocks
+	seqs  *sequences
+}
+
+// NewReceiver returns a Receiver; its Serve is the rpc handler of Service.
+func NewReceiver(cfg Config) *Receiver {
+	return &Receiver{cfg: cfg, locks: newRegionLocks(), seqs: &sequences{highest: make(map[string]uint64)}}
+}
+
+// Serve handles one call of AdminService.
+func (r *Receiver) Serve(ctx context.Context, c *rpc.Call) {
+	if c.Method != "ReplicateWALEntry" {
+		c.Fail(unsupportedMethod, fmt.Sprintf("waltap is a replication peer: %s.%s is not served here", c.Service, c.Method), true)
+		return
+	}
+	r.cfg.Stats.Call()
+	// The answer must be out before the caller gives up: an answer that comes too late is a replay for nothing.
+	ctx, cancel := context.WithDeadline(ctx, c.Deadline)
+	r.replicate(ctx, c, func(err error) {
+		cancel()
+		if err == nil {
+			c.Reply(&pb.ReplicateWALEntryResponse{})
+			return
+		}
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("no acknowledgement by Kafka within %s: %w", time.Since(c.Received).Round(time.Millisecond), err)
+		}
+		r.cfg.Stats.Error(err)
+		c.Fail(ioException, "waltap "+r.cfg.Connector+": "+err.Error(), false)
+	})
+}
+
+// replicate reads the call to its end before it returns; answer is called once, maybe later.
+func (r *Receiver) replicate(ctx context.Context, c *rpc.Call, answer func(error)) {
+	var req pb.ReplicateWALEntryRequest
+	if err := proto.Unmarshal(c.Param, &req); err != nil {
+		answer(fmt.Errorf("parse ReplicateWALEntryRequest: %w", err))
+		return
+	}
+	regions, highest := regionsOf(req.Entry)
+	unlock, err := r.locks.lock(ctx, regions)
+	if err != nil {
+		answer(fmt.Errorf("wait for an earlier call on the same region: %w", err))
+		return
+	}
+	early := ackEarly
+	if early {
+		ctx = context.WithoutCancel(ctx)
+		answer(nil)
+	}
+	batch := r.cfg.Publisher.Begin(ctx)
+	d := decoder{Receiver: r, batch: batch, cells: cell.NewReader(c.Cells, c.Codec, c.CellBytes)}
+	err = d.entries(req.Entry)
+	batch.Commit(err, func(err error) {
+		if err == nil {
+			r.seqs.acknowledge(highest)
+			if d.lastWrite > 0 {
+				r.cfg.Stats.Written(d.lastWrite)
+			}
+		}
+		unlock()
+		if !early {
+			answer(err)
+		}
+	})
+}
+
+// regionsOf lists the regions of a call, each once, with the highest sequence of each.
+func regionsOf(entries []*pb.WALEntry) (regions []string, highest map[string]uint64) {
+	highest = make(map[string]uint64)
+	for _, e := range entries {
+		name := string(e.GetKey().GetEncodedRegionName())
+		seq := e.GetKey().GetLogSequenceNumber()
+		h, ok := highest[name]
+		if !ok {
+			regions = append(regions, name)
+		}
+		if !ok || seq > h {
+			highest[name] = seq
+		}
+	}
+	return regions, highest
+}
+
+// decoder turns the cells of one call into changes.
+type decoder struct {
+	*Receiver
+	batch     *source.Batch
+	cells     *cell.Reader
+	arena     []byte
+	changes   []schema.Change
+	used      int
+	byRow     map[string]int
+	lastWrite int64
+}
+
+func (d *decoder) entries(entries []*pb.WALEntry) error {
+	replays := 0
+	for i, e := range entries {
+		if e.GetKey() == nil {
+			return fmt.Errorf("read WAL entry %d of %d: it has no key", i+1, len(entries))
+		}
+		if d.seqs.seen(string(e.Key.GetEncodedRegionName()), e.Key.GetLogSequenceNumber()) {
+			replays++
+		}
+		if err := d.entry(e); err != nil {
+			return fmt.Errorf("read WAL entry %d of %d (region %s, sequence %d): %w",
+				i+1, len(entries), e.Key.GetEncodedRegionName(), e.Key.GetLogSequenceNumber(), err)
+		}
+	}
+	if replays > 0 {
+		d.cfg.Stats.Replay(replays)
+	}
+	var k cell.Cell
+	if _, err := d.cells.Next(&k, nil); !errors.Is(err, io.EOF) {
+		if err != nil {
+			return fmt.Errorf("read the end of the cell block: %w", err)
+		}
+		return errors.New("read the end of the cell block: it holds more cells than the entries announce")
+	}
+	return nil
+}
+
+// entry reads the cells of one WAL edit and adds one change per row, rows in the order of their first cell.
+func (d *decoder) entry(e *pb.WALEntry) error {
+	table := schema.NormalizeTable(string(e.Key.GetTableName()))
+	info, captured := d.cfg.Table(table)
+	src := schema.Source{
+		Version: d.cfg.Version, Connector: d.cfg.Connector, ClusterID: d.cfg.ClusterID,
+		Region: string(e.Key.GetEncodedRegionName()), Kind: schema.KindWAL,
+		Origins: origins(e.Key, d.cfg.ClusterID), Epoch: info.Epoch,
+	}
+	d.arena, d.used, d.byRow = d.arena[:0], 0, nil
+	var k cell.Cell
+	for n := int(e.GetAssociatedCellCount()); n > 0; n-- {
+		arena, err := d.cells.Next(&k, d.arena)
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return fmt.Errorf("%d cells are missing: %w", n, err)
+		}
+		d.arena = arena
+		if bytes.Equal(k.Family, metaFamily) {
+			if err := d.marker(k.Qualifier); err != nil {
+				return err
+			}
+			continue
+		}
+		if !captured {
+			return fmt.Errorf("table %s: %w; the table list of the peer was changed by someone else: restore it or add the table to table.include.list", table, source.ErrUnknownTable)
+		}
+		c := d.change(k.Row)
+		c.Cells = append(c.Cells, schema.Cell{
+			Family: k.Family, Qualifier: k.Qualifier, Timestamp: k.Timestamp,
+			Type: schema.CellType(k.Type), Value: k.Value, Tags: k.Tags,
+		})
+	}
+	return d.emit(table, info, src, e.Key)
+}
+
+// change finds the change of row in the edit at hand, or opens one.
+func (d *decoder) change(row []byte) *schema.Change {
+	if d.used > 0 && bytes.Equal(d.changes[d.used-1].Row, row) {
+		return &d.changes[d.used-1]
+	}
+	if d.used > 0 && d.byRow == nil {
+		d.byRow = map[string]int{string(d.changes[0].Row): 0}
+	}
+	if i, ok := d.byRow[string(row)]; ok {
+		return &d.changes[i]
+	}
+	if d.used == len(d.changes) {
+		d.changes = append(d.changes, schema.Change{})
+	}
+	c := &d.changes[d.used]
+	c.Row, c.Cells = row, c.Cells[:0]
+	if d.byRow != nil {
+		d.byRow[string(row)] = d.used
+	}
+	d.used++
+	return c
+}
+
+func (d *decoder) emit(table string, info Table, src schema.Source, key *pb.WALKey) error {
+	below := 0
+	for i := range d.changes[:d.used] {
+		c := &d.changes[i]
+		if info.ReadPoint != nil && key.GetLogSequenceNumber() <= info.ReadPoint(c.Row) {
+			below++
+			continue
+		}
+		c.Table, c.Source = table, src
+		c.Sequence, c.Timestamp = key.GetLogSequenceNumber(), int64(key.GetWriteTime())
+		if err := d.batch.Add(c); err != nil {
+			return err
+		}
+		d.cfg.Stats.Change(table, len(c.Cells), changeBytes(c))
+	}
+	if below > 0 {
+		d.cfg.Stats.BelowReadPoint(below)
+	}
+	d.lastWrite = max(d.lastWrite, int64(key.GetWriteTime()))
+	return nil
+}
+
+func changeBytes(c *schema.Change) int64 {
+	n := int64(len(c.Row))
+	for i := range c.Cells {
+		k := &c.Cells[i]
+		n += int64(len(k.Family) + len(k.Qualifier) + len(k.Value) + len(k.Tags) + 9)
+	}
+	return n
+}
+
+var (
+	metaFamily        = []byte("METAFAMILY")
+	bulkLoad          = []byte("HBASE::BULK_LOAD")
+	replicationMarker = []byte("HBASE::REPLICATION_MARKER")
+)
+
+// marker handles a METAFAMILY cell. A bulk load announces HFiles that no WAL holds: to acknowledge it
+// would lose them, so the call fails and HBase keeps its WAL.
+func (d *decoder) marker(qualifier []byte) error {
+	if bytes.Equal(qualifier, bulkLoad) {
+		return errors.New("the source bulk-loaded HFiles, which this connector cannot read; " +
+			"set hbase.replication.bulkload.enabled=false on the source for this table, or drop the peer and copy the table again")
+	}
+	name := "other"
+	if bytes.Equal(qualifier, replicationMarker) {
+		name = "replication_marker"
+	}
+	d.cfg.Stats.Marker(name)
+	return nil
+}
+
+// origins lists the clusters that a change has passed before the source, oldest first. The source
+// has put its own id last when it shipped the edit; that one stands in Source.ClusterID.
+func origins(key *pb.WALKey, self schema.UUID) []schema.UUID {
+	var out []schema.UUID
+	for _, id := range key.GetClusterIds() {
+		var u schema.UUID
+		binary.BigEndian.PutUint64(u[:8], id.GetMostSigBits())
+		binary.BigEndian.PutUint64(u[8:], id.GetLeastSigBits())
+		if u != self {
+			out = append(out, u)
+		}
+	}
+	return out
+}

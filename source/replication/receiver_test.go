@@ -1,0 +1,296 @@
+package replication
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/waltap/waltap/internal/hbase/cell"
+	"github.com/waltap/waltap/internal/hbase/pb"
+	"github.com/waltap/waltap/internal/hbase/rpc"
+	"github.com/waltap/waltap/internal/kafka"
+	"github.com/waltap/waltap/schema"
+	"github.com/waltap/waltap/source"
+)
+
+var clusterA = schema.UUID{0xa}
+
+// heldProducer keeps what it is given and answers when told to.
+type heldProducer struct {
+	mu    sync.Mutex
+	recs  []kafka.Record
+	dones []func(error)
+	given chan struct{}
+}
+
+func (p *heldProducer) Produce(_ context.Context, _ kafka.TopicPartition, recs []kafka.Record, done func(error)) {
+	p.mu.Lock()
+	p.recs = append(p.recs, recs...)
+	p.dones = append(p.dones, done)
+	p.mu.Unlock()
+	p.given <- struct{}{}
+}
+
+func (p *heldProducer) answer(err error) {
+	p.mu.Lock()
+	dones := p.dones
+	p.dones = nil
+	p.mu.Unlock()
+	for _, done := range dones {
+		done(err)
+	}
+}
+
+func (p *heldProducer) changes(t *testing.T) []schema.Change {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := make([]schema.Change, len(p.recs))
+	for i, r := range p.recs {
+		if err := schema.DecodeAvro(r.Value, &out[i]); err != nil {
+			t.Fatal(err)
+		}
+		if string(r.Key) != string(out[i].Row) {
+			t.Errorf("record %d has the key %q, its row is %q", i, r.Key, out[i].Row)
+		}
+	}
+	return out
+}
+
+type countStats struct {
+	mu             sync.Mutex
+	replays, below int
+	markers        []string
+}
+
+func (s *countStats) Call()                     {}
+func (s *countStats) Change(string, int, int64) {}
+func (s *countStats) Written(int64)             {}
+func (s *countStats) Error(error)               {}
+func (s *countStats) Replay(n int)              { s.mu.Lock(); s.replays += n; s.mu.Unlock() }
+func (s *countStats) BelowReadPoint(n int)      { s.mu.Lock(); s.below += n; s.mu.Unlock() }
+func (s *countStats) Marker(q string)           { s.mu.Lock(); s.markers = append(s.markers, q); s.mu.Unlock() }
+
+type fixture struct {
+	conn     *rpc.Conn
+	producer *heldProducer
+	stats    *countStats
+}
+
+// serve starts a Receiver behind a real port; table default:t is captured, rows below "m" were scanned up to sequence 10.
+func serve(t *testing.T) *fixture {
+	t.Helper()
+	f := &fixture{producer: &heldProducer{given: make(chan struct{}, 100)}, stats: &countStats{}}
+	pub := source.NewPublisher(f.producer, 0)
+	pub.Route("default:t", "p.default.t", 1)
+	r := NewReceiver(Config{
+		Connector: "c", Version: "v", ClusterID: clusterA, Publisher: pub, Stats: f.stats,
+		Table: func(name string) (Table, bool) {
+			return Table{Epoch: 3, ReadPoint: func(row []byte) uint64 {
+				if string(row) < "m" {
+					return 10
+				}
+				return 0
+			}}, name == "default:t"
+		},
+	})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := rpc.NewServer(rpc.ServerConfig{Services: map[string]rpc.Handler{Service: r.Serve}, Logger: slog.New(slog.DiscardHandler)})
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(l) }()
+	f.conn, err = rpc.Dial(t.Context(), l.Addr().String(), rpc.DialOptions{Service: Service, Codec: cell.KeyValueCodecWithTags})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		f.conn.Close()
+		if err := srv.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+		<-served
+	})
+	return f
+}
+
+type edit struct {
+	table string
+	seq   uint64
+	cells []cell.Cell
+	count int // announced; 0: as many as there are
+}
+
+func (f *fixture) call(ctx context.Context, edits ...edit) error {
+	req := &pb.ReplicateWALEntryRequest{}
+	var cells []byte
+	for _, e := range edits {
+		n := e.count
+		if n == 0 {
+			n = len(e.cells)
+		}
+		for i := range e.cells {
+			cells = cell.KeyValueCodecWithTags.Append(cells, &e.cells[i])
+		}
+		req.Entry = append(req.Entry, &pb.WALEntry{AssociatedCellCount: proto.Int32(int32(n)), Key: &pb.WALKey{
+			EncodedRegionName: []byte("r1"), TableName: []byte(e.table), LogSequenceNumber: proto.Uint64(e.seq), WriteTime: proto.Uint64(1234),
+			ClusterIds: []*pb.UUID{
+				{MostSigBits: proto.Uint64(7), LeastSigBits: proto.Uint64(8)},
+				{MostSigBits: proto.Uint64(0xa << 56), LeastSigBits: proto.Uint64(0)},
+			},
+		}})
+	}
+	_, err := f.conn.Call(ctx, "ReplicateWALEntry", req, cells, &pb.ReplicateWALEntryResponse{})
+	return err
+}
+
+func put(row, qualifier string) cell.Cell {
+	return cell.Cell{Row: []byte(row), Family: []byte("f"), Qualifier: []byte(qualifier), Timestamp: 5, Type: cell.Put, Value: []byte("v")}
+}
+
+func TestOneChangePerRowAndEditAnsweredAfterKafka(t *testing.T) {
+	f := serve(t)
+	answered := make(chan error, 1)
+	del := put("x", "")
+	del.Type = cell.DeleteFamily
+	go func() {
+		answered <- f.call(t.Context(),
+			edit{table: "t", seq: 20, cells: []cell.Cell{put("x", "1"), put("y", "1"), put("x", "2"), put("z", "1"), put("y", "2")}},
+			edit{table: "t", seq: 21, cells: []cell.Cell{del}})
+	}()
+	<-f.producer.given
+	select {
+	case err := <-answered:
+		t.Fatalf("HBase was answered (%v) before Kafka has acknowledged", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	f.producer.answer(nil)
+	if err := <-answered; err != nil {
+		t.Fatal(err)
+	}
+	got := f.producer.changes(t)
+	var shape []string
+	for _, c := range got {
+		s := string(c.Row) + ":"
+		for _, k := range c.Cells {
+			s += string(k.Qualifier) + "/" + k.Type.String() + " "
+		}
+		shape = append(shape, strings.TrimSpace(s))
+		if c.Table != "default:t" || c.Timestamp != 1234 || c.Source.Epoch != 3 || c.Source.Region != "r1" || c.Source.Kind != schema.KindWAL || c.Source.ClusterID != clusterA {
+			t.Errorf("change %+v", c)
+		}
+		if want := (schema.UUID{7: 7, 15: 8}); len(c.Source.Origins) != 1 || c.Source.Origins[0] != want {
+			t.Errorf("origins %v, want only %v: the source itself is no origin", c.Source.Origins, want)
+		}
+	}
+	want := "x:1/Put 2/Put|y:1/Put 2/Put|z:1/Put|x:/DeleteFamily"
+	if s := strings.Join(shape, "|"); s != want {
+		t.Errorf("changes %s\nwant    %s", s, want)
+	}
+}
+
+func TestWhatTheScanHasDeliveredIsLeftOut(t *testing.T) {
+	f := serve(t)
+	go func() { <-f.producer.given; f.producer.answer(nil) }()
+	err := f.call(t.Context(), edit{table: "t", seq: 10, cells: []cell.Cell{put("a", "1"), put("z", "1")}}, edit{table: "t", seq: 11, cells: []cell.Cell{put("a", "2")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []string
+	for _, c := range f.producer.changes(t) {
+		rows = append(rows, string(c.Row))
+	}
+	if s := strings.Join(rows, " "); s != "z a" || f.stats.below != 1 {
+		t.Errorf("rows %q with %d left out; want z (not scanned) and a at 11 (above the read point), 1 left out", s, f.stats.below)
+	}
+}
+
+func TestReplaysAreDeliveredAndCounted(t *testing.T) {
+	f := serve(t)
+	for range 2 {
+		go func() { <-f.producer.given; f.producer.answer(nil) }()
+		if err := f.call(t.Context(), edit{table: "t", seq: 30, cells: []cell.Cell{put("z", "1")}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(f.producer.changes(t)); n != 2 || f.stats.replays != 1 {
+		t.Errorf("%d records and %d replays, want 2 and 1", n, f.stats.replays)
+	}
+}
+
+func TestWhatCannotBeDeliveredIsNeverAcknowledged(t *testing.T) {
+	bulk := cell.Cell{Row: []byte("x"), Family: metaFamily, Qualifier: bulkLoad, Type: cell.Put}
+	for _, tc := range []struct {
+		name string
+		edit edit
+		want string
+	}{
+		{"bulk load", edit{table: "t", seq: 40, cells: []cell.Cell{bulk}}, "bulk-loaded"},
+		{"table not captured", edit{table: "other", seq: 40, cells: []cell.Cell{put("z", "1")}}, "table is not captured"},
+		{"cells missing", edit{table: "t", seq: 40, cells: []cell.Cell{put("z", "1")}, count: 2}, "cells are missing"},
+		{"cells left over", edit{table: "t", seq: 40, cells: []cell.Cell{put("z", "1"), put("z", "2")}, count: 1}, "more cells than"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			f := serve(t)
+			err := f.call(t.Context(), tc.edit)
+			if !rpc.IsRemote(err, "IOException") || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("answered with %v, want an IOException that says %q", err, tc.want)
+			}
+			if n := len(f.producer.changes(t)); n != 0 {
+				t.Errorf("%d records were produced", n)
+			}
+		})
+	}
+}
+
+func TestMarkersAreCountedNotWritten(t *testing.T) {
+	f := serve(t)
+	marker := cell.Cell{Row: []byte("x"), Family: metaFamily, Qualifier: replicationMarker, Type: cell.Put}
+	if err := f.call(t.Context(), edit{table: "REPLICATION.WALEVENTTRACKER", seq: 1, cells: []cell.Cell{marker}}); err != nil {
+		t.Fatal(err)
+	}
+	if len(f.stats.markers) != 1 || len(f.producer.changes(t)) != 0 {
+		t.Errorf("markers %v, %d records", f.stats.markers, len(f.producer.changes(t)))
+	}
+}
+
+func TestKafkasErrorIsTheAnswer(t *testing.T) {
+	f := serve(t)
+	go func() { <-f.producer.given; f.producer.answer(errors.New("no leader")) }()
+	err := f.call(t.Context(), edit{table: "t", seq: 40, cells: []cell.Cell{put("z", "1")}})
+	if !rpc.IsRemote(err, "IOException") || !strings.Contains(err.Error(), "no leader") {
+		t.Errorf("answered with %v, want an IOException with Kafka's error", err)
+	}
+}
+
+func TestOtherMethodsAreRefused(t *testing.T) {
+	f := serve(t)
+	_, err := f.conn.Call(t.Context(), "RollWALWriter", &pb.RollWALWriterRequest{}, nil, &pb.RollWALWriterResponse{})
+	if !rpc.IsRemote(err, "UnsupportedOperationException") {
+		t.Errorf("answered with %v", err)
+	}
+}
+
+func TestOnlyRegionServersMayConnect(t *testing.T) {
+	l := &AllowList{Extra: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, Hosts: func(context.Context) ([]string, error) { return []string{"127.0.0.1"}, nil }}
+	for addr, want := range map[string]bool{"127.0.0.1:5": true, "[::ffff:127.0.0.1]:5": true, "10.1.2.3:5": true, "127.0.0.2:5": false, "10.2.0.1:5": false} {
+		ap := net.TCPAddrFromAddrPort(netip.MustParseAddrPort(addr))
+		if err := l.Check(ap); (err == nil) != want {
+			t.Errorf("%s: %v, want allowed = %v", addr, err, want)
+		}
+	}
+	l.Hosts = func(context.Context) ([]string, error) { return nil, io.ErrUnexpectedEOF }
+	l.addrs = nil
+	if err := l.Check(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("with the source out of reach: %v, want a refusal that says why", err)
+	}
+}
