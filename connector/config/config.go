@@ -1,0 +1,199 @@
+// Package config reads the configuration of a process and of its connectors.
+//
+// Both come as flat keys in the manner of Kafka Connect: a YAML file for a
+// process (ParseFile), a map for one connector (ParseConnector). The table
+// behind Keys is the one place where a key, its type, its default and its
+// meaning are written down; parsing, checks, suggestions and the reference in
+// docs/reference-config.yaml follow from it.
+//
+// Nothing is passed over: an unknown key is an error, and all faults are
+// reported at once (*Error), each with its file, line, connector and key.
+package config
+
+import (
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"time"
+
+	"github.com/waltap/waltap/schema"
+)
+
+// Process is the configuration of one waltap process.
+type Process struct {
+	BootstrapServers []string // bootstrap.servers, host:port
+	GroupID          string   // group.id
+	Listeners        string   // listeners, http://host:port; port 0 lets the system choose
+	LogFormat        LogFormat
+	LogLevel         slog.Level
+	Connectors       []Connector
+}
+
+// ListenAddress is the host:port of Listeners.
+func (p *Process) ListenAddress() string {
+	u, err := url.Parse(p.Listeners)
+	if err != nil {
+		return p.Listeners
+	}
+	return u.Host
+}
+
+// Connector is the configuration of one connector. Exactly one of Source and
+// Sink is set, as its class says.
+type Connector struct {
+	Name   string
+	Class  Class
+	Source *Source
+	Sink   *Sink
+	// Raw holds the keys as they were given, lists comma separated, without
+	// name and without defaults.
+	Raw map[string]string
+}
+
+// Class is a connector.class.
+type Class string
+
+// The connector classes.
+const (
+	HBaseSource Class = "HBaseSource" // captures tables of an HBase cluster
+	HBaseSink   Class = "HBaseSink"   // applies captured changes to an HBase cluster
+)
+
+// LogFormat is a log.format.
+type LogFormat string
+
+// The log formats.
+const (
+	LogText LogFormat = "text"
+	LogJSON LogFormat = "json"
+)
+
+// HBase says how to reach an HBase cluster.
+type HBase struct {
+	ZooKeeperQuorum   []string // hbase.zookeeper.quorum, host:port
+	ZNodeParent       string   // hbase.zookeeper.znode.parent
+	ConnectionTimeout time.Duration
+}
+
+// Source is the configuration of an HBaseSource.
+type Source struct {
+	TasksMax int
+	HBase    HBase
+	Peer     Peer
+
+	ReplicationScope           ReplicationScope
+	ReplicationScopeAllowPeers []string // peers that may begin to ship the tables
+
+	TopicPrefix     string
+	Tables          TableFilter
+	Snapshot        Snapshot
+	TopicCreation   TopicCreation
+	ValueConverter  ValueConverter
+	CompressionType string // none, gzip, snappy, lz4 or zstd
+}
+
+// Peer is the replication peer a source registers at its cluster, and the
+// virtual cluster that stands behind it.
+type Peer struct {
+	ID               string
+	Create           bool
+	ZooKeeperQuorum  []string // where the virtual cluster registers, host:port
+	ZNodeParent      string
+	SessionTimeout   time.Duration
+	Listen           string         // host:port
+	AdvertisedHost   string         // the name the source's region servers connect to
+	Allow            []netip.Prefix // addresses that may connect besides the source's region servers
+	MaxBytesInFlight int64
+}
+
+// ReplicationScope is a hbase.replication.scope.
+type ReplicationScope string
+
+// What to do about column families that HBase does not replicate.
+const (
+	ScopeRequire ReplicationScope = "require" // stop and print the command to run
+	ScopeSet     ReplicationScope = "set"     // alter the table
+)
+
+// Snapshot says what is read of the tables before their changes.
+type Snapshot struct {
+	Mode              SnapshotMode
+	Order             SnapshotOrder
+	MaxThreads        int
+	ScannersPerServer int
+	FetchSize         int64 // bytes of one answer of a scan
+}
+
+// SnapshotMode is a snapshot.mode.
+type SnapshotMode string
+
+// The snapshot modes.
+const (
+	SnapshotInitial     SnapshotMode = "initial"      // scan, then changes
+	SnapshotNoData      SnapshotMode = "no_data"      // changes only
+	SnapshotInitialOnly SnapshotMode = "initial_only" // scan only, then the connector is done
+	SnapshotWhenNeeded  SnapshotMode = "when_needed"  // as initial; scan again after a gap in capture
+)
+
+// SnapshotOrder is a snapshot.order.
+type SnapshotOrder string
+
+// SnapshotExact queues the changes in HBase's WAL until the scan is done.
+const SnapshotExact SnapshotOrder = "exact"
+
+// TopicCreation says how data topics that do not exist yet are made.
+type TopicCreation struct {
+	Enable            bool
+	Partitions        int32
+	ReplicationFactor int16 // -1: the broker's default
+	MaxMessageBytes   int64
+}
+
+// ValueConverter is a value.converter.
+type ValueConverter string
+
+// ConverterAvro writes Avro single-object encoding, see schema.AvroSchema.
+const ConverterAvro ValueConverter = "avro"
+
+// Sink is the configuration of an HBaseSink.
+type Sink struct {
+	TasksMax int
+	HBase    HBase
+
+	// Exactly one of Topics and TopicsRegex is set. See MatchTopic.
+	Topics      []string
+	TopicsRegex *regexp.Regexp
+
+	Renames         schema.Renames
+	CreateTables    bool
+	ConsumerStart   ConsumerStart
+	GroupID         string
+	BatchMaxRecords int
+	BatchMaxBytes   int64
+	BatchLinger     time.Duration
+}
+
+// MatchTopic reports whether the sink reads the topic. A regular expression
+// must match the whole name.
+func (s *Sink) MatchTopic(topic string) bool {
+	if s.TopicsRegex != nil {
+		return s.TopicsRegex.MatchString(topic)
+	}
+	for _, t := range s.Topics {
+		if t == topic {
+			return true
+		}
+	}
+	return false
+}
+
+// ConsumerStart is a consumer.start.
+type ConsumerStart string
+
+// Where a sink begins on a partition.
+const (
+	StartCommitted ConsumerStart = "committed" // at the committed offset, the earliest when there is none
+	StartEarliest  ConsumerStart = "earliest"
+	StartLatest    ConsumerStart = "latest"
+)

@@ -1,0 +1,175 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Key describes one configuration key.
+type Key struct {
+	Name  string
+	Scope Scope
+	Type  Type
+	// Values are the ones allowed, when there is a fixed set.
+	Values []string
+	// Min and Max bound numbers; a Max of 0 stands for none.
+	Min, Max int64
+	Required bool
+	// Default is the value taken when the key is missing, as it would be
+	// written. DefaultDoc says it in words when it depends on something else.
+	Default, DefaultDoc string
+	// Doc is what the key does, in sentences.
+	Doc string
+	// Example is a value that parses.
+	Example string
+
+	set func(t *target, value string) error
+}
+
+// Scope says where a key may stand; values may be joined.
+type Scope byte
+
+// The places of keys.
+const (
+	InProcess Scope = 1 << iota // at the top of the file
+	InSource                    // in a connector of class HBaseSource
+	InSink                      // in a connector of class HBaseSink
+)
+
+func (s Scope) String() string {
+	var places []string
+	if s&InProcess != 0 {
+		places = append(places, "the process (at the top of the file)")
+	}
+	if s&InSource != 0 {
+		places = append(places, "connectors of class "+string(HBaseSource))
+	}
+	if s&InSink != 0 {
+		places = append(places, "connectors of class "+string(HBaseSink))
+	}
+	return strings.Join(places, " and ")
+}
+
+// Type is how a value is written.
+type Type string
+
+// The types of values.
+const (
+	String       Type = "string"
+	Integer      Type = "integer"
+	Boolean      Type = "boolean"      // true or false
+	Milliseconds Type = "milliseconds" // integer
+	Size         Type = "size"         // bytes; suffixes KiB, MiB, GiB (or K, M, G) and KB, MB, GB (thousands)
+	List         Type = "list"         // comma separated, or a YAML list
+	RegexList    Type = "regex list"   // a list whose commas within brackets separate nothing
+)
+
+// target is what the keys of one place are parsed into.
+type target struct {
+	process *Process
+	hbase   *HBase
+	source  *Source
+	sink    *Sink
+}
+
+// parse checks value and puts it into t.
+func (k *Key) parse(t *target, value string) error {
+	if value == "" && k.Type != List && k.Type != RegexList {
+		return fmt.Errorf("the value is empty: give one or remove the key")
+	}
+	if len(k.Values) > 0 && !slices.Contains(k.Values, value) {
+		return fmt.Errorf("%q is not one of %s%s", value, strings.Join(k.Values, ", "), didYouMean(value, k.Values))
+	}
+	if k.Type == Integer || k.Type == Milliseconds || k.Type == Size {
+		if err := k.checkNumber(value); err != nil {
+			return err
+		}
+	}
+	return k.set(t, value)
+}
+
+func (k *Key) checkNumber(value string) error {
+	n, err := k.number(value)
+	if err != nil {
+		return err
+	}
+	if n < k.Min {
+		return fmt.Errorf("%s is too small: want at least %d", value, k.Min)
+	}
+	if k.Max > 0 && n > k.Max {
+		return fmt.Errorf("%s is too large: want at most %d", value, k.Max)
+	}
+	return nil
+}
+
+func (k *Key) number(value string) (int64, error) {
+	if k.Type == Size {
+		return parseSize(value)
+	}
+	n, err := strconv.ParseInt(value, 10, 64)
+	if err != nil {
+		want := "an integer"
+		if k.Type == Milliseconds {
+			want = "milliseconds, an integer"
+		}
+		return 0, fmt.Errorf("%q is not a number: want %s", value, want)
+	}
+	return n, nil
+}
+
+// into makes a Key's set from a parser and the place of its result.
+func into[T any](parse func(string) (T, error), field func(*target) *T) func(*target, string) error {
+	return func(t *target, value string) error {
+		v, err := parse(value)
+		if err != nil {
+			return err
+		}
+		*field(t) = v
+		return nil
+	}
+}
+
+// text sets a string or an enumeration, checked before by Key.Values.
+func text[T ~string](field func(*target) *T) func(*target, string) error {
+	return into(func(s string) (T, error) { return T(s), nil }, field)
+}
+
+// number sets an integer or a size, bounded before by Key.Min and Key.Max.
+func number[T int | int16 | int32 | int64](field func(*target) *T) func(*target, string) error {
+	return into(func(s string) (T, error) { n, err := parseSize(s); return T(n), err }, field)
+}
+
+func milliseconds(field func(*target) *time.Duration) func(*target, string) error {
+	return into(func(s string) (time.Duration, error) {
+		n, err := strconv.ParseInt(s, 10, 64)
+		return time.Duration(n) * time.Millisecond, err
+	}, field)
+}
+
+func boolean(field func(*target) *bool) func(*target, string) error {
+	return into(func(s string) (bool, error) {
+		switch s {
+		case "true":
+			return true, nil
+		case "false":
+			return false, nil
+		}
+		return false, fmt.Errorf("%q is not true or false", s)
+	}, field)
+}
+
+// Keys returns all keys, the process's first, in the order of the reference.
+func Keys() []Key { return slices.Clone(keys) }
+
+// lookup returns the key of that name, nil when there is none.
+func lookup(name string) *Key {
+	for i := range keys {
+		if keys[i].Name == name {
+			return &keys[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,245 @@
+package config
+
+import (
+	"log/slog"
+	"math"
+	"net/netip"
+	"time"
+
+	"github.com/waltap/waltap/schema"
+)
+
+const maxMilliseconds = int64(365 * 24 * time.Hour / time.Millisecond)
+
+// keys is the one table of configuration keys. Only a connector's name, and the
+// list of connectors itself, stand beside it.
+var keys = []Key{
+	{
+		Name: "bootstrap.servers", Scope: InProcess, Type: List, Required: true, Example: "127.0.0.1:9092",
+		Doc: "Kafka brokers to ask for the others, host:port.",
+		set: into(parseHostPorts, func(t *target) *[]string { return &t.process.BootstrapServers }),
+	},
+	{
+		Name: "group.id", Scope: InProcess, Type: String, Default: "waltap",
+		Doc: "Processes of one group.id share the work.",
+		set: text(func(t *target) *string { return &t.process.GroupID }),
+	},
+	{
+		Name: "listeners", Scope: InProcess, Type: String, Default: "http://127.0.0.1:8083",
+		Doc: "Where status and metrics are served, http://host:port. Port 0 lets the system choose one. There is no authentication: listen beyond this machine only where the network is trusted.",
+		set: into(parseListener, func(t *target) *string { return &t.process.Listeners }),
+	},
+	{
+		Name: "log.format", Scope: InProcess, Type: String, Default: "text", Values: []string{"text", "json"},
+		Doc: "How log lines are written to stderr.",
+		set: text(func(t *target) *LogFormat { return &t.process.LogFormat }),
+	},
+	{
+		Name: "log.level", Scope: InProcess, Type: String, Default: "info", Values: []string{"debug", "info", "warn", "error"},
+		Doc: "The least severe level that is logged.",
+		set: into(parseLevel, func(t *target) *slog.Level { return &t.process.LogLevel }),
+	},
+
+	{
+		Name: "connector.class", Scope: InSource | InSink, Type: String, Required: true, Values: []string{"HBaseSource", "HBaseSink"}, Example: "HBaseSource",
+		Doc: "What the connector is: HBaseSource captures tables into Kafka, HBaseSink applies them to another cluster.",
+		set: func(*target, string) error { return nil },
+	},
+	{
+		Name: "tasks.max", Scope: InSource | InSink, Type: Integer, Default: "1", Min: 1, Max: 1024,
+		Doc: "How many tasks may share the connector's work.",
+		set: func(t *target, value string) error {
+			if t.source != nil {
+				return number(func(t *target) *int { return &t.source.TasksMax })(t, value)
+			}
+			return number(func(t *target) *int { return &t.sink.TasksMax })(t, value)
+		},
+	},
+	{
+		Name: "hbase.zookeeper.quorum", Scope: InSource | InSink, Type: List, Required: true, Example: "127.0.0.1:2181",
+		Doc: "ZooKeeper servers of the HBase cluster, host or host:port (2181).",
+		set: into(parseQuorum, func(t *target) *[]string { return &t.hbase.ZooKeeperQuorum }),
+	},
+	{
+		Name: "hbase.zookeeper.znode.parent", Scope: InSource | InSink, Type: String, Default: "/hbase",
+		Doc: "Root znode of the HBase cluster (its zookeeper.znode.parent).",
+		set: into(parseZNode, func(t *target) *string { return &t.hbase.ZNodeParent }),
+	},
+	{
+		Name: "connection.timeout.ms", Scope: InSource | InSink, Type: Milliseconds, Default: "10000", Min: 1, Max: maxMilliseconds,
+		Doc: "How long to wait for ZooKeeper and HBase servers when connecting.",
+		set: milliseconds(func(t *target) *time.Duration { return &t.hbase.ConnectionTimeout }),
+	},
+
+	{
+		Name: "topic.prefix", Scope: InSource, Type: String, Required: true, Example: "orders",
+		Doc: "A table's records go to the topic <topic.prefix>.<namespace>.<table>.",
+		set: into(checked(schema.CheckPrefix), func(t *target) *string { return &t.source.TopicPrefix }),
+	},
+	{
+		Name: "table.include.list", Scope: InSource, Type: RegexList, Required: true, Example: "default:orders, shop:.*",
+		Doc: "Tables to capture: regular expressions that match the whole of namespace:table. An entry without a namespace is of the namespace default. An entry of letters, digits and '_', '-', '.' only is a table's name, and that table must exist. All tables: .*:.*",
+		set: into(parseTablePatterns, func(t *target) *[]TablePattern { return &t.source.Tables.Include }),
+	},
+	{
+		Name: "table.exclude.list", Scope: InSource, Type: RegexList, Example: "shop:tmp_.*",
+		Doc: "Tables to leave out of table.include.list, written in the same way.",
+		set: into(parseTablePatterns, func(t *target) *[]TablePattern { return &t.source.Tables.Exclude }),
+	},
+	{
+		Name: "hbase.peer.id", Scope: InSource, Type: String, DefaultDoc: "waltap_<name>, other characters than letters, digits and '_' replaced by '_'", Example: "waltap_orders",
+		Doc: "Id of the replication peer at the source: letters, digits, '_' and '.'.",
+		set: into(parsePeerID, func(t *target) *string { return &t.source.Peer.ID }),
+	},
+	{
+		Name: "hbase.peer.create", Scope: InSource, Type: Boolean, Default: "true",
+		Doc: "Create the peer, with exactly the captured tables. false: it must exist.",
+		set: boolean(func(t *target) *bool { return &t.source.Peer.Create }),
+	},
+	{
+		Name: "hbase.peer.zookeeper.quorum", Scope: InSource, Type: List, DefaultDoc: "the source's (hbase.zookeeper.quorum)", Example: "127.0.0.1:2181",
+		Doc: "ZooKeeper servers where waltap registers as a cluster to replicate to. The source's master and region servers read there.",
+		set: into(parseQuorum, func(t *target) *[]string { return &t.source.Peer.ZooKeeperQuorum }),
+	},
+	{
+		Name: "hbase.peer.znode.parent", Scope: InSource, Type: String, DefaultDoc: "/waltap_<name>, characters replaced as in hbase.peer.id", Example: "/waltap_orders",
+		Doc: "Root znode of that registration. Never that of a real cluster.",
+		set: into(parseZNode, func(t *target) *string { return &t.source.Peer.ZNodeParent }),
+	},
+	{
+		Name: "hbase.peer.zookeeper.session.timeout.ms", Scope: InSource, Type: Milliseconds, Default: "30000", Min: 1000, Max: maxMilliseconds,
+		Doc: "Session timeout of the registration: how long the source keeps sending to a worker that died.",
+		set: milliseconds(func(t *target) *time.Duration { return &t.source.Peer.SessionTimeout }),
+	},
+	{
+		Name: "hbase.peer.listen", Scope: InSource, Type: String, Default: "0.0.0.0:16220",
+		Doc: "Address the source's region servers ship their WAL to, host:port. Port 0 lets the system choose one.",
+		set: into(parseListen, func(t *target) *string { return &t.source.Peer.Listen }),
+	},
+	{
+		Name: "hbase.peer.advertised.host", Scope: InSource, Type: String, DefaultDoc: "the machine's hostname", Example: "worker-1.example.com",
+		Doc: "Host name or address under which the source's region servers reach this machine.",
+		set: into(parseHost, func(t *target) *string { return &t.source.Peer.AdvertisedHost }),
+	},
+	{
+		Name: "hbase.peer.allow", Scope: InSource, Type: List, Example: "10.0.0.0/8, 192.168.1.7",
+		Doc: "Addresses and CIDR networks that may connect to hbase.peer.listen besides the source's region servers.",
+		set: into(parsePrefixes, func(t *target) *[]netip.Prefix { return &t.source.Peer.Allow }),
+	},
+	{
+		Name: "hbase.peer.max.bytes.in.flight", Scope: InSource, Type: Size, Default: "128MiB", Min: 1 << 20,
+		Doc: "Most bytes of calls from region servers that are held while Kafka has not acknowledged them. One larger call is let through alone.",
+		set: number(func(t *target) *int64 { return &t.source.Peer.MaxBytesInFlight }),
+	},
+	{
+		Name: "hbase.replication.scope", Scope: InSource, Type: String, Default: "require", Values: []string{"require", "set"},
+		Doc: "What to do when a captured column family has REPLICATION_SCOPE 0: require stops and prints the command to run, set alters the table. All other peers without a table list begin to ship it then.",
+		set: text(func(t *target) *ReplicationScope { return &t.source.ReplicationScope }),
+	},
+	{
+		Name: "hbase.replication.scope.allow.peers", Scope: InSource, Type: List, Example: "backup_cluster",
+		Doc: "Ids of the other peers that may begin to ship the tables when hbase.replication.scope is set. Any other such peer makes the connector refuse.",
+		set: into(parseList, func(t *target) *[]string { return &t.source.ReplicationScopeAllowPeers }),
+	},
+	{
+		Name: "snapshot.mode", Scope: InSource, Type: String, Default: "initial", Values: []string{"initial", "no_data", "initial_only", "when_needed"},
+		Doc: "initial: scan the tables, then stream their changes. no_data: changes only. initial_only: scan only. when_needed: as initial, and scan again by itself after a gap in capture.",
+		set: text(func(t *target) *SnapshotMode { return &t.source.Snapshot.Mode }),
+	},
+	{
+		Name: "snapshot.order", Scope: InSource, Type: String, Default: "exact", Values: []string{"exact"},
+		Doc: "exact: changes queue in HBase's WAL until the scan is done, so each row's records are in order. The source needs room for that WAL.",
+		set: text(func(t *target) *SnapshotOrder { return &t.source.Snapshot.Order }),
+	},
+	{
+		Name: "snapshot.max.threads", Scope: InSource, Type: Integer, Default: "2", Min: 1, Max: 1024,
+		Doc: "How many regions are scanned at once.",
+		set: number(func(t *target) *int { return &t.source.Snapshot.MaxThreads }),
+	},
+	{
+		Name: "snapshot.scanners.per.server", Scope: InSource, Type: Integer, Default: "1", Min: 1, Max: 1024,
+		Doc: "How many regions of one region server are scanned at once.",
+		set: number(func(t *target) *int { return &t.source.Snapshot.ScannersPerServer }),
+	},
+	{
+		Name: "snapshot.fetch.size", Scope: InSource, Type: Size, Default: "2MiB", Min: 1 << 10, Max: 1 << 30,
+		Doc: "Bytes a region server returns per call of a scan.",
+		set: number(func(t *target) *int64 { return &t.source.Snapshot.FetchSize }),
+	},
+	{
+		Name: "topic.creation.enable", Scope: InSource, Type: Boolean, Default: "true",
+		Doc: "Create data topics that do not exist. false: they must exist.",
+		set: boolean(func(t *target) *bool { return &t.source.TopicCreation.Enable }),
+	},
+	{
+		Name: "topic.creation.default.partitions", Scope: InSource, Type: Integer, Default: "8", Min: 1, Max: 100_000,
+		Doc: "Partitions of a data topic that is created. A row is always in the same one.",
+		set: number(func(t *target) *int32 { return &t.source.TopicCreation.Partitions }),
+	},
+	{
+		Name: "topic.creation.default.replication.factor", Scope: InSource, Type: Integer, Default: "-1", Min: -1, Max: math.MaxInt16,
+		Doc: "Replicas of a data topic that is created. -1: the brokers' default.",
+		set: into(parseReplication, func(t *target) *int16 { return &t.source.TopicCreation.ReplicationFactor }),
+	},
+	{
+		Name: "topic.creation.default.max.message.bytes", Scope: InSource, Type: Size, Default: "12MiB", Min: 1 << 20, Max: math.MaxInt32,
+		Doc: "max.message.bytes of a data topic that is created: the largest record that gets in. HBase's own limit for a cell is 10 MiB by default.",
+		set: number(func(t *target) *int64 { return &t.source.TopicCreation.MaxMessageBytes }),
+	},
+	{
+		Name: "value.converter", Scope: InSource, Type: String, Default: "avro", Values: []string{"avro"},
+		Doc: "Encoding of record values. avro: single-object encoding.",
+		set: text(func(t *target) *ValueConverter { return &t.source.ValueConverter }),
+	},
+	{
+		Name: "producer.override.compression.type", Scope: InSource, Type: String, Default: "none", Values: []string{"none", "gzip", "snappy", "lz4", "zstd"},
+		Doc: "Compression of record batches.",
+		set: text(func(t *target) *string { return &t.source.CompressionType }),
+	},
+
+	{
+		Name: "topics", Scope: InSink, Type: List, Example: "orders.default.orders, orders.shop.items",
+		Doc: "Topics to apply. Exactly one of topics and topics.regex must be given.",
+		set: into(parseTopics, func(t *target) *[]string { return &t.sink.Topics }),
+	},
+	{
+		Name: "topics.regex", Scope: InSink, Type: String, Example: `orders\..*`,
+		Doc: "Topics to apply: a regular expression that matches the whole name.",
+		set: into(parseTopicsRegex, topicsRegex),
+	},
+	{
+		Name: "hbase.table.rename", Scope: InSink, Type: List, Example: "default:orders=default:orders_copy, shop:items=copy:items",
+		Doc: "Tables that have another name at the target, from=to. The others keep theirs.",
+		set: into(schema.ParseRenames, func(t *target) *schema.Renames { return &t.sink.Renames }),
+	},
+	{
+		Name: "hbase.table.create", Scope: InSink, Type: Boolean, Default: "true",
+		Doc: "Create tables that the target lacks, with the source's families, attributes and splits. false: they must exist.",
+		set: boolean(func(t *target) *bool { return &t.sink.CreateTables }),
+	},
+	{
+		Name: "consumer.start", Scope: InSink, Type: String, Default: "committed", Values: []string{"committed", "earliest", "latest"},
+		Doc: "Where to begin: committed goes on where the group stopped (a new group begins at the earliest record), earliest and latest ignore what the group committed.",
+		set: text(func(t *target) *ConsumerStart { return &t.sink.ConsumerStart }),
+	},
+	{
+		Name: "consumer.group.id", Scope: InSink, Type: String, DefaultDoc: "connect-<name>", Example: "connect-orders-copy",
+		Doc: "Consumer group of the sink. Sinks that apply to different targets need different ones.",
+		set: text(func(t *target) *string { return &t.sink.GroupID }),
+	},
+	{
+		Name: "batch.max.records", Scope: InSink, Type: Integer, Default: "4000", Min: 1, Max: 1_000_000,
+		Doc: "Most records applied in one batch.",
+		set: number(func(t *target) *int { return &t.sink.BatchMaxRecords }),
+	},
+	{
+		Name: "batch.max.bytes", Scope: InSink, Type: Size, Default: "4MiB", Min: 1 << 10, Max: 1 << 30,
+		Doc: "Most bytes of records applied in one batch. A larger record is applied alone.",
+		set: number(func(t *target) *int64 { return &t.sink.BatchMaxBytes }),
+	},
+	{
+		Name: "batch.linger.ms", Scope: InSink, Type: Milliseconds, Default: "50", Max: 60_000,
+		Doc: "How long a batch that is not full waits for more.",
+		set: milliseconds(func(t *target) *time.Duration { return &t.sink.BatchLinger }),
+	},
+}

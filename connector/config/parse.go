@@ -1,0 +1,214 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// maxNameLength keeps the names derived from a connector's in Kafka's limits.
+const maxNameLength = 200
+
+// entry is one key as it was given.
+type entry struct {
+	value  string
+	line   int
+	faulty bool // has a fault already
+}
+
+// section is the keys of one place, the process or a connector, and where it stands.
+type section struct {
+	at   Fault // file, line and connector
+	keys map[string]entry
+}
+
+// fault is a Fault of one of the section's keys.
+func (s *section) fault(key string) Fault {
+	f := s.at
+	f.Key = key
+	if e, ok := s.keys[key]; ok {
+		f.Line = e.line
+	}
+	return f
+}
+
+// ParseConnector reads the configuration of one connector from Connect-style
+// properties. name may be empty when the properties hold it. The error is an
+// *Error with all faults.
+func ParseConnector(name string, properties map[string]string) (*Connector, error) {
+	s := section{keys: make(map[string]entry, len(properties))}
+	for k, v := range properties {
+		s.keys[k] = entry{value: strings.TrimSpace(v)}
+	}
+	var f faults
+	if given, ok := s.keys["name"]; ok && name != "" && given.value != name {
+		f.add(Fault{Connector: name, Key: "name"}, "%q differs from the connector's name %q", given.value, name)
+	} else if !ok && name != "" {
+		s.keys["name"] = entry{value: name}
+	}
+	c := parseConnector(&s, &f)
+	if err := f.err(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// parseConnector reads a connector; it is of use only when no fault was added.
+func parseConnector(s *section, f *faults) *Connector {
+	c := &Connector{Name: s.keys["name"].value, Raw: map[string]string{}}
+	s.at.Connector = c.Name
+	for k, e := range s.keys {
+		if k != "name" {
+			c.Raw[k] = e.value
+		}
+	}
+	if err := checkName(c.Name); err != nil {
+		f.add(s.fault("name"), "%v", err)
+	}
+	scope, t := c.target()
+	parseKeys(s, scope, t, f)
+	switch {
+	case c.Source != nil:
+		completeSource(s, c, f)
+	case c.Sink != nil:
+		completeSink(s, c, f)
+	}
+	return c
+}
+
+// target makes what the keys of the connector's class are parsed into.
+func (c *Connector) target() (Scope, *target) {
+	c.Class = Class(c.Raw["connector.class"])
+	switch c.Class {
+	case HBaseSource:
+		c.Source = new(Source)
+		return InSource, &target{source: c.Source, hbase: &c.Source.HBase}
+	case HBaseSink:
+		c.Sink = new(Sink)
+		return InSink, &target{sink: c.Sink, hbase: &c.Sink.HBase}
+	}
+	return InSource | InSink, nil
+}
+
+// parseKeys reads the section's keys that belong to scope into t and faults
+// the others. Without a t, because the class is not known, only the names are
+// checked, and connector.class itself.
+func parseKeys(s *section, scope Scope, t *target, f *faults) {
+	for _, name := range slices.Sorted(maps.Keys(s.keys)) {
+		if name == "name" && scope&InProcess == 0 {
+			continue
+		}
+		k := lookup(name)
+		if k == nil {
+			f.add(s.fault(name), "unknown key%s", didYouMean(name, names(scope)))
+		} else if k.Scope&scope == 0 {
+			f.add(s.fault(name), "this is a key of %s", k.Scope)
+		}
+	}
+	for i := range keys {
+		k := &keys[i]
+		if k.Scope&scope == 0 || t == nil && k.Name != "connector.class" {
+			continue
+		}
+		e, given := s.keys[k.Name]
+		switch {
+		case e.faulty:
+		case given:
+			if err := k.parse(t, e.value); err != nil {
+				f.add(s.fault(k.Name), "%v", err)
+			}
+		case k.Required:
+			f.add(s.fault(k.Name), "required, for example %s: %s", k.Example, k.Doc)
+		case k.Default != "":
+			if err := k.parse(t, k.Default); err != nil {
+				f.add(s.fault(k.Name), "parse default: %v", err)
+			}
+		}
+	}
+}
+
+// names lists the keys of a scope, for suggestions.
+func names(scope Scope) []string {
+	var list []string
+	if scope&InProcess != 0 {
+		list = append(list, connectorsKey)
+	} else {
+		list = append(list, "name")
+	}
+	for i := range keys {
+		if keys[i].Scope&scope != 0 {
+			list = append(list, keys[i].Name)
+		}
+	}
+	return list
+}
+
+var connectorName = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
+
+func checkName(name string) error {
+	switch {
+	case name == "":
+		return fmt.Errorf("required, for example orders-source: the connector's name, of which its peer, its progress and its consumer group are named")
+	case !connectorName.MatchString(name):
+		return fmt.Errorf("%q is not a name: want letters, digits, '.', '_' and '-'", name)
+	case len(name) > maxNameLength:
+		return fmt.Errorf("the name has %d characters: want at most %d", len(name), maxNameLength)
+	}
+	return nil
+}
+
+var notInPeerID = regexp.MustCompile(`[^A-Za-z0-9_]`)
+
+// completeSource fills the defaults that depend on other keys.
+func completeSource(s *section, c *Connector, f *faults) {
+	p := &c.Source.Peer
+	own := "waltap_" + notInPeerID.ReplaceAllString(c.Name, "_")
+	if !s.has("hbase.peer.id") {
+		p.ID = own
+	}
+	if !s.has("hbase.peer.znode.parent") {
+		p.ZNodeParent = "/" + own
+	}
+	if !s.has("hbase.peer.zookeeper.quorum") {
+		p.ZooKeeperQuorum = slices.Clone(c.Source.HBase.ZooKeeperQuorum)
+	}
+	if !s.has("hbase.peer.advertised.host") {
+		host, err := os.Hostname()
+		if err == nil {
+			p.AdvertisedHost, err = parseHost(host)
+		}
+		if err != nil {
+			f.add(s.fault("hbase.peer.advertised.host"), "required, because the machine's hostname cannot be used: %v", err)
+		}
+	}
+	if len(p.ZooKeeperQuorum) > 0 && p.ZNodeParent == c.Source.HBase.ZNodeParent && sameQuorum(p.ZooKeeperQuorum, c.Source.HBase.ZooKeeperQuorum) {
+		f.add(s.fault("hbase.peer.znode.parent"), "%s is the source cluster's own znode: waltap would register as one of its region servers", p.ZNodeParent)
+	}
+	if s.has("hbase.replication.scope.allow.peers") && c.Source.ReplicationScope == ScopeRequire {
+		f.add(s.fault("hbase.replication.scope.allow.peers"), "only used with hbase.replication.scope: set")
+	}
+}
+
+func completeSink(s *section, c *Connector, f *faults) {
+	if !s.has("consumer.group.id") {
+		c.Sink.GroupID = "connect-" + c.Name
+	}
+	switch {
+	case s.has("topics") && s.has("topics.regex"):
+		f.add(s.fault("topics.regex"), "topics is given too: give exactly one of the two")
+	case !s.has("topics") && !s.has("topics.regex"):
+		f.add(s.fault("topics"), "required, or else topics.regex: which topics to apply")
+	}
+}
+
+func (s *section) has(key string) bool {
+	_, ok := s.keys[key]
+	return ok
+}
+
+func sameQuorum(a, b []string) bool {
+	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
+}

@@ -1,0 +1,244 @@
+package config
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/waltap/waltap/schema"
+)
+
+const smallest = `
+bootstrap.servers: k:9092
+connectors:
+  - name: orders-source
+    connector.class: HBaseSource
+    hbase.zookeeper.quorum: zk
+    topic.prefix: orders
+    table.include.list: orders
+  - name: orders-copy
+    connector.class: HBaseSink
+    hbase.zookeeper.quorum: zk2
+    topics: orders.default.orders
+`
+
+var compareConfig = cmp.Options{
+	cmp.AllowUnexported(TablePattern{}, schema.Renames{}),
+	cmp.Comparer(func(a, b *regexp.Regexp) bool {
+		return (a == nil) == (b == nil) && (a == nil || a.String() == b.String())
+	}),
+	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+}
+
+func TestDefaults(t *testing.T) {
+	got, err := Parse("p.yaml", []byte(smallest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Process{
+		BootstrapServers: []string{"k:9092"}, GroupID: "waltap", Listeners: "http://127.0.0.1:8083", LogFormat: LogText, LogLevel: slog.LevelInfo,
+		Connectors: []Connector{{
+			Name: "orders-source", Class: HBaseSource,
+			Source: &Source{
+				TasksMax: 1,
+				HBase:    HBase{ZooKeeperQuorum: []string{"zk:2181"}, ZNodeParent: "/hbase", ConnectionTimeout: 10 * time.Second},
+				Peer: Peer{
+					ID: "waltap_orders_source", Create: true, ZooKeeperQuorum: []string{"zk:2181"}, ZNodeParent: "/waltap_orders_source",
+					SessionTimeout: 30 * time.Second, Listen: "0.0.0.0:16220", AdvertisedHost: host, MaxBytesInFlight: 128 << 20,
+				},
+				ReplicationScope: ScopeRequire,
+				TopicPrefix:      "orders",
+				Tables:           TableFilter{Include: []TablePattern{{text: "orders", name: "default:orders"}}},
+				Snapshot:         Snapshot{Mode: SnapshotInitial, Order: SnapshotExact, MaxThreads: 2, FetchSize: 2 << 20},
+				TopicCreation:    TopicCreation{Enable: true, Partitions: 8, ReplicationFactor: -1, MaxMessageBytes: 12 << 20},
+				ValueConverter:   ConverterAvro,
+				CompressionType:  "none",
+			},
+			Raw: map[string]string{"connector.class": "HBaseSource", "hbase.zookeeper.quorum": "zk", "topic.prefix": "orders", "table.include.list": "orders"},
+		}, {
+			Name: "orders-copy", Class: HBaseSink,
+			Sink: &Sink{
+				TasksMax: 1,
+				HBase:    HBase{ZooKeeperQuorum: []string{"zk2:2181"}, ZNodeParent: "/hbase", ConnectionTimeout: 10 * time.Second},
+				Topics:   []string{"orders.default.orders"}, CreateTables: true, ConsumerStart: StartCommitted, GroupID: "connect-orders-copy",
+				BatchMaxRecords: 4000, BatchMaxBytes: 4 << 20, BatchLinger: 50 * time.Millisecond,
+			},
+			Raw: map[string]string{"connector.class": "HBaseSink", "hbase.zookeeper.quorum": "zk2", "topics": "orders.default.orders"},
+		}},
+	}
+	if d := cmp.Diff(want, got, compareConfig); d != "" {
+		t.Errorf("-want +got:\n%s", d)
+	}
+	if got.ListenAddress() != "127.0.0.1:8083" {
+		t.Errorf("ListenAddress() = %q", got.ListenAddress())
+	}
+}
+
+// TestEveryValue sets every key to another value than its default, nested and
+// as lists.
+func TestEveryValue(t *testing.T) {
+	const text = `
+bootstrap: {servers: ["a:1", "b:2"]}
+group.id: g
+listeners: http://[::1]:0/
+log: {format: json, level: debug}
+connectors:
+  - name: s
+    connector: {class: HBaseSource}
+    tasks.max: 4
+    hbase:
+      zookeeper.quorum: [ "z1:1", z2 ]
+      zookeeper: {znode.parent: /hb/x}
+      peer:
+        id: my_peer
+        create: false
+        zookeeper: {quorum: "p1, p2:7", session.timeout.ms: 5000}
+        znode.parent: /v
+        listen: ":0"
+        advertised.host: 10.1.1.1
+        allow: 10.0.0.1/8, ::1
+        max.bytes.in.flight: 2G
+      replication.scope: set
+      replication.scope.allow.peers: [a, b]
+    connection.timeout.ms: 7
+    topic.prefix: p
+    table.include.list: ["t{1,2}", "shop:.*"]
+    table.exclude.list: shop:tmp
+    snapshot: {mode: no_data, order: exact, max.threads: 3, fetch.size: 64 KiB}
+    topic.creation: {enable: false, default: {partitions: 9, replication.factor: 3, max.message.bytes: 1048576}}
+    value.converter: avro
+    producer.override.compression.type: zstd
+  - name: k
+    connector.class: HBaseSink
+    topics.regex: p\.(a|b)
+    hbase.zookeeper.quorum: z3
+    hbase.zookeeper.znode.parent: /h
+    hbase.table.rename: [a=b, "n:c=n:d"]
+    hbase.table.create: false
+    consumer.start: latest
+    consumer.group.id: cg
+    batch: {max.records: 5, max.bytes: 2KB, linger.ms: 0}
+`
+	got, err := Parse("p.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]any{[]string{"a:1", "b:2"}, "g", "http://[::1]:0", LogJSON, slog.LevelDebug},
+		[]any{got.BootstrapServers, got.GroupID, got.Listeners, got.LogFormat, got.LogLevel}); d != "" {
+		t.Errorf("process (-want +got):\n%s", d)
+	}
+	patterns, err := parseTablePatterns("t{1,2},shop:.*")
+	if err != nil || len(patterns) != 2 {
+		t.Fatal(patterns, err)
+	}
+	source := &Source{
+		TasksMax: 4,
+		HBase:    HBase{ZooKeeperQuorum: []string{"z1:1", "z2:2181"}, ZNodeParent: "/hb/x", ConnectionTimeout: 7 * time.Millisecond},
+		Peer: Peer{
+			ID: "my_peer", ZooKeeperQuorum: []string{"p1:2181", "p2:7"}, ZNodeParent: "/v", SessionTimeout: 5 * time.Second,
+			Listen: ":0", AdvertisedHost: "10.1.1.1",
+			Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}, MaxBytesInFlight: 2 << 30,
+		},
+		ReplicationScope: ScopeSet, ReplicationScopeAllowPeers: []string{"a", "b"},
+		TopicPrefix: "p",
+		Tables: TableFilter{
+			Include: patterns,
+			Exclude: []TablePattern{{text: "shop:tmp", name: "shop:tmp"}},
+		},
+		Snapshot:       Snapshot{Mode: SnapshotNoData, Order: SnapshotExact, MaxThreads: 3, FetchSize: 64 << 10},
+		TopicCreation:  TopicCreation{Partitions: 9, ReplicationFactor: 3, MaxMessageBytes: 1 << 20},
+		ValueConverter: ConverterAvro, CompressionType: "zstd",
+	}
+	if d := cmp.Diff(source, got.Connectors[0].Source, compareConfig); d != "" {
+		t.Errorf("source (-want +got):\n%s", d)
+	}
+	renames, err := schema.ParseRenames("a=b,n:c=n:d")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sink := &Sink{
+		TasksMax: 1, HBase: HBase{ZooKeeperQuorum: []string{"z3:2181"}, ZNodeParent: "/h", ConnectionTimeout: 10 * time.Second},
+		TopicsRegex: regexp.MustCompile(`^(?:p\.(a|b))$`), Renames: renames, ConsumerStart: StartLatest, GroupID: "cg",
+		BatchMaxRecords: 5, BatchMaxBytes: 2000,
+	}
+	if d := cmp.Diff(sink, got.Connectors[1].Sink, compareConfig); d != "" {
+		t.Errorf("sink (-want +got):\n%s", d)
+	}
+	for topic, want := range map[string]bool{"p.a": true, "p.b": true, "p.c": false, "xp.a": false, "p.ab": false, "pxa": false} {
+		if got.Connectors[1].Sink.MatchTopic(topic) != want {
+			t.Errorf("MatchTopic(%q) = %v", topic, !want)
+		}
+	}
+}
+
+func TestParseConnector(t *testing.T) {
+	c, err := ParseConnector("copy", map[string]string{
+		"name": "copy", "connector.class": "HBaseSink", "hbase.zookeeper.quorum": "zk", "topics": "a, b", "tasks.max": " 2 ",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Name != "copy" || c.Class != HBaseSink || c.Sink.TasksMax != 2 || !c.Sink.MatchTopic("b") || c.Sink.MatchTopic("c") {
+		t.Errorf("%+v %+v", c, c.Sink)
+	}
+	_, err = ParseConnector("copy", map[string]string{"name": "other", "connector.class": "HBaseSink", "topcs": "a"})
+	want := []Fault{
+		{Connector: "other", Key: "hbase.zookeeper.quorum", Message: "required, for example 127.0.0.1:2181: ZooKeeper servers of the HBase cluster, host or host:port (2181)."},
+		{Connector: "copy", Key: "name", Message: `"other" differs from the connector's name "copy"`},
+		{Connector: "other", Key: "topcs", Message: "unknown key: did you mean topics?"},
+		{Connector: "other", Key: "topics", Message: "required, or else topics.regex: which topics to apply"},
+	}
+	var faulty *Error
+	if !errors.As(err, &faulty) {
+		t.Fatalf("error %T: %v", err, err)
+	}
+	if d := cmp.Diff(want, faulty.Faults); d != "" {
+		t.Errorf("-want +got:\n%s", d)
+	}
+}
+
+func TestParseFileThatIsNotThere(t *testing.T) {
+	if _, err := ParseFile("no-such-file.yaml"); !errors.Is(err, os.ErrNotExist) || !strings.HasPrefix(err.Error(), "read configuration: ") {
+		t.Errorf("%v", err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(smallest))
+	f.Add(reference())
+	f.Add([]byte("a: &x {b: *x}\nconnectors: [*x, [], {<<: *x}]"))
+	f.Add([]byte("connectors:\n- {name: a, connector.class: HBaseSource, table.include.list: 'a{1,2},(?i:x),[a,b]'}"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p, err := Parse("f.yaml", b)
+		if err != nil {
+			var faulty *Error
+			if !errors.As(err, &faulty) || len(faulty.Faults) == 0 || err.Error() == "" {
+				t.Fatalf("error %T %v", err, err)
+			}
+			return
+		}
+		for _, c := range p.Connectors {
+			if (c.Source == nil) == (c.Sink == nil) {
+				t.Fatalf("connector %s is both or neither", c.Name)
+			}
+			again, err := ParseConnector(c.Name, c.Raw)
+			if err != nil {
+				t.Fatalf("connector %s from its raw keys: %v", c.Name, err)
+			}
+			if d := cmp.Diff(&c, again, compareConfig); d != "" {
+				t.Fatalf("connector %s from its raw keys (-file +raw):\n%s", c.Name, d)
+			}
+		}
+	})
+}

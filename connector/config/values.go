@@ -1,0 +1,211 @@
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/waltap/waltap/schema"
+)
+
+const zooKeeperPort = "2181"
+
+// checked makes a parser of a string from a check of it.
+func checked(check func(string) error) func(string) (string, error) {
+	return func(s string) (string, error) { return s, check(s) }
+}
+
+// parseSize reads a number of bytes with an optional suffix. Case does not
+// matter: K, M, G and KiB, MiB, GiB are powers of 1024, KB, MB, GB of 1000.
+func parseSize(s string) (int64, error) {
+	digits := strings.TrimRight(s, "kKmMgGiIbB ")
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a size: want bytes, such as 1048576 or 1MiB", s)
+	}
+	unit := int64(1)
+	switch strings.ToLower(strings.TrimSpace(s[len(digits):])) {
+	case "", "b":
+	case "k", "kib":
+		unit = 1 << 10
+	case "m", "mib":
+		unit = 1 << 20
+	case "g", "gib":
+		unit = 1 << 30
+	case "kb":
+		unit = 1e3
+	case "mb":
+		unit = 1e6
+	case "gb":
+		unit = 1e9
+	default:
+		return 0, fmt.Errorf("%q is not a size: want one of the suffixes KiB, MiB, GiB, KB, MB, GB", s)
+	}
+	if n > math.MaxInt64/unit || n < math.MinInt64/unit {
+		return 0, fmt.Errorf("%q is too large", s)
+	}
+	return n * unit, nil
+}
+
+func parseReplication(s string) (int16, error) {
+	n, err := strconv.ParseInt(s, 10, 16)
+	if err == nil && n == 0 {
+		err = fmt.Errorf("0 replicas cannot be: want -1 for the brokers' default, or at least 1")
+	}
+	return int16(n), err
+}
+
+func parseLevel(s string) (slog.Level, error) {
+	var level slog.Level
+	return level, level.UnmarshalText([]byte(s))
+}
+
+// parseList splits at commas; empty entries are dropped.
+func parseList(s string) ([]string, error) {
+	var list []string
+	for e := range strings.SplitSeq(s, ",") {
+		if e = strings.TrimSpace(e); e != "" {
+			list = append(list, e)
+		}
+	}
+	return list, nil
+}
+
+// parseEach reads a list that must not be empty, entry by entry.
+func parseEach[T any](s string, parse func(string) (T, error)) ([]T, error) {
+	entries, err := parseList(s)
+	if err != nil {
+		return nil, err
+	}
+	if len(entries) == 0 {
+		return nil, fmt.Errorf("the list is empty: give a value or remove the key")
+	}
+	list := make([]T, len(entries))
+	for i, e := range entries {
+		if list[i], err = parse(e); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+func parseHostPorts(s string) ([]string, error) {
+	return parseEach(s, func(e string) (string, error) { return parseHostPort(e, 1) })
+}
+
+// parseHostPort checks host:port with a port of at least minPort.
+func parseHostPort(s string, minPort int) (string, error) {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil || strings.ContainsAny(host, " \t/") {
+		return "", fmt.Errorf("%q is not an address: want host:port", s)
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < minPort || n > math.MaxUint16 {
+		return "", fmt.Errorf("%q is not an address: want a port from %d to %d", s, minPort, math.MaxUint16)
+	}
+	if host == "" && minPort > 0 {
+		return "", fmt.Errorf("%q is not an address: the host is missing", s)
+	}
+	return s, nil
+}
+
+// parseListen checks an address to listen on: any host, port 0 allowed.
+func parseListen(s string) (string, error) { return parseHostPort(s, 0) }
+
+func parseListener(s string) (string, error) {
+	const want = "want http://host:port"
+	u, err := url.Parse(s)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("%q is not a listener: %s", s, want)
+	case u.Scheme == "https":
+		return "", fmt.Errorf("%q is not a listener: TLS is not served: %s, behind a proxy that does", s, want)
+	case u.Scheme != "http" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
+		return "", fmt.Errorf("%q is not a listener: %s", s, want)
+	}
+	if _, err := parseListen(u.Host); err != nil {
+		return "", fmt.Errorf("%q is not a listener: %w", s, err)
+	}
+	return "http://" + u.Host, nil
+}
+
+// parseQuorum reads ZooKeeper servers, with the default port where there is none.
+func parseQuorum(s string) ([]string, error) {
+	return parseEach(s, func(e string) (string, error) {
+		if strings.Contains(e, "/") {
+			return "", fmt.Errorf("%q is not a ZooKeeper server: the path goes to the key that ends in znode.parent", e)
+		}
+		if !strings.Contains(e, ":") {
+			e = net.JoinHostPort(e, zooKeeperPort)
+		}
+		return parseHostPort(e, 1)
+	})
+}
+
+// parseZNode checks a root znode as HBase does: absolute, not "/", no slash at the end.
+func parseZNode(s string) (string, error) {
+	if len(s) < 2 || s[0] != '/' || strings.HasSuffix(s, "/") || strings.Contains(s, "//") || strings.ContainsAny(s, " \t:,") {
+		return "", fmt.Errorf("%q is not a znode: want an absolute path such as /hbase", s)
+	}
+	return s, nil
+}
+
+var peerID = regexp.MustCompile(`^[A-Za-z0-9_.]+$`)
+
+func parsePeerID(s string) (string, error) {
+	if !peerID.MatchString(s) {
+		return "", fmt.Errorf("%q is not a peer id: want letters, digits, '_' and '.' (HBase allows no '-')", s)
+	}
+	return s, nil
+}
+
+// parseHost checks a host that goes into an HBase server name (host,port,startcode).
+func parseHost(s string) (string, error) {
+	if strings.ContainsAny(s, " \t,:/") {
+		return "", fmt.Errorf("%q is not a host: want a name or an IPv4 address, without a port", s)
+	}
+	return s, nil
+}
+
+func parsePrefixes(s string) ([]netip.Prefix, error) {
+	return parseEach(s, func(e string) (netip.Prefix, error) {
+		if p, err := netip.ParsePrefix(e); err == nil {
+			return p.Masked(), nil
+		}
+		a, err := netip.ParseAddr(e)
+		if err != nil || a.Zone() != "" {
+			return netip.Prefix{}, fmt.Errorf("%q is neither an IP address nor a CIDR network such as 10.0.0.0/8", e)
+		}
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	})
+}
+
+var topicName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,249}$`)
+
+func parseTopics(s string) ([]string, error) {
+	return parseEach(s, func(e string) (string, error) {
+		if !topicName.MatchString(e) {
+			return "", fmt.Errorf("%q is not a topic: want letters, digits, '.', '_' and '-', at most 249; patterns go to topics.regex", e)
+		}
+		return e, nil
+	})
+}
+
+func parseTopicsRegex(s string) (*regexp.Regexp, error) { return compileAnchored(s) }
+
+func topicsRegex(t *target) **regexp.Regexp { return &t.sink.TopicsRegex }
+
+// compileAnchored compiles an expression that must match the whole of a name.
+func compileAnchored(s string) (*regexp.Regexp, error) {
+	if _, err := regexp.Compile(s); err != nil {
+		return nil, fmt.Errorf("%q is not a regular expression: %w", s, err)
+	}
+	return regexp.Compile("^(?:" + s + ")$")
+}
+
+var checkTable = checked(schema.CheckTable)

@@ -1,0 +1,95 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/waltap/waltap/connector/config"
+	"github.com/waltap/waltap/connector/status"
+	"github.com/waltap/waltap/internal/kafka"
+	"github.com/waltap/waltap/sink"
+	"github.com/waltap/waltap/sink/hbase"
+)
+
+func (p *process) sink(ctx context.Context, c *config.Connector, st *status.Connector, log *slog.Logger) (err error) {
+	s := c.Sink
+	st.Set(status.Starting, "connecting to the destination")
+	stats := &sinkStats{status: st, log: log, behind: make(map[kafka.TopicPartition]int64)}
+	octx, cancel := context.WithTimeout(ctx, s.HBase.ConnectionTimeout)
+	applier, err := hbase.Open(octx, hbase.Config{
+		Target: adminConfig(s.HBase, log), Descriptors: sink.NewDescriptors(p.kafka), Renames: s.Renames, Create: s.CreateTables,
+		Looped: func(n int) { st.Looped.Add(int64(n)) }, Log: log,
+	})
+	cancel()
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	defer func() { err = errors.Join(err, applier.Close()) }()
+	return sink.Run(ctx, sink.Config{
+		Connector: c.Name, Kafka: p.kafka, Group: s.GroupID, Topics: s.Topics, TopicsRegex: s.TopicsRegex, Start: string(s.ConsumerStart),
+		BatchRecords: s.BatchMaxRecords, BatchBytes: s.BatchMaxBytes, Linger: s.BatchLinger, Stats: stats, Log: log,
+	}, applier)
+}
+
+// sinkStats writes what a sink tells into the connector's status.
+type sinkStats struct {
+	status *status.Connector
+	log    *slog.Logger
+
+	warned atomic.Int64 // when the last retry was logged, ms
+
+	mu     sync.Mutex
+	behind map[kafka.TopicPartition]int64
+}
+
+var _ sink.Stats = (*sinkStats)(nil)
+
+func (s *sinkStats) Running()            { s.status.Set(status.Running, "") }
+func (s *sinkStats) Waiting(text string) { s.status.Set(status.Waiting, text) }
+
+func (s *sinkStats) Applied(table string, changes, cells int, bytes int64) {
+	s.status.Calls.Add(1)
+	s.status.Add(int64(changes), int64(cells), bytes, 0)
+	s.status.Table(table).Add(int64(changes), int64(cells), bytes, 0)
+}
+
+func (s *sinkStats) Written(lastTimestamp int64) {
+	s.status.Add(0, 0, 0, lastTimestamp)
+	s.status.LagMillis.Store(max(0, time.Now().UnixMilli()-lastTimestamp))
+}
+
+func (s *sinkStats) Lag(topic string, partition int32, n int64) {
+	s.setLag(kafka.TopicPartition{Topic: topic, Partition: partition}, n)
+}
+
+func (s *sinkStats) Unassigned(topic string, partition int32) {
+	s.setLag(kafka.TopicPartition{Topic: topic, Partition: partition}, 0)
+}
+
+func (s *sinkStats) setLag(tp kafka.TopicPartition, n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status.LagRecords.Add(n - s.behind[tp])
+	if n == 0 {
+		delete(s.behind, tp)
+		return
+	}
+	s.behind[tp] = n
+}
+
+// Retry shows the error in the status; it is logged once a second at most, and all are counted.
+func (s *sinkStats) Retry(err error) {
+	s.status.Retries.Add(1)
+	s.status.Set(status.Waiting, "retrying: "+err.Error())
+	now := time.Now().UnixMilli()
+	if last := s.warned.Load(); now-last >= 1000 && s.warned.CompareAndSwap(last, now) {
+		s.log.Warn("repeating", "error", err)
+	}
+}

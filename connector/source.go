@@ -1,0 +1,87 @@
+package connector
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/waltap/waltap/connector/config"
+	"github.com/waltap/waltap/connector/status"
+	"github.com/waltap/waltap/internal/hbase/admin"
+	"github.com/waltap/waltap/source"
+	"github.com/waltap/waltap/source/capture"
+)
+
+func adminConfig(h config.HBase, log *slog.Logger) admin.Config {
+	return admin.Config{Quorum: h.ZooKeeperQuorum, Root: h.ZNodeParent, DialTimeout: h.ConnectionTimeout, Logger: log}
+}
+
+func (p *process) source(ctx context.Context, c *config.Connector, st *status.Connector, log *slog.Logger) error {
+	s := c.Source
+	return capture.Run(ctx, capture.Config{
+		Connector: c.Name, Version: Version, Source: adminConfig(s.HBase, log), Kafka: p.kafka,
+		TopicPrefix: s.TopicPrefix, TopicCreate: s.TopicCreation.Enable, Partitions: s.TopicCreation.Partitions,
+		ReplicationFactor: s.TopicCreation.ReplicationFactor, MaxMessageBytes: s.TopicCreation.MaxMessageBytes,
+		Compression: s.CompressionType,
+		Tables:      s.Tables, SetScope: s.ReplicationScope == config.ScopeSet, ScopeAllowPeers: s.ReplicationScopeAllowPeers,
+		PeerID: s.Peer.ID, PeerCreate: s.Peer.Create, PeerQuorum: s.Peer.ZooKeeperQuorum, PeerRoot: s.Peer.ZNodeParent,
+		PeerSessionTimeout: s.Peer.SessionTimeout, Listen: s.Peer.Listen, AdvertisedHost: s.Peer.AdvertisedHost,
+		Allow: s.Peer.Allow, MaxBytesInFlight: s.Peer.MaxBytesInFlight,
+		SnapshotMode: string(s.Snapshot.Mode), SnapshotThreads: s.Snapshot.MaxThreads, ScannersPerServer: s.Snapshot.ScannersPerServer, FetchBytes: s.Snapshot.FetchSize,
+		ConnectTimeout: s.HBase.ConnectionTimeout, Stats: &sourceStats{status: st, log: log}, Log: log,
+	})
+}
+
+// sourceStats writes what a capture tells into the connector's status.
+type sourceStats struct {
+	status *status.Connector
+	log    *slog.Logger
+
+	warned atomic.Int64 // when the last refused call was logged, ms
+}
+
+var _ capture.Stats = (*sourceStats)(nil)
+
+func (s *sourceStats) Starting(text string) { s.status.Set(status.Starting, text) }
+func (s *sourceStats) Scanning(text string) { s.status.Set(status.Snapshot, text) }
+func (s *sourceStats) Streaming()           { s.status.Set(status.Running, "") }
+func (s *sourceStats) Waiting(text string)  { s.status.Set(status.Waiting, text) }
+
+func (s *sourceStats) Acked(table string, t source.Tally) {
+	s.status.Add(t.Records, t.Cells, t.Bytes, t.Written)
+	s.status.Table(table).Add(t.Records, t.Cells, t.Bytes, t.Written)
+	if t.Written > 0 {
+		s.status.LagMillis.Store(max(0, time.Now().UnixMilli()-t.Written))
+	}
+}
+
+func (s *sourceStats) Call()                      { s.status.Calls.Add(1) }
+func (s *sourceStats) Replay(entries int)         { s.status.Replays.Add(int64(entries)) }
+func (s *sourceStats) BelowReadPoint(changes int) { s.status.BelowReadPoint.Add(int64(changes)) }
+func (s *sourceStats) Marker(qualifier string)    { s.status.Markers.Add(1) }
+func (s *sourceStats) Shards(done, total int) {
+	s.status.SnapshotShardsDone.Store(int64(done))
+	s.status.SnapshotShardsTotal.Store(int64(total))
+}
+
+func (s *sourceStats) Row(table string, cells int, bytes int64) {
+	s.status.SnapshotRows.Add(1)
+	s.status.SnapshotBytes.Add(bytes)
+	s.status.Table(table).SnapshotRows.Add(1)
+}
+
+// Error: a call was answered with an exception, HBase sends it again. Logged once a second at most; all are counted.
+func (s *sourceStats) Error(err error) {
+	s.status.Retries.Add(1)
+	now := time.Now().UnixMilli()
+	if last := s.warned.Load(); now-last >= 1000 && s.warned.CompareAndSwap(last, now) {
+		s.log.Warn("a replication call was refused; HBase sends it again", "error", err)
+	}
+}
+
+// Retry: a scan goes on elsewhere.
+func (s *sourceStats) Retry(err error) {
+	s.status.Retries.Add(1)
+	s.log.Warn("the scan was interrupted and goes on", "error", err)
+}

@@ -1,0 +1,146 @@
+package status
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// collector shows a Process to Prometheus.
+type collector struct {
+	process    *Process
+	connectors []connectorMetric
+	tables     []tableMetric
+}
+
+type connectorMetric struct {
+	desc  *prometheus.Desc
+	kind  prometheus.ValueType
+	value func(*ConnectorView) (v float64, known bool)
+}
+
+type tableMetric struct {
+	desc  *prometheus.Desc
+	kind  prometheus.ValueType
+	value func(*TableView) (v float64, known bool)
+}
+
+// NewCollector returns the metrics of a Process. Their labels are connector
+// and table.
+func NewCollector(p *Process) prometheus.Collector {
+	c := &collector{process: p}
+	c.connectorMetrics()
+	c.tableMetrics()
+	return c
+}
+
+func (c *collector) connectorMetrics() {
+	add := func(kind prometheus.ValueType, name, help string, value func(*ConnectorView) (float64, bool)) {
+		desc := prometheus.NewDesc("waltap_"+name, help, []string{"connector"}, nil)
+		c.connectors = append(c.connectors, connectorMetric{desc, kind, value})
+	}
+	counter := func(name, help string, value func(*ConnectorView) int64) {
+		add(prometheus.CounterValue, name, help, func(v *ConnectorView) (float64, bool) { return float64(value(v)), true })
+	}
+	add(prometheus.GaugeValue, "connector_running", "1 when the connector moves records (RUNNING or SNAPSHOT), else 0.",
+		func(v *ConnectorView) (float64, bool) { return boolean(v.State.Running()), true })
+	add(prometheus.GaugeValue, "connector_failed", "1 when the connector gave up (FAILED), else 0.",
+		func(v *ConnectorView) (float64, bool) { return boolean(v.State == Failed), true })
+	add(prometheus.GaugeValue, "lag_seconds", "From the write at the source to the acknowledgement by the target, of the latest record.",
+		func(v *ConnectorView) (float64, bool) {
+			if v.LagMS == nil {
+				return 0, false
+			}
+			return float64(*v.LagMS) / 1000, true
+		})
+	add(prometheus.GaugeValue, "last_record_timestamp_seconds", "Write time of the latest record, seconds since 1970.",
+		func(v *ConnectorView) (float64, bool) { return seconds(v.LastRecord) })
+	counter("records_total", "Records acknowledged by the target.", func(v *ConnectorView) int64 { return v.Records })
+	counter("cells_total", "Cells of these records.", func(v *ConnectorView) int64 { return v.Cells })
+	counter("bytes_total", "Bytes of the keys and values of these records.", func(v *ConnectorView) int64 { return v.Bytes })
+	counter("calls_total", "Replication calls answered by a source, batches applied by a sink.", func(v *ConnectorView) int64 { return v.Calls })
+	counter("replayed_edits_total", "WAL edits that HBase shipped again.", func(v *ConnectorView) int64 { return v.Replays })
+	counter("below_read_point_changes_total", "Changes left out because the scan had delivered them.", func(v *ConnectorView) int64 { return v.BelowReadPoint })
+	counter("wal_markers_total", "Markers in the WAL that carry no data.", func(v *ConnectorView) int64 { return v.Markers })
+	counter("looped_changes_total", "Changes left out because they came from the target.", func(v *ConnectorView) int64 { return v.Looped })
+	add(prometheus.GaugeValue, "lag_records", "Records of a sink's partitions that are not applied yet.",
+		func(v *ConnectorView) (float64, bool) { return float64(v.LagRecords), true })
+	counter("retries_total", "Attempts that failed and were repeated.", func(v *ConnectorView) int64 { return v.Retries })
+	c.snapshotMetrics(add)
+}
+
+func (c *collector) snapshotMetrics(add func(prometheus.ValueType, string, string, func(*ConnectorView) (float64, bool))) {
+	snapshot := func(kind prometheus.ValueType, name, help string, value func(*SnapshotView) int64) {
+		add(kind, name, help, func(v *ConnectorView) (float64, bool) {
+			if v.Snapshot == nil {
+				return 0, false
+			}
+			return float64(value(v.Snapshot)), true
+		})
+	}
+	snapshot(prometheus.CounterValue, "snapshot_rows_total", "Rows the scan has read.", func(v *SnapshotView) int64 { return v.Rows })
+	snapshot(prometheus.CounterValue, "snapshot_bytes_total", "Bytes the scan has read.", func(v *SnapshotView) int64 { return v.Bytes })
+	snapshot(prometheus.GaugeValue, "snapshot_shards_done", "Parts of the tables that are scanned.", func(v *SnapshotView) int64 { return v.ShardsDone })
+	snapshot(prometheus.GaugeValue, "snapshot_shards", "Parts of the tables to scan.", func(v *SnapshotView) int64 { return v.ShardsTotal })
+}
+
+func (c *collector) tableMetrics() {
+	add := func(kind prometheus.ValueType, name, help string, value func(*TableView) (float64, bool)) {
+		desc := prometheus.NewDesc("waltap_table_"+name, help, []string{"connector", "table"}, nil)
+		c.tables = append(c.tables, tableMetric{desc, kind, value})
+	}
+	counter := func(name, help string, value func(*TableView) int64) {
+		add(prometheus.CounterValue, name, help, func(v *TableView) (float64, bool) { return float64(value(v)), true })
+	}
+	counter("records_total", "Records of the table acknowledged by the target.", func(v *TableView) int64 { return v.Records })
+	counter("cells_total", "Cells of these records.", func(v *TableView) int64 { return v.Cells })
+	counter("bytes_total", "Bytes of the keys and values of these records.", func(v *TableView) int64 { return v.Bytes })
+	counter("snapshot_rows_total", "Rows of the table the scan has read.", func(v *TableView) int64 { return v.SnapshotRows })
+	add(prometheus.GaugeValue, "last_record_timestamp_seconds", "Write time of the table's latest record, seconds since 1970.",
+		func(v *TableView) (float64, bool) { return seconds(v.LastRecord) })
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, m := range c.connectors {
+		ch <- m.desc
+	}
+	for _, m := range c.tables {
+		ch <- m.desc
+	}
+}
+
+// Collect implements prometheus.Collector. A value that is not known yet, such
+// as the lag before the first record, is left out.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	view := c.process.View()
+	for i := range view.Connectors {
+		v := &view.Connectors[i]
+		for _, m := range c.connectors {
+			if x, known := m.value(v); known {
+				ch <- prometheus.MustNewConstMetric(m.desc, m.kind, x, v.Name)
+			}
+		}
+		for j := range v.Tables {
+			for _, m := range c.tables {
+				if x, known := m.value(&v.Tables[j]); known {
+					ch <- prometheus.MustNewConstMetric(m.desc, m.kind, x, v.Name, v.Tables[j].Name)
+				}
+			}
+		}
+	}
+}
+
+func boolean(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func seconds(t *time.Time) (float64, bool) {
+	if t == nil {
+		return 0, false
+	}
+	return float64(t.UnixMilli()) / 1000, true
+}

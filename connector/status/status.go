@@ -1,0 +1,246 @@
+// Package status holds what a running process says about itself: one
+// structure, written by the connectors and read by everything that shows it,
+// such as the progress lines, /status, /metrics and /readyz.
+package status
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Process is the status of one process.
+type Process struct {
+	Version string
+	Started time.Time
+	// Connectors must not be changed once the Process is shown.
+	Connectors []*Connector
+}
+
+// Ready reports whether the process has connectors and all of them run.
+func (p *Process) Ready() bool {
+	for _, c := range p.Connectors {
+		if !c.State().Running() {
+			return false
+		}
+	}
+	return len(p.Connectors) > 0
+}
+
+// State is what a connector is doing.
+type State string
+
+// The states of a connector.
+const (
+	Starting State = "STARTING" // connects and prepares
+	Snapshot State = "SNAPSHOT" // reads what the tables held before
+	Running  State = "RUNNING"  // streams changes
+	Waiting  State = "WAITING"  // cannot go on until something outside changes; tries again by itself
+	Failed   State = "FAILED"   // gave up; Connector.Error says why
+	Stopped  State = "STOPPED"  // ended as it should
+)
+
+// Running reports whether a connector in this state moves records.
+func (s State) Running() bool { return s == Running || s == Snapshot }
+
+// Connect is the state in Kafka Connect's words: UNASSIGNED, RUNNING, FAILED or STOPPED.
+func (s State) Connect() string {
+	switch s {
+	case Running, Snapshot, Waiting:
+		return "RUNNING"
+	case Failed, Stopped:
+		return string(s)
+	}
+	return "UNASSIGNED"
+}
+
+// Counters count what a connector, or one of its tables, has moved since the
+// process started. All are safe for concurrent use.
+type Counters struct {
+	Records      atomic.Int64 // acknowledged by the target (source: Kafka, sink: its store)
+	Cells        atomic.Int64
+	Bytes        atomic.Int64 // of record keys and values
+	SnapshotRows atomic.Int64 // rows the scan has read
+	LastRecord   atomic.Int64 // Change.Timestamp of the latest record, ms; 0: none yet
+}
+
+// Add counts acknowledged records. lastRecord is the latest one's
+// Change.Timestamp.
+func (c *Counters) Add(records, cells, bytes, lastRecord int64) {
+	c.Records.Add(records)
+	c.Cells.Add(cells)
+	c.Bytes.Add(bytes)
+	for {
+		old := c.LastRecord.Load()
+		if lastRecord <= old || c.LastRecord.CompareAndSwap(old, lastRecord) {
+			return
+		}
+	}
+}
+
+// Connector is the status of one connector. Safe for concurrent use.
+type Connector struct {
+	Name, Class string
+
+	Counters
+	Calls               atomic.Int64 // source: replication calls answered; sink: batches applied
+	Replays             atomic.Int64 // source: WAL edits that HBase shipped again
+	BelowReadPoint      atomic.Int64 // source: changes left out because the scan had delivered them
+	Markers             atomic.Int64 // source: markers in the WAL that carry no data
+	Looped              atomic.Int64 // sink: changes left out because they came from the target
+	LagRecords          atomic.Int64 // sink: records of its partitions that are not applied
+	Retries             atomic.Int64 // attempts that failed and were repeated
+	LagMillis           atomic.Int64 // from the write at the source to the acknowledgement, of the latest record
+	SnapshotBytes       atomic.Int64
+	SnapshotShardsDone  atomic.Int64
+	SnapshotShardsTotal atomic.Int64
+
+	mu     sync.Mutex
+	state  State
+	phase  string
+	reason string
+	since  time.Time
+	tables map[string]*Counters
+}
+
+// NewConnector returns the status of a connector that is Starting.
+func NewConnector(name, class string) *Connector {
+	return &Connector{Name: name, Class: class, state: Starting, since: time.Now(), tables: map[string]*Counters{}}
+}
+
+// Set says what the connector is doing: its state and, for people, the step it
+// is at or what it waits for. An error set before is cleared.
+func (c *Connector) Set(state State, phase string) { c.set(state, phase, "") }
+
+// Fail sets the state Failed with its cause.
+func (c *Connector) Fail(err error) { c.set(Failed, "", err.Error()) }
+
+func (c *Connector) set(state State, phase, reason string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != state {
+		c.since = time.Now()
+	}
+	c.state, c.phase, c.reason = state, phase, reason
+}
+
+// State is the connector's present state.
+func (c *Connector) State() State {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state
+}
+
+// Table returns the counters of one table, "namespace:table". Keep the result:
+// the call takes a lock.
+func (c *Connector) Table(name string) *Counters {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t, ok := c.tables[name]
+	if !ok {
+		t = new(Counters)
+		c.tables[name] = t
+	}
+	return t
+}
+
+// ProcessView is a Process at one moment, in the form /status shows.
+type ProcessView struct {
+	Version    string          `json:"version"`
+	Started    time.Time       `json:"started"`
+	Ready      bool            `json:"ready"`
+	Connectors []ConnectorView `json:"connectors"`
+}
+
+// ConnectorView is a Connector at one moment.
+type ConnectorView struct {
+	Name  string    `json:"name"`
+	Class string    `json:"class"`
+	State State     `json:"state"`
+	Phase string    `json:"phase,omitempty"`
+	Error string    `json:"error,omitempty"`
+	Since time.Time `json:"since"` // of the state
+	CountersView
+	Calls          int64         `json:"calls"`
+	Replays        int64         `json:"replays"`
+	Retries        int64         `json:"retries"`
+	BelowReadPoint int64         `json:"belowReadPoint"`
+	Markers        int64         `json:"markers"`
+	Looped         int64         `json:"looped"`
+	LagRecords     int64         `json:"lagRecords"`
+	LagMS          *int64        `json:"lagMs,omitempty"` // nil before the first record
+	Snapshot       *SnapshotView `json:"snapshot,omitempty"`
+	Tables         []TableView   `json:"tables"` // by name
+}
+
+// SnapshotView is the progress of a scan.
+type SnapshotView struct {
+	Rows        int64 `json:"rows"`
+	Bytes       int64 `json:"bytes"`
+	ShardsDone  int64 `json:"shardsDone"`
+	ShardsTotal int64 `json:"shardsTotal"`
+}
+
+// TableView is a table of a connector at one moment.
+type TableView struct {
+	Name string `json:"name"`
+	CountersView
+	SnapshotRows int64 `json:"snapshotRows"`
+}
+
+// CountersView is what connectors and tables both count.
+type CountersView struct {
+	Records    int64      `json:"records"`
+	Cells      int64      `json:"cells"`
+	Bytes      int64      `json:"bytes"`
+	LastRecord *time.Time `json:"lastRecord,omitempty"` // nil before the first record
+}
+
+// View returns the present status.
+func (p *Process) View() ProcessView {
+	v := ProcessView{Version: p.Version, Started: p.Started, Ready: p.Ready(), Connectors: make([]ConnectorView, len(p.Connectors))}
+	for i, c := range p.Connectors {
+		v.Connectors[i] = c.View()
+	}
+	return v
+}
+
+// View returns the present status.
+func (c *Connector) View() ConnectorView {
+	v := ConnectorView{
+		Name: c.Name, Class: c.Class,
+		CountersView: c.Counters.view(),
+		Calls:        c.Calls.Load(), Replays: c.Replays.Load(), Retries: c.Retries.Load(),
+		BelowReadPoint: c.BelowReadPoint.Load(), Markers: c.Markers.Load(), Looped: c.Looped.Load(), LagRecords: c.LagRecords.Load(),
+		Tables: []TableView{},
+	}
+	if v.LastRecord != nil {
+		lag := c.LagMillis.Load()
+		v.LagMS = &lag
+	}
+	if total := c.SnapshotShardsTotal.Load(); total > 0 {
+		v.Snapshot = &SnapshotView{
+			Rows: c.SnapshotRows.Load(), Bytes: c.SnapshotBytes.Load(),
+			ShardsDone: c.SnapshotShardsDone.Load(), ShardsTotal: total,
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v.State, v.Phase, v.Error, v.Since = c.state, c.phase, c.reason, c.since
+	for name, t := range c.tables {
+		v.Tables = append(v.Tables, TableView{Name: name, CountersView: t.view(), SnapshotRows: t.SnapshotRows.Load()})
+	}
+	slices.SortFunc(v.Tables, func(a, b TableView) int { return cmp.Compare(a.Name, b.Name) })
+	return v
+}
+
+func (c *Counters) view() CountersView {
+	v := CountersView{Records: c.Records.Load(), Cells: c.Cells.Load(), Bytes: c.Bytes.Load()}
+	if ms := c.LastRecord.Load(); ms != 0 {
+		t := time.UnixMilli(ms).UTC()
+		v.LastRecord = &t
+	}
+	return v
+}

@@ -1,0 +1,38 @@
+package schema
+
+import (
+	"encoding/hex"
+	"fmt"
+)
+
+// UUID is an HBase cluster id: most significant half first, big-endian, as
+// java.util.UUID prints it.
+type UUID [16]byte
+
+// ParseUUID reads the canonical text, 8-4-4-4-12 hexadecimal digits of either case.
+func ParseUUID(s string) (UUID, error) {
+	var u UUID
+	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
+		return UUID{}, fmt.Errorf("parse UUID: %q is not of the form xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", s)
+	}
+	digits := s[:8] + s[9:13] + s[14:18] + s[19:23] + s[24:]
+	if _, err := hex.Decode(u[:], []byte(digits)); err != nil {
+		return UUID{}, fmt.Errorf("parse UUID: %q: %w", s, err)
+	}
+	return u, nil
+}
+
+// String is the canonical text in lower case.
+func (u UUID) String() string {
+	b := make([]byte, 0, 36)
+	for i, group := range [...][]byte{u[:4], u[4:6], u[6:8], u[8:10], u[10:]} {
+		if i > 0 {
+			b = append(b, '-')
+		}
+		b = hex.AppendEncode(b, group)
+	}
+	return string(b)
+}
+
+// IsZero reports whether no id was set.
+func (u UUID) IsZero() bool { return u == UUID{} }
