@@ -53,9 +53,9 @@ type Stats interface {
 	Written(lastTimestamp int64)                // Change.Timestamp of the newest applied change, ms
 	Lag(topic string, partition int32, n int64) // records behind the log end
 	Unassigned(topic string, partition int32)
-	Retry(err error) // a fetch or a batch is repeated because of err
-	Healed()         // and now it went through
-	Phase(text string)
+	Retry(err error)     // a fetch or a batch is repeated because of err
+	Running()            // partitions are consumed
+	Waiting(text string) // for something outside
 }
 
 // Values of Config.Start.
@@ -129,7 +129,7 @@ func (s *Sink) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		s.cfg.Stats.Phase("")
+		s.cfg.Stats.Running()
 		s.cfg.Log.Info("consuming", "group", s.cfg.Group, "topics", topics)
 		if err := s.consume(ctx, topics); err != nil {
 			return err
@@ -198,7 +198,7 @@ func (s *Sink) awaitTopics(ctx context.Context) ([]string, error) {
 		case err != nil:
 			s.cfg.Stats.Retry(err)
 		default:
-			s.cfg.Stats.Phase("waiting for the topics to be created")
+			s.cfg.Stats.Waiting("waiting for the topics to be created")
 		}
 		if err := sleep(ctx, time.Second); err != nil {
 			return nil, err

@@ -174,7 +174,7 @@ func (w *worker) retry(ctx context.Context, f func() error) error {
 		err := f()
 		if err == nil {
 			if pause > minBackoff {
-				w.cfg.Stats.Healed()
+				w.cfg.Stats.Running()
 			}
 			return nil
 		}

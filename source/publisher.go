@@ -39,21 +39,30 @@ type route struct {
 	partitions int32
 }
 
+// Tally counts records that Kafka has acknowledged.
+type Tally struct {
+	Records, Cells int64
+	Bytes          int64 // of keys and values
+	// Written is the newest WAL write time among them, ms; 0 for scan records.
+	Written int64
+}
+
 // Publisher encodes changes and routes them to the data topics. It is safe for concurrent use.
 type Publisher struct {
 	producer Producer
 	routes   atomic.Pointer[map[string]route]
 	routesMu sync.Mutex
 	budget   *budget
+	acked    func(table string, t Tally)
 }
 
-// NewPublisher returns a Publisher over producer. At most maxUnacked encoded bytes (0: DefaultMaxUnacked)
+// NewPublisher returns a Publisher over producer that tells acked, from many goroutines, what Kafka has acknowledged. At most maxUnacked encoded bytes (0: DefaultMaxUnacked)
 // wait for acknowledgement at a time; Batch.Add blocks above that, which in turn stops the reading of the source.
-func NewPublisher(producer Producer, maxUnacked int64) *Publisher {
+func NewPublisher(producer Producer, maxUnacked int64, acked func(table string, t Tally)) *Publisher {
 	if maxUnacked <= 0 {
 		maxUnacked = DefaultMaxUnacked
 	}
-	p := &Publisher{producer: producer, budget: newBudget(maxUnacked)}
+	p := &Publisher{producer: producer, budget: newBudget(maxUnacked), acked: acked}
 	p.routes.Store(&map[string]route{})
 	return p
 }
@@ -83,10 +92,13 @@ type Batch struct {
 	done    func(error)
 }
 
+// chunk is what waits to be sent to one partition; a topic holds one table.
 type chunk struct {
+	table string
 	arena arena
 	recs  []kafka.Record
-	bytes int64
+	bytes int64 // in memory
+	tally Tally
 }
 
 // Begin opens a Batch. When ctx ends, what has not been sent is dropped and Commit reports the context's error.
@@ -104,14 +116,21 @@ func (b *Batch) Add(c *schema.Change) error {
 	tp := kafka.TopicPartition{Topic: r.topic, Partition: kafka.Partition(c.Row, r.partitions)}
 	k := b.parts[tp]
 	if k == nil {
-		k = &chunk{}
+		k = &chunk{table: c.Table}
 		b.parts[tp] = k
 	}
 	b.scratch = schema.AppendAvro(b.scratch[:0], c)
 	rec := kafka.Record{Key: k.arena.copy(c.Row), Value: k.arena.copy(b.scratch)}
 	rec.Headers, _ = schema.AppendHeaders(make([]kafka.Header, 0, 5), k.arena.reserve(len(c.Table)+48), c)
 	k.recs = append(k.recs, rec)
-	k.bytes += int64(len(rec.Key)+len(rec.Value)) + recordOverhead
+	size := int64(len(rec.Key) + len(rec.Value))
+	k.bytes += size + recordOverhead
+	k.tally.Records++
+	k.tally.Cells += int64(len(c.Cells))
+	k.tally.Bytes += size
+	if c.Source.Kind == schema.KindWAL {
+		k.tally.Written = max(k.tally.Written, c.Timestamp)
+	}
 	if k.bytes >= chunkBytes {
 		return b.send(tp, k)
 	}
@@ -128,10 +147,13 @@ func (b *Batch) send(tp kafka.TopicPartition, k *chunk) error {
 	b.mu.Lock()
 	b.pending++
 	b.mu.Unlock()
-	recs, size := k.recs, k.bytes
-	*k = chunk{}
+	recs, size, table, tally := k.recs, k.bytes, k.table, k.tally
+	*k = chunk{table: table}
 	b.p.producer.Produce(b.ctx, tp, recs, func(err error) {
 		b.p.budget.release(size)
+		if err == nil {
+			b.p.acked(table, tally)
+		}
 		b.settle(err)
 	})
 	return nil

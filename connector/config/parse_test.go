@@ -60,7 +60,7 @@ func TestDefaults(t *testing.T) {
 				ReplicationScope: ScopeRequire,
 				TopicPrefix:      "orders",
 				Tables:           TableFilter{Include: []TablePattern{{text: "orders", name: "default:orders"}}},
-				Snapshot:         Snapshot{Mode: SnapshotInitial, Order: SnapshotExact, MaxThreads: 2, FetchSize: 2 << 20},
+				Snapshot:         Snapshot{Mode: SnapshotInitial, Order: SnapshotExact, MaxThreads: 2, ScannersPerServer: 1, FetchSize: 2 << 20},
 				TopicCreation:    TopicCreation{Enable: true, Partitions: 8, ReplicationFactor: -1, MaxMessageBytes: 12 << 20},
 				ValueConverter:   ConverterAvro,
 				CompressionType:  "none",
@@ -115,7 +115,7 @@ connectors:
     topic.prefix: p
     table.include.list: ["t{1,2}", "shop:.*"]
     table.exclude.list: shop:tmp
-    snapshot: {mode: no_data, order: exact, max.threads: 3, fetch.size: 64 KiB}
+    snapshot: {mode: no_data, order: exact, max.threads: 3, scanners.per.server: 4, fetch.size: 64 KiB}
     topic.creation: {enable: false, default: {partitions: 9, replication.factor: 3, max.message.bytes: 1048576}}
     value.converter: avro
     producer.override.compression.type: zstd
@@ -156,7 +156,7 @@ connectors:
 			Include: patterns,
 			Exclude: []TablePattern{{text: "shop:tmp", name: "shop:tmp"}},
 		},
-		Snapshot:       Snapshot{Mode: SnapshotNoData, Order: SnapshotExact, MaxThreads: 3, FetchSize: 64 << 10},
+		Snapshot:       Snapshot{Mode: SnapshotNoData, Order: SnapshotExact, MaxThreads: 3, ScannersPerServer: 4, FetchSize: 64 << 10},
 		TopicCreation:  TopicCreation{Partitions: 9, ReplicationFactor: 3, MaxMessageBytes: 1 << 20},
 		ValueConverter: ConverterAvro, CompressionType: "zstd",
 	}

@@ -37,10 +37,13 @@ const (
 type Stats interface {
 	replication.Stats
 	scan.Stats
-	// Phase says what the connector does now, in words for its user.
-	Phase(text string)
-	// Streaming tells whether changes flow.
-	Streaming(bool)
+	// Acked is told what Kafka has acknowledged.
+	Acked(table string, t source.Tally)
+	// Starting, Scanning, Streaming and Waiting say what the capture does now; text is for its user.
+	Starting(text string)
+	Scanning(text string)
+	Streaming()
+	Waiting(text string) // changes do not flow until something outside is mended
 }
 
 // TableFilter chooses tables by their full names; Named lists those that must exist.
@@ -110,7 +113,7 @@ func Run(ctx context.Context, cfg Config) error {
 }
 
 func (c *Capture) run(ctx context.Context) error {
-	c.cfg.Stats.Phase("connecting to the source")
+	c.cfg.Stats.Starting("connecting to the source")
 	if err := c.open(ctx); err != nil {
 		return err
 	}
@@ -118,7 +121,7 @@ func (c *Capture) run(ctx context.Context) error {
 	if err := c.selectTables(ctx); err != nil {
 		return err
 	}
-	c.cfg.Stats.Phase("preparing topics")
+	c.cfg.Stats.Starting("preparing topics")
 	store, err := checkpoint.Open(ctx, c.cfg.Kafka, schema.OffsetsTopic(c.cfg.TopicPrefix))
 	if err != nil {
 		return fmt.Errorf("open the offsets topic: %w", err)
@@ -130,7 +133,7 @@ func (c *Capture) run(ctx context.Context) error {
 	}
 	producer := c.cfg.Kafka.NewProducer(kafka.ProducerConfig{Compression: c.cfg.Compression})
 	defer producer.Close()
-	c.pub = source.NewPublisher(producer, 0)
+	c.pub = source.NewPublisher(producer, 0, c.cfg.Stats.Acked)
 	if err := c.prepareTopics(ctx); err != nil {
 		return err
 	}
@@ -141,9 +144,7 @@ func (c *Capture) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = c.follow(ctx, r)
-	c.cfg.Stats.Streaming(false)
-	return errors.Join(err, r.close())
+	return errors.Join(c.follow(ctx, r), r.close())
 }
 
 // open connects to the source within ConnectTimeout.
@@ -221,7 +222,6 @@ func (c *Capture) follow(ctx context.Context, r *receiver) error {
 	if err := c.release(ctx, p); err != nil {
 		return err
 	}
-	c.cfg.Stats.Streaming(true)
 	return c.watch(ctx, r, p)
 }
 
@@ -237,7 +237,7 @@ func (c *Capture) scan(ctx context.Context) error {
 		}
 	}
 	if len(todo) > 0 {
-		c.cfg.Stats.Phase("scanning " + tableList(todo))
+		c.cfg.Stats.Scanning(tableList(todo))
 		s := scan.New(scan.Config{
 			Cluster: c.cluster, Connector: c.cfg.Connector, Version: c.cfg.Version, ClusterID: c.id,
 			Publisher: c.pub, Progress: &c.state, Stats: c.cfg.Stats,

@@ -49,7 +49,7 @@ func (c *Capture) anyNew() bool {
 
 // hold stops the shipping, so that HBase queues its WAL, with the peer carrying exactly the captured tables.
 func (c *Capture) hold(ctx context.Context, st *captureState, p *admin.Peer) error {
-	c.cfg.Stats.Phase("holding peer " + c.cfg.PeerID)
+	c.cfg.Stats.Starting("holding peer " + c.cfg.PeerID)
 	st.Phase = phaseHeld
 	if err := c.state.saveCapture(ctx, *st); err != nil {
 		return err
@@ -164,7 +164,7 @@ func (c *Capture) foreignPeer(ctx context.Context, p *admin.Peer) (captureState,
 
 // watch looks after the peer while changes flow.
 func (c *Capture) watch(ctx context.Context, r *receiver, st captureState) error {
-	c.cfg.Stats.Phase("")
+	c.cfg.Stats.Streaming()
 	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
 	for {
@@ -182,15 +182,15 @@ func (c *Capture) watch(ctx context.Context, r *receiver, st captureState) error
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil && admin.IsRetriable(err):
-			c.cfg.Stats.Phase("source does not answer: " + err.Error())
+			c.cfg.Stats.Waiting("source does not answer: " + err.Error())
 		case err != nil:
 			return err
 		case p == nil || (c.cfg.PeerCreate && p.Config[captureKey] != st.CaptureID):
 			return fmt.Errorf("%w: peer %s was removed or replaced: the changes since then are lost to this connector; set snapshot.mode: when_needed to scan the tables again", ErrRescanRequired, c.cfg.PeerID)
 		case !p.Enabled:
-			c.cfg.Stats.Phase("peer " + p.ID + " was disabled: HBase keeps its WALs; run: waltap peer enable")
+			c.cfg.Stats.Waiting("peer " + p.ID + " was disabled: HBase keeps its WALs; run: waltap peer enable")
 		default:
-			c.cfg.Stats.Phase("")
+			c.cfg.Stats.Streaming()
 		}
 	}
 }

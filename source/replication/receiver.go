@@ -43,12 +43,10 @@ type Table struct {
 // Stats is told what the receiver does; every method may be called from many goroutines.
 type Stats interface {
 	Call()
-	Change(table string, cells int, bytes int64)
-	Written(lastWriteTime int64) // WAL write time (ms) of the newest acknowledged edit
-	Replay(entries int)          // WAL edits that had been acknowledged before
-	BelowReadPoint(changes int)  // changes that the scan has delivered
-	Marker(qualifier string)     // METAFAMILY cells that carry no data
-	Error(err error)             // a call was answered with an exception
+	Replay(entries int)         // WAL edits that had been acknowledged before
+	BelowReadPoint(changes int) // changes that the scan has delivered
+	Marker(qualifier string)    // METAFAMILY cells that carry no data
+	Error(err error)            // a call was answered with an exception
 }
 
 // Config of a Receiver. All fields are required.
@@ -120,9 +118,6 @@ func (r *Receiver) replicate(ctx context.Context, c *rpc.Call, answer func(error
 	batch.Commit(err, func(err error) {
 		if err == nil {
 			r.seqs.acknowledge(highest)
-			if d.lastWrite > 0 {
-				r.cfg.Stats.Written(d.lastWrite)
-			}
 		}
 		unlock()
 		if !early {
@@ -151,13 +146,12 @@ func regionsOf(entries []*pb.WALEntry) (regions []string, highest map[string]uin
 // decoder turns the cells of one call into changes.
 type decoder struct {
 	*Receiver
-	batch     *source.Batch
-	cells     *cell.Reader
-	arena     []byte
-	changes   []schema.Change
-	used      int
-	byRow     map[string]int
-	lastWrite int64
+	batch   *source.Batch
+	cells   *cell.Reader
+	arena   []byte
+	changes []schema.Change
+	used    int
+	byRow   map[string]int
 }
 
 func (d *decoder) entries(entries []*pb.WALEntry) error {
@@ -261,22 +255,11 @@ func (d *decoder) emit(table string, info Table, src schema.Source, key *pb.WALK
 		if err := d.batch.Add(c); err != nil {
 			return err
 		}
-		d.cfg.Stats.Change(table, len(c.Cells), changeBytes(c))
 	}
 	if below > 0 {
 		d.cfg.Stats.BelowReadPoint(below)
 	}
-	d.lastWrite = max(d.lastWrite, int64(key.GetWriteTime()))
 	return nil
-}
-
-func changeBytes(c *schema.Change) int64 {
-	n := int64(len(c.Row))
-	for i := range c.Cells {
-		k := &c.Cells[i]
-		n += int64(len(k.Family) + len(k.Qualifier) + len(k.Value) + len(k.Tags) + 9)
-	}
-	return n
 }
 
 var (

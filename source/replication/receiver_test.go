@@ -71,13 +71,11 @@ type countStats struct {
 	markers        []string
 }
 
-func (s *countStats) Call()                     {}
-func (s *countStats) Change(string, int, int64) {}
-func (s *countStats) Written(int64)             {}
-func (s *countStats) Error(error)               {}
-func (s *countStats) Replay(n int)              { s.mu.Lock(); s.replays += n; s.mu.Unlock() }
-func (s *countStats) BelowReadPoint(n int)      { s.mu.Lock(); s.below += n; s.mu.Unlock() }
-func (s *countStats) Marker(q string)           { s.mu.Lock(); s.markers = append(s.markers, q); s.mu.Unlock() }
+func (s *countStats) Call()                {}
+func (s *countStats) Error(error)          {}
+func (s *countStats) Replay(n int)         { s.mu.Lock(); s.replays += n; s.mu.Unlock() }
+func (s *countStats) BelowReadPoint(n int) { s.mu.Lock(); s.below += n; s.mu.Unlock() }
+func (s *countStats) Marker(q string)      { s.mu.Lock(); s.markers = append(s.markers, q); s.mu.Unlock() }
 
 type fixture struct {
 	conn     *rpc.Conn
@@ -89,7 +87,7 @@ type fixture struct {
 func serve(t *testing.T) *fixture {
 	t.Helper()
 	f := &fixture{producer: &heldProducer{given: make(chan struct{}, 100)}, stats: &countStats{}}
-	pub := source.NewPublisher(f.producer, 0)
+	pub := source.NewPublisher(f.producer, 0, func(string, source.Tally) {})
 	pub.Route("default:t", "p.default.t", 1)
 	r := NewReceiver(Config{
 		Connector: "c", Version: "v", ClusterID: clusterA, Publisher: pub, Stats: f.stats,
