@@ -1,0 +1,125 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"github.com/waltap/waltap/connector/status"
+	"github.com/waltap/waltap/e2e/judge"
+	"github.com/waltap/waltap/e2e/testenv"
+)
+
+func TestKilledInTheMiddleOfTheScan(t *testing.T) {
+	table := testenv.Name(t)
+	createTable(t, table, "a", "b")
+	load(t, table, 60_000, "a", "b")
+	p := &pipe{name: table, tables: table, source: keys{"snapshot.fetch.size": "16KiB", "snapshot.max.threads": "1"}}
+	stop := mutate(t, table, 500, "a", "b")
+	w := p.start(t)
+	for _, shards := range []int64{0, 1} { // in the first region, and in a later one
+		v := await(t, w, "_source", "the scan", func(v status.ConnectorView) bool {
+			return v.State == status.Snapshot && v.Snapshot != nil && v.Snapshot.ShardsDone >= shards && v.Snapshot.Rows > 3000
+		})
+		if err := w.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("killed at %+v", *v.Snapshot)
+		if v.Snapshot.ShardsDone == v.Snapshot.ShardsTotal {
+			t.Fatal("the scan was complete before the kill: the table is too small for this test")
+		}
+		if err := w.Restart(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	awaitStreaming(t, w)
+	v, err := view(t.Context(), w, "_source")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v.Snapshot == nil || v.Snapshot.ShardsTotal >= 4 {
+		t.Errorf("the last start scanned %+v, want only the shards that were left of 4", v.Snapshot)
+	}
+	stop()
+	identical(t, table, judge.ScanOptions{})
+}
+
+// killInTheStream kills waltap while changes flow: at random, and when it has read a call from HBase that Kafka
+// has not acknowledged.
+func killInTheStream(t *testing.T, build testenv.BuildOptions) (table string) {
+	table = testenv.Name(t)
+	createTable(t, table, "a", "b")
+	load(t, table, 1000, "a", "b")
+	p := &pipe{name: table, tables: table, build: build}
+	w := p.start(t)
+	awaitStreaming(t, w)
+	stop := mutate(t, table, 800, "a", "b")
+	rnd := random(t)
+	for range 3 {
+		time.Sleep(500*time.Millisecond + time.Duration(rnd.Int64N(int64(time.Second))))
+		if err := w.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Restart(); err != nil {
+			t.Fatal(err)
+		}
+		awaitStreaming(t, w)
+	}
+	// Kafka hangs: a call comes in, nothing is acknowledged, waltap dies.
+	before := await(t, w, "_source", "changes", func(v status.ConnectorView) bool { return v.Calls > 0 && v.Records > 0 })
+	if err := env.Kafka.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := env.Kafka.Resume(); err != nil {
+			t.Error(err)
+		}
+	})
+	await(t, w, "_source", "a call that Kafka does not acknowledge", func(v status.ConnectorView) bool {
+		return v.Calls >= before.Calls+2 || v.Calls > before.Calls && build.Tags == nil
+	})
+	time.Sleep(time.Second)
+	if err := w.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := env.Kafka.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	awaitStreaming(t, w)
+	stop()
+	return table
+}
+
+func TestKilledInTheMiddleOfTheStream(t *testing.T) {
+	identical(t, killInTheStream(t, testenv.BuildOptions{}), judge.ScanOptions{})
+}
+
+// The negative control of the test above: a build that answers HBase before Kafka has acknowledged must lose changes.
+func TestKilledInTheStreamLosesChangesWhenAnsweredEarly(t *testing.T) {
+	table := killInTheStream(t, testenv.BuildOptions{Tags: []string{"waltap_ack_early"}})
+	ctx := testenv.Context(t, 2*time.Minute)
+	write(t, table, judge.Put("ffff the end", "a", "q", "v"))
+	for {
+		cells, err := env.Dst.ReadRow(ctx, table, []byte("ffff the end"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(cells) > 0 {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	time.Sleep(3 * time.Second) // the other partitions
+	diff, err := env.Src.Diff(ctx, table, env.Dst, table, judge.ScanOptions{}, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(diff) == 0 {
+		t.Fatal("answering early has lost nothing: the test it controls proves nothing")
+	}
+	t.Logf("lost, as it must: %v …", diff)
+}

@@ -1,0 +1,224 @@
+//go:build e2e
+
+// Package e2e tests waltap against real HBase and Kafka servers. Each test is named after what goes wrong in it, and
+// ends by comparing both ends cell by cell with HBase's own Java client.
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/waltap/waltap/connector/status"
+	"github.com/waltap/waltap/e2e/judge"
+	"github.com/waltap/waltap/e2e/servers"
+	"github.com/waltap/waltap/e2e/testenv"
+)
+
+// env is shared by all tests; they run one after the other, some stop its servers.
+var env *testenv.Env
+
+func TestMain(m *testing.M) {
+	os.Exit(testenv.Main(m, testenv.Options{Kafka: true, Destination: true}, &env))
+}
+
+// seed of everything random in these tests; SEED=n repeats a run.
+func seed(t testing.TB) int64 {
+	n, err := strconv.ParseInt(os.Getenv("SEED"), 10, 64)
+	if err != nil {
+		n = time.Now().Unix()
+	}
+	t.Logf("SEED=%d", n)
+	return n
+}
+
+func random(t testing.TB) *rand.Rand { return rand.New(rand.NewPCG(uint64(seed(t)), 1)) }
+
+type keys map[string]string
+
+// pipe describes a source and a sink connector.
+type pipe struct {
+	name         string
+	tables       string // table.include.list
+	source, sink keys   // beyond the usual ones; "-" takes a usual one away
+	build        testenv.BuildOptions
+	processName  string
+}
+
+func (p *pipe) sourceConfig() string {
+	return connectorYAML(keys{
+		"name": p.name + "_source", "connector.class": "HBaseSource",
+		"hbase.zookeeper.quorum": env.Source.ZKQuorum(), "hbase.peer.id": p.name,
+		"hbase.peer.listen": "127.0.0.1:0", "hbase.peer.advertised.host": "localhost", "hbase.peer.znode.parent": "/" + p.name,
+		"topic.prefix": p.name, "table.include.list": p.tables, "topic.creation.default.partitions": "4",
+	}, p.source)
+}
+
+func (p *pipe) sinkConfig() string {
+	return connectorYAML(keys{
+		"name": p.name + "_sink", "connector.class": "HBaseSink",
+		"hbase.zookeeper.quorum": env.Destination.ZKQuorum(), "topics.regex": p.name + `\..*`,
+	}, p.sink)
+}
+
+func connectorYAML(base, more keys) string {
+	maps.Copy(base, more)
+	var b strings.Builder
+	lead := "  - "
+	for _, k := range slices.Sorted(maps.Keys(base)) {
+		if base[k] != "-" {
+			fmt.Fprintf(&b, "%s%s: %s\n", lead, k, strconv.Quote(base[k]))
+			lead = "    "
+		}
+	}
+	return b.String()
+}
+
+func processYAML(connectors ...string) string {
+	return fmt.Sprintf("bootstrap.servers: %s\nlisteners: http://127.0.0.1:${PORT}\nconnectors:\n%s",
+		env.Kafka.Bootstrap(), strings.Join(connectors, ""))
+}
+
+// start runs both connectors in one process. Its peer is removed when the test ends, so that it holds no WAL.
+func (p *pipe) start(t *testing.T) *testenv.Waltap {
+	t.Helper()
+	p.cleanUp(t)
+	return env.StartWaltap(t, testenv.WaltapOptions{Config: processYAML(p.sourceConfig(), p.sinkConfig()), Build: p.build})
+}
+
+func (p *pipe) cleanUp(t *testing.T) {
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		peers, err := env.Src.Peers(ctx)
+		if err != nil {
+			t.Error(err)
+		}
+		if slices.ContainsFunc(peers, func(x judge.Peer) bool { return x.ID == p.name }) {
+			if err := env.Src.RemovePeer(ctx, p.name); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// view reads the status of the connector whose name ends so.
+func view(ctx context.Context, w *testenv.Waltap, suffix string) (status.ConnectorView, error) {
+	_, body, err := w.Get(ctx, "/status")
+	if err != nil {
+		return status.ConnectorView{}, err
+	}
+	var p status.ProcessView
+	if err := json.Unmarshal(body, &p); err != nil {
+		return status.ConnectorView{}, fmt.Errorf("read /status: %w", err)
+	}
+	for _, c := range p.Connectors {
+		if strings.HasSuffix(c.Name, suffix) {
+			return c, nil
+		}
+	}
+	return status.ConnectorView{}, fmt.Errorf("/status shows no connector %s: %s", suffix, body)
+}
+
+// await polls a connector's status until ok holds.
+func await(t *testing.T, w *testenv.Waltap, suffix, what string, ok func(status.ConnectorView) bool) status.ConnectorView {
+	t.Helper()
+	ctx := testenv.Context(t, 90*time.Second)
+	for {
+		v, err := view(ctx, w, suffix)
+		if err == nil && ok(v) {
+			return v
+		}
+		if !w.Running() {
+			t.Fatalf("waltap ended while waiting for %s\n%s", what, servers.LogTail(w.LogPath()))
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("waiting for %s: last status %+v, %v\n%s", what, v, err, servers.LogTail(w.LogPath()))
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+func awaitStreaming(t *testing.T, w *testenv.Waltap) {
+	t.Helper()
+	await(t, w, "_source", "the source to stream", func(v status.ConnectorView) bool { return v.State == status.Running })
+}
+
+// createTable makes a source table of families that keep ten versions, so that nothing is dropped on the way to disk.
+func createTable(t *testing.T, name string, families ...string) {
+	t.Helper()
+	table := judge.Table{Name: name, Splits: judge.HexSplits(4)}
+	for _, f := range families {
+		table.Families = append(table.Families, judge.Family{Name: f, Versions: 10, Scope: 1})
+	}
+	if err := env.Src.CreateTable(testenv.Context(t, time.Minute), table); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func write(t *testing.T, table string, m ...judge.Mutation) {
+	t.Helper()
+	if err := env.Src.Write(testenv.Context(t, time.Minute), table, m...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func load(t *testing.T, table string, rows int64, families ...string) {
+	t.Helper()
+	_, err := env.Src.Load(testenv.Context(t, 2*time.Minute), table, judge.LoadSpec{Rows: rows, Seed: 7, Families: families, Versions: 2, ValueSize: 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// mutate writes at random until the returned function is called; it returns the number of writes.
+func mutate(t *testing.T, table string, rate int, families ...string) (stop func() int64) {
+	t.Helper()
+	m, err := env.Src.StartMutator(t.Context(), table, judge.MutatorSpec{Families: families, Keys: 2000, Seed: seed(t), Rate: rate, Threads: 2, ValueSize: 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopped := false
+	stop = func() int64 {
+		if stopped {
+			return 0
+		}
+		stopped = true
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		defer cancel()
+		s, err := m.Stop(ctx)
+		if err != nil {
+			t.Error(err)
+		}
+		t.Logf("%d writes acknowledged, %d failed: %v", s.Acked, s.Failed, s.ByKind)
+		return s.Acked
+	}
+	t.Cleanup(func() { stop() })
+	return stop
+}
+
+// identical waits until both ends are: all versions, delete markers and tags.
+func identical(t *testing.T, table string, o judge.ScanOptions) {
+	t.Helper()
+	ctx := testenv.Context(t, 2*time.Minute)
+	if err := env.Src.AwaitEqual(ctx, table, env.Dst, table, o); err != nil {
+		t.Fatal(err)
+	}
+	sum, err := env.Dst.Checksum(ctx, table, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sum.Cells == 0 {
+		t.Fatal("both ends are empty: nothing was compared")
+	}
+	t.Logf("identical: %s", sum)
+}
