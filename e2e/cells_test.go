@@ -145,6 +145,7 @@ func TestRenamedTablesInTwoProcesses(t *testing.T) {
 	source := env.StartWaltap(t, testenv.WaltapOptions{Name: "source", Config: processYAML(p.sourceConfig())})
 	awaitStreaming(t, source)
 	write(t, table, everyRename...)
+	awaitTable(t, table+"_copy")
 	ctx := testenv.Context(t, time.Minute)
 	if err := env.Src.AwaitEqual(ctx, table, env.Dst, table+"_copy", judge.ScanOptions{}); err != nil {
 		t.Fatal(err)

@@ -67,7 +67,6 @@ func killInTheStream(t *testing.T, build testenv.BuildOptions) (table string) {
 		awaitStreaming(t, w)
 	}
 	// Kafka hangs: a call comes in, nothing is acknowledged, waltap dies.
-	before := await(t, w, "_source", "changes", func(v status.ConnectorView) bool { return v.Calls > 0 && v.Records > 0 })
 	if err := env.Kafka.Pause(); err != nil {
 		t.Fatal(err)
 	}
@@ -76,10 +75,7 @@ func killInTheStream(t *testing.T, build testenv.BuildOptions) (table string) {
 			t.Error(err)
 		}
 	})
-	await(t, w, "_source", "a call that Kafka does not acknowledge", func(v status.ConnectorView) bool {
-		return v.Calls >= before.Calls+2 || v.Calls > before.Calls && build.Tags == nil
-	})
-	time.Sleep(time.Second)
+	time.Sleep(3 * time.Second) // HBase looks for new edits every half second
 	if err := w.Kill(); err != nil {
 		t.Fatal(err)
 	}

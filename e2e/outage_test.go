@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -26,12 +27,28 @@ func streaming(t *testing.T, source keys) (table string, w *testenv.Waltap, stop
 	awaitStreaming(t, w)
 	stop = mutate(t, table, 300, "a", "b")
 	await(t, w, "_source", "changes", func(v status.ConnectorView) bool { return v.Calls > 0 })
+	await(t, w, "_sink", "changes", func(v status.ConnectorView) bool { return v.Records > 0 })
 	return table, w, stop
+}
+
+// comeBack makes sure that a server which a test stops is there for the next one.
+func comeBack(t *testing.T, running func() bool, restart func(context.Context) error) {
+	t.Cleanup(func() {
+		if running() {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := restart(ctx); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestKafkaIsAwayWhileTheSourceIsWrittenTo(t *testing.T) {
 	table, w, stop := streaming(t, nil)
 	ctx := testenv.Context(t, 3*time.Minute)
+	comeBack(t, env.Kafka.Running, env.Kafka.Restart)
 	if err := env.Kafka.Stop(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -50,6 +67,7 @@ func TestKafkaIsAwayWhileTheSourceIsWrittenTo(t *testing.T) {
 func TestDestinationIsAwayWhileTheSourceIsWrittenTo(t *testing.T) {
 	table, w, stop := streaming(t, nil)
 	ctx := testenv.Context(t, 3*time.Minute)
+	comeBack(t, env.Destination.Running, env.Destination.Restart)
 	if err := env.Destination.Stop(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -67,6 +85,7 @@ func TestDestinationIsAwayWhileTheSourceIsWrittenTo(t *testing.T) {
 func TestSourceIsRestarted(t *testing.T) {
 	table, w, stop := streaming(t, nil)
 	ctx := testenv.Context(t, 3*time.Minute)
+	comeBack(t, env.Source.Running, env.Source.Restart)
 	if err := env.Source.Restart(ctx); err != nil {
 		t.Fatal(err)
 	}

@@ -209,6 +209,7 @@ func mutate(t *testing.T, table string, rate int, families ...string) (stop func
 // identical waits until both ends are: all versions, delete markers and tags.
 func identical(t *testing.T, table string, o judge.ScanOptions) {
 	t.Helper()
+	awaitTable(t, table)
 	ctx := testenv.Context(t, 2*time.Minute)
 	if err := env.Src.AwaitEqual(ctx, table, env.Dst, table, o); err != nil {
 		t.Fatal(err)
@@ -221,4 +222,20 @@ func identical(t *testing.T, table string, o judge.ScanOptions) {
 		t.Fatal("both ends are empty: nothing was compared")
 	}
 	t.Logf("identical: %s", sum)
+}
+
+// awaitTable waits until the sink has created the table.
+func awaitTable(t *testing.T, table string) {
+	t.Helper()
+	ctx := testenv.Context(t, time.Minute)
+	for {
+		there, err := env.Dst.TableExists(ctx, table)
+		if err != nil {
+			t.Fatalf("the sink has not created table %s: %v", table, err)
+		}
+		if there {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
 }

@@ -89,6 +89,8 @@ const (
 	drainTimeout = 10 * time.Second
 	// rebalanceTimeout is what the group waits for a member to give up its partitions: more than a drain takes.
 	rebalanceTimeout = 30 * time.Second
+	// sessionTimeout is how long the partitions of a member that died stay with it.
+	sessionTimeout = 10 * time.Second
 )
 
 // Sink is one sink connector at work.
@@ -149,7 +151,7 @@ func (s *Sink) consume(ctx context.Context, topics []string) error {
 		watcher.Go(func() { s.watchTopics(gctx, topics, cancel) })
 	}
 	err := s.cfg.Kafka.ConsumeGroup(gctx, kafka.GroupConfig{
-		GroupID: s.cfg.Group, Topics: topics, StartOffset: kafka.FirstOffset, RebalanceTimeout: rebalanceTimeout,
+		GroupID: s.cfg.Group, Topics: topics, StartOffset: kafka.FirstOffset, SessionTimeout: sessionTimeout, RebalanceTimeout: rebalanceTimeout,
 	}, s.generation)
 	changed := gctx.Err() != nil
 	cancel()

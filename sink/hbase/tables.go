@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/schema"
@@ -21,7 +22,7 @@ func (a *Applier) ensureTable(ctx context.Context, topic, table string) error {
 		return nil
 	}
 	name := a.cfg.Renames.Apply(table)
-	have, err := a.cluster.Table(ctx, name)
+	have, err := a.lookUp(ctx, name)
 	switch {
 	case err == nil:
 		err = a.addFamilies(ctx, topic, table, have)
@@ -37,6 +38,19 @@ func (a *Applier) ensureTable(ctx context.Context, topic, table string) error {
 	return nil
 }
 
+const (
+	// lookUpTimeout bounds one look at the destination's tables: a destination that is away is to be seen soon.
+	lookUpTimeout = 10 * time.Second
+	// createTimeout bounds the creation of a table with its regions.
+	createTimeout = 3 * time.Minute
+)
+
+func (a *Applier) lookUp(ctx context.Context, name string) (*admin.Table, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookUpTimeout)
+	defer cancel()
+	return a.cluster.Table(ctx, name)
+}
+
 func (a *Applier) createTable(ctx context.Context, topic, table, name string) error {
 	if !a.cfg.Create {
 		return &sink.PermanentError{Err: fmt.Errorf("the destination has no table %s; create it, or set hbase.table.create: true", name)}
@@ -45,6 +59,8 @@ func (a *Applier) createTable(ctx context.Context, topic, table, name string) er
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, createTimeout)
+	defer cancel()
 	if err := a.createNamespace(ctx, name); err != nil {
 		return err
 	}
@@ -101,6 +117,8 @@ func (a *Applier) addFamilies(ctx context.Context, topic, table string, have *ad
 		return &sink.PermanentError{Err: fmt.Errorf("table %s at the destination has no family %s; add it, or set hbase.table.create: true",
 			have.FullName(), strings.Join(missing, ", "))}
 	}
+	ctx, cancel := context.WithTimeout(ctx, createTimeout)
+	defer cancel()
 	if err := a.cluster.ModifyTable(ctx, next); err != nil {
 		return fmt.Errorf("add family %s to table %s at the destination: %w", strings.Join(missing, ", "), have.FullName(), err)
 	}

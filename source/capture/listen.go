@@ -78,7 +78,7 @@ func (c *Capture) listen(ctx context.Context) (*receiver, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("hbase.peer.zookeeper.quorum, hbase.peer.znode.parent: register the virtual cluster: %w", err), r.close())
 	}
-	c.cfg.Log.Info("virtual cluster registered", "root", c.cfg.PeerRoot, "cluster_id", r.registration.ClusterID(),
+	c.cfg.Log.Info("listening for the source's region servers", "address", l.Addr().String(),
 		"advertised", fmt.Sprintf("%s:%d", c.cfg.AdvertisedHost, port))
 	return r, nil
 }

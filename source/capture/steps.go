@@ -172,7 +172,7 @@ func (c *Capture) watch(ctx context.Context, r *receiver, st captureState) error
 		case <-ctx.Done():
 			return ctx.Err()
 		case err := <-r.broken:
-			return fmt.Errorf("serve %s: %w", Listen, err)
+			return fmt.Errorf("hbase.peer.listen: the port is closed: %w", err)
 		case <-tick.C:
 		}
 		wctx, cancel := context.WithTimeout(ctx, watchInterval)
