@@ -1,0 +1,34 @@
+#!/bin/sh
+# Installs what the real servers of the end-to-end tests need: Java 17 and Maven.
+# Does nothing, quickly, when both are there.
+set -eu
+
+# A JDK of a version that HBase 2.6 starts on.
+have_jdk() {
+	ls /usr/lib/jvm/java-17-*/bin/javac >/dev/null 2>&1 && return 0
+	command -v javac >/dev/null 2>&1 || return 1
+	case "$(javac -version 2>&1)" in
+	"javac 17"* | "javac 18"* | "javac 19"* | "javac 20"* | "javac 21"* | "javac 22"*) return 0 ;;
+	esac
+	return 1
+}
+
+missing=""
+have_jdk || missing="openjdk-17-jdk-headless"
+if ! command -v mvn >/dev/null 2>&1; then
+	missing="$missing maven"
+fi
+if [ -z "$missing" ]; then
+	exit 0
+fi
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+	echo "waltap e2e: installing $missing ..." >&2
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get update -qq
+	# shellcheck disable=SC2086 # a list of packages
+	apt-get install -y -qq --no-install-recommends $missing >/dev/null
+	exit 0
+fi
+echo "waltap e2e: Java 17 with its compiler and Maven are needed; as root on Debian:" >&2
+echo "    apt-get install -y openjdk-17-jdk-headless maven" >&2
+exit 1

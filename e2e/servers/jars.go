@@ -1,0 +1,64 @@
+package servers
+
+import (
+	"context"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+//go:embed poms
+var poms embed.FS
+
+// HBaseJars returns the folder with the jars of HBase and its tools, fetching them
+// the first time.
+func HBaseJars(ctx context.Context) (string, error) { return jars(ctx, "hbase") }
+
+// KafkaJars returns the folder with the jars of the Kafka broker, its tools and the
+// Connect worker, fetching them the first time.
+func KafkaJars(ctx context.Context) (string, error) { return jars(ctx, "kafka") }
+
+func jars(ctx context.Context, name string) (string, error) {
+	pom, err := poms.ReadFile("poms/" + name + "/pom.xml")
+	if err != nil {
+		return "", fmt.Errorf("read pom: %w", err)
+	}
+	sum := sha256.Sum256(pom)
+	return Cached(ctx, name+"-jars-"+hex.EncodeToString(sum[:6]), func(ctx context.Context, dir string) error {
+		file := filepath.Join(dir, "pom.xml")
+		if err := os.WriteFile(file, pom, 0o644); err != nil {
+			return fmt.Errorf("write pom: %w", err)
+		}
+		fmt.Fprintf(os.Stderr, "waltap e2e: fetching the %s jars with Maven (once, up to a minute) ...\n", name)
+		start := time.Now()
+		if err := mavenCopy(ctx, file, dir); err != nil {
+			return err
+		}
+		if err := os.RemoveAll(filepath.Join(dir, "target")); err != nil {
+			return fmt.Errorf("clean up after mvn: %w", err)
+		}
+		fmt.Fprintf(os.Stderr, "waltap e2e: fetched the %s jars in %s\n", name, time.Since(start).Round(100*time.Millisecond))
+		return nil
+	})
+}
+
+// HBaseJVMFlags are the flags HBase and Hadoop need on Java 17, servers and tools
+// alike.
+func HBaseJVMFlags() []string {
+	flags := []string{
+		"-Djava.net.preferIPv4Stack=true",
+		"-Dorg.apache.hbase.thirdparty.io.netty.tryReflectionSetAccessible=true",
+		"--add-modules", "jdk.unsupported",
+	}
+	for _, pkg := range []string{"java.nio", "sun.nio.ch", "java.lang", "jdk.internal.ref", "java.lang.reflect",
+		"java.util", "java.util.concurrent", "jdk.internal.util.random"} {
+		flags = append(flags, "--add-opens", "java.base/"+pkg+"=ALL-UNNAMED")
+	}
+	return append(flags,
+		"--add-exports", "java.base/jdk.internal.misc=ALL-UNNAMED",
+		"--add-exports", "java.security.jgss/sun.security.krb5=ALL-UNNAMED")
+}

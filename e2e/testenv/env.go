@@ -1,0 +1,168 @@
+// Package testenv gives the end-to-end tests what they share: a source and a
+// destination HBase, a Kafka broker, the judge, and waltap itself as a process.
+package testenv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/waltap/waltap/e2e/judge"
+	"github.com/waltap/waltap/e2e/servers"
+)
+
+// startTimeout bounds the start of all servers, the first download of their jars
+// included.
+const startTimeout = 5 * time.Minute
+
+// Options says which servers a package's tests need, beside the source and the
+// judge.
+type Options struct {
+	Destination     bool
+	Kafka           bool
+	SourceSite      map[string]string // added to the source's hbase-site.xml
+	DestinationSite map[string]string
+	KafkaProperties map[string]string // added to server.properties
+	HeapMB          int               // of each HBase; default 1024
+}
+
+// Env is the set of running servers. Tests share it: each uses tables, topics and
+// peers of its own (Name) and leaves the servers running.
+type Env struct {
+	Dir         string // of all data and logs
+	Source      *servers.HBase
+	Destination *servers.HBase // nil unless asked for
+	Kafka       *servers.Kafka // nil unless asked for
+	Judge       *judge.Judge
+	Src, Dst    *judge.Cluster // the judge's view of the two clusters
+}
+
+// Start starts the servers side by side. When one does not start, none is left.
+func Start(ctx context.Context, o Options) (*Env, error) {
+	dir, err := servers.NewRunDir()
+	if err != nil {
+		return nil, err
+	}
+	e := &Env{Dir: dir}
+	hbase := func(to **servers.HBase, name string, site map[string]string) func(context.Context) error {
+		return func(ctx context.Context) (err error) {
+			*to, err = servers.StartHBase(ctx, servers.HBaseOptions{Name: name, Dir: filepath.Join(dir, name),
+				ExtraSite: site, HeapMB: o.HeapMB, JVMFlags: servers.FastStart})
+			return err
+		}
+	}
+	starts := []func(context.Context) error{
+		hbase(&e.Source, "source", o.SourceSite),
+		func(ctx context.Context) (err error) {
+			e.Judge, err = judge.Start(ctx, judge.Options{Dir: filepath.Join(dir, "judge")})
+			return err
+		},
+	}
+	if o.Destination {
+		starts = append(starts, hbase(&e.Destination, "destination", o.DestinationSite))
+	}
+	if o.Kafka {
+		starts = append(starts, func(ctx context.Context) (err error) {
+			e.Kafka, err = servers.StartKafka(ctx, servers.KafkaOptions{Dir: filepath.Join(dir, "kafka"),
+				Extra: o.KafkaProperties, JVMFlags: servers.FastStart})
+			return err
+		})
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	if err := servers.All(ctx, starts...); err != nil {
+		return nil, errors.Join(err, e.Close(context.WithoutCancel(ctx), true))
+	}
+	e.Src = e.Judge.Cluster(e.Source.ClusterKey())
+	if o.Destination {
+		e.Dst = e.Judge.Cluster(e.Destination.ClusterKey())
+	}
+	return e, nil
+}
+
+// Close ends the servers. With keep it shuts them down, within ctx, and leaves the
+// folder with data and logs; else it kills them and removes the folder.
+func (e *Env) Close(ctx context.Context, keep bool) error {
+	var ends []func(context.Context) error
+	end := func(stop func(context.Context) error, kill func() error) {
+		ends = append(ends, func(ctx context.Context) error {
+			if keep {
+				return stop(ctx)
+			}
+			return kill()
+		})
+	}
+	for _, h := range []*servers.HBase{e.Source, e.Destination} {
+		if h != nil {
+			end(h.Stop, h.Kill)
+		}
+	}
+	if e.Kafka != nil {
+		end(e.Kafka.Stop, e.Kafka.Kill)
+	}
+	if e.Judge != nil {
+		ends = append(ends, func(context.Context) error { return e.Judge.Close() })
+	}
+	err := servers.All(ctx, ends...)
+	if !keep {
+		err = errors.Join(err, os.RemoveAll(e.Dir))
+	}
+	return err
+}
+
+// Main is the body of a package's TestMain: it starts the servers, sets *env, runs
+// the tests and ends the servers. Servers that do not start fail the run, they never
+// skip it. Data and logs are kept, and named, when a test fails.
+func Main(m *testing.M, o Options, env **Env) int {
+	start := time.Now()
+	e, err := Start(context.Background(), o)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "FAIL: start servers:", err)
+		return 1
+	}
+	*env = e
+	fmt.Fprintf(os.Stderr, "waltap e2e: servers up in %.1fs, data and logs in %s\n", time.Since(start).Seconds(), e.Dir)
+	code := m.Run()
+	keep := code != 0 || os.Getenv("WALTAP_E2E_DIR") != ""
+	if err := e.Close(context.Background(), keep); err != nil {
+		fmt.Fprintln(os.Stderr, "FAIL: end servers:", err)
+		code = 1
+	}
+	if keep {
+		fmt.Fprintf(os.Stderr, "waltap e2e: data and logs are kept in %s\n", e.Dir)
+	}
+	return code
+}
+
+var lastName atomic.Int64
+
+// Name returns a name made of the test's, unlike any other of this process, that is
+// valid for tables, topics, groups and peers: a-z, 0-9 and _.
+func Name(t testing.TB) string {
+	t.Helper()
+	name := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z' || r >= '0' && r <= '9':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r + 'a' - 'A'
+		default:
+			return '_'
+		}
+	}, strings.TrimPrefix(t.Name(), "Test"))
+	return fmt.Sprintf("%.40s_%d", name, lastName.Add(1))
+}
+
+// Context returns a context that ends after d, or with the test.
+func Context(t testing.TB, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}

@@ -1,0 +1,217 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/segmentio/kafka-go/protocol/createtopics"
+	"github.com/segmentio/kafka-go/protocol/describeconfigs"
+	"github.com/segmentio/kafka-go/protocol/metadata"
+)
+
+// TopicSpec is a topic to create.
+type TopicSpec struct {
+	Name              string
+	Partitions        int32 // -1: the broker's num.partitions
+	ReplicationFactor int16 // -1: the broker's default.replication.factor
+	Configs           map[string]string
+}
+
+// TopicInfo describes a topic.
+type TopicInfo struct {
+	Name       string
+	ID         string // "": topic ids came with metadata version 10, kafka-go speaks up to 8
+	Partitions int32
+}
+
+// EnsureTopics creates the topics that do not exist and leaves those that do as they are, whatever their settings. It
+// returns when the metadata shows a leader for each partition of every topic.
+func (c *Client) EnsureTopics(ctx context.Context, specs ...TopicSpec) error {
+	names := make([]string, len(specs))
+	for i, s := range specs {
+		names[i] = s.Name
+	}
+	missing := func(ctx context.Context) (map[string]bool, error) {
+		if len(names) == 0 {
+			return nil, nil
+		}
+		res, err := c.readMetadata(ctx, names)
+		if err != nil {
+			return nil, err
+		}
+		return topicsWithoutLeader(res)
+	}
+	err := c.retry(ctx, func(ctx context.Context, _ time.Time) error {
+		pending, err := missing(ctx)
+		if err != nil || len(pending) == 0 {
+			return err
+		}
+		var create []TopicSpec
+		for _, s := range specs {
+			if absent, listed := pending[s.Name]; listed && absent {
+				create = append(create, s)
+			}
+		}
+		if len(create) > 0 {
+			if err := c.createTopics(ctx, create); err != nil {
+				return err
+			}
+			if pending, err = missing(ctx); err != nil || len(pending) == 0 {
+				return err
+			}
+		}
+		return brokerError(int16(codeLeaderNotAvailable), "topics not ready yet: "+strings.Join(sortedKeys(pending), ", "))
+	})
+	if err != nil {
+		return fmt.Errorf("ensure topics %s: %w", strings.Join(names, ", "), err)
+	}
+	return nil
+}
+
+// topicsWithoutLeader maps each topic that is not ready to whether it does not exist at all.
+func topicsWithoutLeader(res *metadata.Response) (map[string]bool, error) {
+	pending := make(map[string]bool)
+	for _, t := range res.Topics {
+		switch err := brokerError(t.ErrorCode, ""); {
+		case hasCode(err, codeUnknownTopic):
+			pending[t.Name] = true
+			continue
+		case hasCode(err, codeLeaderNotAvailable):
+			pending[t.Name] = false
+			continue
+		case err != nil:
+			return nil, fmt.Errorf("topic %s: %w", t.Name, err)
+		}
+		for _, p := range t.Partitions {
+			if p.ErrorCode != 0 || p.LeaderID < 0 {
+				pending[t.Name] = false
+			}
+		}
+	}
+	return pending, nil
+}
+
+func (c *Client) createTopics(ctx context.Context, specs []TopicSpec) error {
+	req := &createtopics.Request{TimeoutMs: int32(c.cfg.RequestTimeout.Milliseconds() / 2)}
+	for _, s := range specs {
+		t := createtopics.RequestTopic{Name: s.Name, NumPartitions: s.Partitions, ReplicationFactor: s.ReplicationFactor}
+		for _, k := range sortedKeys(s.Configs) {
+			t.Configs = append(t.Configs, createtopics.RequestConfig{Name: k, Value: s.Configs[k]})
+		}
+		req.Topics = append(req.Topics, t)
+	}
+	// A KRaft broker forwards the request to the controller; one of the ZooKeeper age answers NOT_CONTROLLER, so the
+	// controller is asked first.
+	meta, err := c.readMetadata(ctx, []string{})
+	if err != nil {
+		return err
+	}
+	c.cluster.mu.Lock()
+	addr, ok := c.cluster.brokers[meta.ControllerID]
+	c.cluster.mu.Unlock()
+	if !ok {
+		return brokerError(int16(codeNotController), "the cluster has no controller at the moment")
+	}
+	m, err := c.exchange(ctx, addr, req)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, t := range m.(*createtopics.Response).Topics {
+		if err := brokerError(t.ErrorCode, t.ErrorMessage); err != nil && !hasCode(err, codeTopicAlreadyExists) {
+			errs = append(errs, fmt.Errorf("create topic %s: %w", t.Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Topic describes one topic, freshly read. The error is ErrUnknownTopic when it does not exist.
+func (c *Client) Topic(ctx context.Context, name string) (TopicInfo, error) {
+	var info TopicInfo
+	err := c.retry(ctx, func(ctx context.Context, _ time.Time) error {
+		t, err := c.topicMetadata(ctx, name)
+		if hasCode(err, codeUnknownTopic) {
+			info = TopicInfo{}
+			return nil
+		}
+		if err == nil {
+			info = TopicInfo{Name: t.Name, Partitions: int32(len(t.Partitions))}
+		}
+		return err
+	})
+	if err == nil && info.Name == "" {
+		err = ErrUnknownTopic
+	}
+	if err != nil {
+		return TopicInfo{}, fmt.Errorf("describe topic %s: %w", name, err)
+	}
+	return info, nil
+}
+
+// Topics describes all topics of the cluster that this user may see, Kafka's own internal ones left out, sorted by name.
+func (c *Client) Topics(ctx context.Context) ([]TopicInfo, error) {
+	var infos []TopicInfo
+	err := c.retry(ctx, func(ctx context.Context, _ time.Time) error {
+		res, err := c.readMetadata(ctx, nil)
+		if err != nil {
+			return err
+		}
+		infos = infos[:0]
+		for _, t := range res.Topics {
+			if t.IsInternal {
+				continue
+			}
+			if err := brokerError(t.ErrorCode, ""); err != nil {
+				return fmt.Errorf("topic %s: %w", t.Name, err)
+			}
+			infos = append(infos, TopicInfo{Name: t.Name, Partitions: int32(len(t.Partitions))})
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list topics: %w", err)
+	}
+	slices.SortFunc(infos, func(a, b TopicInfo) int { return strings.Compare(a.Name, b.Name) })
+	return infos, nil
+}
+
+// TopicConfig returns the topic's effective configuration, defaults included, e.g. cleanup.policy, max.message.bytes.
+// Sensitive values are "". It needs the right DESCRIBE_CONFIGS on the topic.
+func (c *Client) TopicConfig(ctx context.Context, topic string) (map[string]string, error) {
+	const resourceTopic = 2
+	configs := make(map[string]string)
+	err := c.retry(ctx, func(ctx context.Context, _ time.Time) error {
+		m, err := c.exchangeAny(ctx, &describeconfigs.Request{
+			Resources: []describeconfigs.RequestResource{{ResourceType: resourceTopic, ResourceName: topic}},
+		})
+		if err != nil {
+			return err
+		}
+		for _, r := range m.(*describeconfigs.Response).Resources {
+			if err := brokerError(r.ErrorCode, r.ErrorMessage); err != nil {
+				return err
+			}
+			for _, e := range r.ConfigEntries {
+				configs[e.ConfigName] = e.ConfigValue
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("describe configuration of topic %s: %w", topic, err)
+	}
+	return configs, nil
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

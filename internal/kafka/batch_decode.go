@@ -1,0 +1,208 @@
+package kafka
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"time"
+
+	"github.com/segmentio/kafka-go/compress"
+)
+
+// kafka-go's decoder is not used for fetched batches: it drops the last offset delta of a batch, so a reader can not get
+// over the end of a batch whose last records compaction has removed, and it passes over a broken batch in silence.
+
+// maxRecordsBytes bounds what the records of one batch may decompress to.
+const maxRecordsBytes = 1 << 30
+
+// minRecordBytes is the size of the smallest record: six fields and its length.
+const minRecordBytes = 7
+
+var errBatchFormat = errors.New("malformed record batch")
+
+// batchSet is the outcome of decoding the record set of a fetched partition.
+type batchSet struct {
+	records []Record
+	// next is the offset after the last whole batch, or the asked offset if there was none.
+	next int64
+	// truncated: the set ends inside a batch. Brokers cut the last batch when the answer would get over the asked size.
+	truncated bool
+}
+
+// decodeBatches decodes the record batches in b. Records below offset and control batches (transaction markers) are left
+// out. The records alias b.
+func decodeBatches(b []byte, tp TopicPartition, offset int64) (batchSet, error) {
+	set := batchSet{records: make([]Record, 0, countRecords(b)), next: offset}
+	for len(b) > 0 {
+		if len(b) < batchMagic+1 {
+			set.truncated = true
+			break
+		}
+		base := int64(binary.BigEndian.Uint64(b))
+		length := int64(int32(binary.BigEndian.Uint32(b[batchLength:])))
+		if magic := b[batchMagic]; magic != 2 {
+			return set, fmt.Errorf("%w at offset %d: message format %d, only format 2 (Kafka 0.11 and later) can be read",
+				errBatchFormat, base, magic)
+		}
+		if length < batchOverhead-batchLength-4 {
+			return set, fmt.Errorf("%w at offset %d: length %d", errBatchFormat, base, length)
+		}
+		if length+batchLength+4 > int64(len(b)) {
+			set.truncated = true
+			break
+		}
+		batch := b[:length+batchLength+4]
+		b = b[len(batch):]
+		last, err := decodeBatch(batch, tp, offset, &set.records)
+		if err != nil {
+			return set, fmt.Errorf("%w at offset %d: %w", errBatchFormat, base, err)
+		}
+		set.next = max(set.next, last+1)
+	}
+	return set, nil
+}
+
+// countRecords adds up what the headers of the batches say, to allocate room at once, up to one record for every
+// minRecordBytes: a header alone may say anything.
+func countRecords(b []byte) int {
+	total, size := 0, len(b)
+	for len(b) >= batchOverhead {
+		total += max(0, int(int32(binary.BigEndian.Uint32(b[batchRecords:]))))
+		length := int(int32(binary.BigEndian.Uint32(b[batchLength:]))) + batchLength + 4
+		if length < batchOverhead || length > len(b) {
+			break
+		}
+		b = b[length:]
+	}
+	return min(total, size/minRecordBytes)
+}
+
+// decodeBatch appends the records of one whole batch and returns the batch's last offset, which is beyond the last record
+// where compaction has removed that.
+func decodeBatch(b []byte, tp TopicPartition, offset int64, records *[]Record) (last int64, err error) {
+	be := binary.BigEndian
+	if got, want := crc32.Checksum(b[batchAttributes:], castagnoli), be.Uint32(b[batchCRC:]); got != want {
+		return 0, fmt.Errorf("checksum is %08x, want %08x", got, want)
+	}
+	base := int64(be.Uint64(b))
+	lastDelta := int64(int32(be.Uint32(b[batchLastDelta:])))
+	count := int64(int32(be.Uint32(b[batchRecords:])))
+	if base < 0 || lastDelta < 0 || count < 0 || count > lastDelta+1 {
+		return 0, fmt.Errorf("%d records, base offset %d, last offset delta %d", count, base, lastDelta)
+	}
+	last = base + lastDelta
+	attributes := be.Uint16(b[batchAttributes:])
+	if attributes&attrControl != 0 || last < offset || count == 0 {
+		return last, nil
+	}
+	body := b[batchOverhead:]
+	if c := compress.Compression(attributes & attrCompression); c != compress.None {
+		if body, err = decompress(c, body); err != nil {
+			return 0, err
+		}
+	}
+	d := recordDecoder{b: body}
+	firstTime, maxTime := int64(be.Uint64(b[batchFirstTime:])), int64(be.Uint64(b[batchMaxTime:]))
+	for range count {
+		r := Record{Topic: tp.Topic, Partition: tp.Partition}
+		timeDelta, offsetDelta := d.record(&r)
+		if d.err == nil && (offsetDelta < 0 || offsetDelta > lastDelta) {
+			d.err = fmt.Errorf("record with offset delta %d in a batch of %d offsets", offsetDelta, lastDelta+1)
+		}
+		if d.err != nil {
+			return 0, d.err
+		}
+		r.Offset = base + offsetDelta
+		if r.Offset < offset {
+			continue
+		}
+		if r.Time = time.UnixMilli(firstTime + timeDelta); attributes&attrLogAppendTime != 0 {
+			r.Time = time.UnixMilli(maxTime)
+		}
+		*records = append(*records, r)
+	}
+	return last, nil
+}
+
+func decompress(c compress.Compression, b []byte) ([]byte, error) {
+	codec := c.Codec()
+	if codec == nil {
+		return nil, fmt.Errorf("unknown compression %d", int(c))
+	}
+	r := codec.NewReader(bytes.NewReader(b))
+	defer r.Close()
+	out := bytes.NewBuffer(make([]byte, 0, 4*len(b)))
+	n, err := io.Copy(out, io.LimitReader(r, maxRecordsBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("decompress records with %s: %w", c, err)
+	}
+	if n > maxRecordsBytes {
+		return nil, fmt.Errorf("decompress records with %s: more than %d bytes", c, maxRecordsBytes)
+	}
+	return out.Bytes(), nil
+}
+
+// recordDecoder reads the records of one batch; after an error it yields zeros.
+type recordDecoder struct {
+	b   []byte
+	err error
+}
+
+var errRecordFormat = errors.New("record ends early or has an impossible length")
+
+func (d *recordDecoder) varint() int64 {
+	v, n := binary.Varint(d.b)
+	if n <= 0 {
+		d.b, d.err = nil, errRecordFormat
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+// bytes reads a length and that many bytes; nil for length -1.
+func (d *recordDecoder) bytes() []byte {
+	n := d.varint()
+	if d.err != nil || n == -1 {
+		return nil
+	}
+	if n < 0 || n > int64(len(d.b)) {
+		d.b, d.err = nil, errRecordFormat
+		return nil
+	}
+	v := d.b[:n:n]
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *recordDecoder) record(r *Record) (timeDelta, offsetDelta int64) {
+	length := d.varint()
+	if d.err == nil && (length < 1 || length > int64(len(d.b))) {
+		d.err = errRecordFormat
+	}
+	if d.err != nil {
+		return 0, 0
+	}
+	rest := d.b[length:]
+	d.b = d.b[1:length] // without the attributes
+	timeDelta, offsetDelta = d.varint(), d.varint()
+	r.Key, r.Value = d.bytes(), d.bytes()
+	n := d.varint()
+	if d.err == nil && (n < 0 || n > int64(len(d.b))) {
+		d.err = errRecordFormat
+	}
+	if d.err == nil && n > 0 {
+		r.Headers = make([]Header, 0, n)
+		for range n {
+			r.Headers = append(r.Headers, Header{Key: string(d.bytes()), Value: d.bytes()})
+		}
+	}
+	if d.err == nil && len(d.b) != 0 {
+		d.err = errRecordFormat
+	}
+	d.b = rest
+	return timeDelta, offsetDelta
+}

@@ -1,0 +1,265 @@
+package kafka
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/apiversions"
+	"github.com/segmentio/kafka-go/protocol/saslauthenticate"
+	"github.com/segmentio/kafka-go/protocol/saslhandshake"
+	"github.com/segmentio/kafka-go/sasl"
+)
+
+// conn is one connection to a broker that carries one exchange at a time.
+//
+// kafka-go's own Transport is not used, because it hides the connection behind a request. A request whose context has a
+// deadline ends with it there, one whose context is cancelled goes on in the background for as long as the broker likes,
+// and in neither case can the caller know when the connection is gone. Here the goroutine that sends a request owns its
+// connection: when exchange has returned an error, the connection is closed.
+type conn struct {
+	nc       net.Conn
+	br       *bufio.Reader
+	addr     string
+	clientID string
+	versions map[protocol.ApiKey][2]int16 // what the broker supports
+	nextID   int32
+	idle     time.Time // since when
+	dirty    bool      // an exchange failed: the stream's position is unknown
+}
+
+// connError is a failed exchange.
+type connError struct {
+	addr string
+	// sent: the whole request was handed to the operating system, so the broker may act on it. A broker never acts on a
+	// part of a request.
+	sent bool
+	err  error
+}
+
+func (e *connError) Error() string { return fmt.Sprintf("broker %s: %v", e.addr, e.err) }
+func (e *connError) Unwrap() error { return e.err }
+
+// maxVersions are the newest request versions this package uses, where that is older than the newest kafka-go has.
+// InitProducerId and CreateTopics of kafka-go are malformed in their flexible versions (strings are not compact).
+var maxVersions = map[protocol.ApiKey]int16{
+	protocol.InitProducerId: 1,
+	protocol.CreateTopics:   4,
+	protocol.SaslHandshake:  1,
+	protocol.LeaveGroup:     2,
+}
+
+var longAgo = time.Unix(1, 0)
+
+// maxResponseBytes refuses a frame length that cannot be a Kafka response, e.g. from a port that speaks TLS or HTTP.
+const maxResponseBytes = 1<<31 - 1
+
+// dial opens a connection that is ready for requests.
+func dial(ctx context.Context, cfg *Config, addr string) (*conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, cfg.DialTimeout)
+	defer cancel()
+	nc, err := cfg.Dial(ctx, "tcp", addr)
+	if err != nil {
+		return nil, &connError{addr: addr, err: err}
+	}
+	if cfg.TLS != nil {
+		tc := cfg.TLS
+		if tc.ServerName == "" {
+			tc = tc.Clone()
+			tc.ServerName, _, _ = net.SplitHostPort(addr)
+		}
+		nc = tls.Client(nc, tc)
+	}
+	c := &conn{nc: nc, br: bufio.NewReader(nc), addr: addr, clientID: cfg.ClientID}
+	if err := c.handshake(ctx, cfg); err != nil {
+		c.close()
+		if ctxErr := ctx.Err(); ctxErr != nil && !errors.Is(err, ctxErr) {
+			err = fmt.Errorf("%w (%w)", err, ctxErr)
+		}
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *conn) handshake(ctx context.Context, cfg *Config) error {
+	c.versions = map[protocol.ApiKey][2]int16{protocol.ApiVersions: {0, 0}}
+	m, err := c.exchange(ctx, 0, new(apiversions.Request))
+	if err != nil {
+		return fmt.Errorf("negotiate API versions: %w", err)
+	}
+	res := m.(*apiversions.Response)
+	if err := brokerError(res.ErrorCode, ""); err != nil {
+		return fmt.Errorf("negotiate API versions with broker %s: %w", c.addr, err)
+	}
+	c.versions = make(map[protocol.ApiKey][2]int16, len(res.ApiKeys))
+	for _, k := range res.ApiKeys {
+		c.versions[protocol.ApiKey(k.ApiKey)] = [2]int16{k.MinVersion, k.MaxVersion}
+	}
+	if cfg.SASL == nil {
+		return nil
+	}
+	if err := c.authenticate(ctx, cfg.SASL); err != nil {
+		return fmt.Errorf("authenticate with sasl.mechanism %s at broker %s: %w", cfg.SASL.Mechanism, c.addr, err)
+	}
+	return nil
+}
+
+func (c *conn) authenticate(ctx context.Context, cfg *SASL) error {
+	mech, err := cfg.mechanism()
+	if err != nil {
+		return err
+	}
+	m, err := c.exchange(ctx, 0, &saslhandshake.Request{Mechanism: mech.Name()})
+	if err != nil {
+		return err
+	}
+	if hs := m.(*saslhandshake.Response); hs.ErrorCode != 0 {
+		return fmt.Errorf("%w (the broker offers %v)", brokerError(hs.ErrorCode, ""), hs.Mechanisms)
+	}
+	host, port, _ := net.SplitHostPort(c.addr)
+	portNumber, _ := strconv.Atoi(port)
+	ctx = sasl.WithMetadata(ctx, &sasl.Metadata{Host: host, Port: portNumber})
+	session, token, err := mech.Start(ctx)
+	for done := false; err == nil && !done; {
+		if m, err = c.exchange(ctx, 0, &saslauthenticate.Request{AuthBytes: token}); err != nil {
+			return err
+		}
+		res := m.(*saslauthenticate.Response)
+		if err := brokerError(res.ErrorCode, res.ErrorMessage); err != nil {
+			return err
+		}
+		done, token, err = session.Next(ctx, res.AuthBytes)
+	}
+	return err
+}
+
+// version picks the request version for key.
+func (c *conn) version(key protocol.ApiKey) (int16, error) {
+	broker, ok := c.versions[key]
+	if !ok {
+		return 0, fmt.Errorf("broker %s does not support %s: %w", c.addr, key, brokerError(int16(codeUnsupportedVersion), ""))
+	}
+	ours := key.MaxVersion()
+	if v, ok := maxVersions[key]; ok {
+		ours = v
+	}
+	v := min(ours, broker[1])
+	if v < broker[0] || v < key.MinVersion() {
+		return 0, fmt.Errorf("broker %s supports %s versions %d to %d, waltap %d to %d: %w", c.addr, key,
+			broker[0], broker[1], key.MinVersion(), ours, brokerError(int16(codeUnsupportedVersion), ""))
+	}
+	return v, nil
+}
+
+// exchange sends msg and returns the broker's answer. The exchange ends with ctx, with the timeout (0: none) or with the
+// answer. After an error the connection is closed, unless nothing was sent at all for want of a common version.
+func (c *conn) exchange(ctx context.Context, timeout time.Duration, msg protocol.Message) (protocol.Message, error) {
+	key := msg.ApiKey()
+	var res protocol.Message
+	err := c.roundTrip(ctx, timeout, msg, func(v int16) (id int32, err error) {
+		id, res, err = protocol.ReadResponse(c.br, key, v)
+		return id, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return res, nil
+}
+
+// exchangeRaw is exchange for an answer that the caller decodes: it returns the version that was sent and the body after
+// the correlation id, in memory of its own. Only for request versions whose response header has no tagged fields.
+func (c *conn) exchangeRaw(ctx context.Context, timeout time.Duration, msg protocol.Message) (version int16, body []byte, err error) {
+	err = c.roundTrip(ctx, timeout, msg, func(v int16) (int32, error) {
+		version = v
+		var head [8]byte
+		if _, err := io.ReadFull(c.br, head[:]); err != nil {
+			return 0, err
+		}
+		size := int(int32(binary.BigEndian.Uint32(head[:])))
+		if size < 4 || size > maxResponseBytes {
+			return 0, fmt.Errorf("read response: impossible length %d", size)
+		}
+		body, err = readN(c.br, size-4)
+		return int32(binary.BigEndian.Uint32(head[4:])), err
+	})
+	return version, body, err
+}
+
+func (c *conn) roundTrip(ctx context.Context, timeout time.Duration, msg protocol.Message, read func(version int16) (id int32, err error)) error {
+	version, err := c.version(msg.ApiKey())
+	if err != nil {
+		return err
+	}
+	if p, ok := msg.(protocol.PreparedMessage); ok {
+		p.Prepare(version)
+	}
+	var deadline time.Time
+	if timeout > 0 {
+		deadline = time.Now().Add(timeout)
+	}
+	sent := false
+	fail := func(err error) error {
+		c.dirty = true
+		c.close()
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return &connError{addr: c.addr, sent: sent, err: err}
+	}
+	if err := c.nc.SetDeadline(deadline); err != nil {
+		return fail(err)
+	}
+	// The end of ctx is turned into a deadline that has passed, which ends a blocked read or write at once.
+	stop := context.AfterFunc(ctx, func() { c.nc.SetDeadline(longAgo) })
+	defer stop()
+
+	c.nextID++
+	if err := protocol.WriteRequest(c.nc, version, c.nextID, c.clientID, msg); err != nil {
+		return fail(fmt.Errorf("write %s request: %w", msg.ApiKey(), err))
+	}
+	sent = true
+	id, err := read(version)
+	if err != nil {
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return fail(fmt.Errorf("read %s response: %w", msg.ApiKey(), err))
+	}
+	if id != c.nextID {
+		return fail(fmt.Errorf("read %s response: correlation id is %d, want %d", msg.ApiKey(), id, c.nextID))
+	}
+	if !stop() {
+		// ctx ended just now and its deadline may or may not be set: the answer is good, the connection is not.
+		c.dirty = true
+		c.close()
+	}
+	return nil
+}
+
+func (c *conn) close() { _ = c.nc.Close() }
+
+// readN reads n bytes, and allocates as they come rather than on the word of a peer.
+func readN(r io.Reader, n int) ([]byte, error) {
+	const step = 4 << 20
+	b := make([]byte, min(n, step))
+	for have := 0; ; {
+		m, err := io.ReadFull(r, b[have:])
+		if err != nil {
+			return nil, err
+		}
+		if have += m; have == n {
+			return b, nil
+		}
+		more := min(n-have, max(step, have))
+		b = slices.Grow(b, more)[:have+more]
+	}
+}

@@ -1,0 +1,224 @@
+package kafka
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/segmentio/kafka-go/protocol/fetch"
+)
+
+// FetchResult is what one Fetch brought.
+type FetchResult struct {
+	Records       []Record // in offset order; empty when nothing came within maxWait
+	HighWatermark int64    // the offset after the last record that consumers may see
+	LogStart      int64    // the offset of the first record of the log, -1 if the broker does not say (before Kafka 1.0)
+	NextOffset    int64    // where to go on; beyond the last record over compaction holes and transaction markers
+}
+
+// Fetch reads records of tp from offset on, in one request: it returns as soon as there are any, or after maxWait. About
+// maxBytes are read; a single batch that is larger is returned all the same. Records of aborted transactions are returned,
+// transaction markers are not. A new leader and a lost connection are retried; a batch that fails its checksum is an error.
+// An offset that is not in the log gives an *OffsetOutOfRangeError.
+func (c *Client) Fetch(ctx context.Context, tp TopicPartition, offset int64, maxBytes int, maxWait time.Duration) (FetchResult, error) {
+	var res FetchResult
+	err := c.retry(ctx, func(ctx context.Context, stale time.Time) (err error) {
+		res, err = c.fetchOnce(ctx, tp, offset, maxBytes, maxWait, stale)
+		return err
+	})
+	if _, ok := errors.AsType[*OffsetOutOfRangeError](err); ok {
+		return FetchResult{}, err
+	}
+	if err != nil {
+		return FetchResult{}, fmt.Errorf("fetch %s from offset %d: %w", tp, offset, err)
+	}
+	return res, nil
+}
+
+func (c *Client) fetchOnce(ctx context.Context, tp TopicPartition, offset int64, maxBytes int, maxWait time.Duration, stale time.Time) (FetchResult, error) {
+	addr, err := c.leader(ctx, tp, stale)
+	if err != nil {
+		return FetchResult{}, err
+	}
+	limit := int32(min(max(maxBytes, 1), math.MaxInt32))
+	cn, err := c.pool.get(ctx, addr)
+	if err != nil {
+		return FetchResult{}, err
+	}
+	asked := time.Now()
+	version, body, err := cn.exchangeRaw(ctx, maxWait+c.cfg.RequestTimeout, &fetch.Request{
+		ReplicaID:    -1,
+		MaxWaitTime:  int32(min(maxWait.Milliseconds(), math.MaxInt32)),
+		MinBytes:     1,
+		MaxBytes:     limit,
+		SessionID:    0,
+		SessionEpoch: -1, // no fetch session
+		Topics: []fetch.RequestTopic{{Topic: tp.Topic, Partitions: []fetch.RequestPartition{{
+			Partition: tp.Partition, CurrentLeaderEpoch: -1, FetchOffset: offset, LogStartOffset: -1, PartitionMaxBytes: limit,
+		}}}},
+	})
+	c.pool.put(cn)
+	if err != nil {
+		if c.pool.ctx.Err() != nil {
+			return FetchResult{}, ErrClosed
+		}
+		if cn.dirty {
+			c.pool.forget(addr)
+		}
+		return FetchResult{}, err
+	}
+	part, err := decodeFetch(body, version, tp)
+	if err != nil {
+		return FetchResult{}, err
+	}
+	switch part.code {
+	case 0:
+	case codeOffsetOutOfRange:
+		start, end, rangeErr := c.logRange(ctx, tp, stale)
+		if rangeErr != nil && ctx.Err() == nil && Retriable(rangeErr) {
+			return FetchResult{}, rangeErr
+		}
+		if rangeErr == nil && start <= offset && offset <= end {
+			// A follower that has just become leader may not know its high watermark yet.
+			return FetchResult{}, brokerError(int16(codeOffsetNotAvailable), "")
+		}
+		return FetchResult{}, &OffsetOutOfRangeError{TP: tp, Offset: offset, LogStart: start, LogEnd: end}
+	default:
+		return FetchResult{}, brokerError(int16(part.code), "")
+	}
+	set, err := decodeBatches(part.records, tp, offset)
+	if err != nil {
+		return FetchResult{}, err
+	}
+	if set.truncated && set.next == offset {
+		return FetchResult{}, fmt.Errorf("broker %s sent a part of a batch only, %d bytes with a limit of %d: the batch is "+
+			"larger; raise the fetch size", addr, len(part.records), limit)
+	}
+	if len(part.records) == 0 {
+		// A broker that enforces a quota answers at once, with nothing but the time it wants us to stay away.
+		sleep(ctx, part.throttle-time.Since(asked))
+	}
+	return FetchResult{Records: set.records, HighWatermark: part.highWatermark, LogStart: part.logStart, NextOffset: set.next}, nil
+}
+
+// fetchedPartition is one partition of a Fetch response.
+type fetchedPartition struct {
+	code          ErrorCode
+	throttle      time.Duration
+	highWatermark int64
+	logStart      int64
+	records       []byte
+}
+
+// decodeFetch decodes a Fetch response of versions 4 to 11 with the one partition tp:
+//
+//	throttle int32 | [7+] error int16, session int32 | topics: array of
+//	  name string | partitions: array of
+//	    index int32, error int16, high watermark int64, last stable offset int64, [5+] log start int64,
+//	    aborted transactions: nullable array of (int64, int64), [11+] preferred replica int32, records: nullable bytes
+//
+// Arrays and bytes have a length of 4 bytes, strings of 2.
+func decodeFetch(b []byte, version int16, tp TopicPartition) (fetchedPartition, error) {
+	d := fieldDecoder{b: b}
+	throttle := time.Duration(d.int32()) * time.Millisecond
+	if version >= 7 {
+		if code := d.int16(); code != 0 {
+			return fetchedPartition{}, brokerError(code, "")
+		}
+		d.int32()
+	}
+	for range d.arrayLen() {
+		name := d.string()
+		for range d.arrayLen() {
+			index := d.int32()
+			p := fetchedPartition{logStart: -1, throttle: throttle}
+			p.code = ErrorCode(d.int16())
+			p.highWatermark = d.int64()
+			d.int64()
+			if version >= 5 {
+				p.logStart = d.int64()
+			}
+			for range d.arrayLen() {
+				d.int64()
+				d.int64()
+			}
+			if version >= 11 {
+				d.int32()
+			}
+			p.records = d.bytes()
+			if d.failed {
+				break
+			}
+			if name == tp.Topic && index == tp.Partition {
+				return p, nil
+			}
+		}
+	}
+	if d.failed {
+		return fetchedPartition{}, fmt.Errorf("decode Fetch response: it ends early or has an impossible length")
+	}
+	return fetchedPartition{}, fmt.Errorf("decode Fetch response: %s is not in it", tp)
+}
+
+// fieldDecoder reads the fields of a Kafka message; after an error it yields zeros.
+type fieldDecoder struct {
+	b      []byte
+	failed bool
+}
+
+func (d *fieldDecoder) take(n int) []byte {
+	if n < 0 || n > len(d.b) {
+		d.b, d.failed = nil, true
+		return nil
+	}
+	v := d.b[:n:n]
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *fieldDecoder) int16() int16 {
+	if v := d.take(2); v != nil {
+		return int16(binary.BigEndian.Uint16(v))
+	}
+	return 0
+}
+
+func (d *fieldDecoder) int32() int32 {
+	if v := d.take(4); v != nil {
+		return int32(binary.BigEndian.Uint32(v))
+	}
+	return 0
+}
+
+func (d *fieldDecoder) int64() int64 {
+	if v := d.take(8); v != nil {
+		return int64(binary.BigEndian.Uint64(v))
+	}
+	return 0
+}
+
+func (d *fieldDecoder) string() string { return string(d.take(int(d.int16()))) }
+
+// arrayLen reads the length of a nullable array whose elements have at least one byte.
+func (d *fieldDecoder) arrayLen() int {
+	n := int(d.int32())
+	if n == -1 {
+		return 0
+	}
+	if n < 0 || n > len(d.b) {
+		d.b, d.failed = nil, true
+		return 0
+	}
+	return n
+}
+
+func (d *fieldDecoder) bytes() []byte {
+	n := int(d.int32())
+	if n == -1 {
+		return nil
+	}
+	return d.take(n)
+}

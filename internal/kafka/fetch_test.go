@@ -1,0 +1,255 @@
+package kafka
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go/compress"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// fetchResponse encodes the body of a Fetch response as a broker does.
+func fetchResponse(version int16, topic string, partition int32, code int16, highWatermark, logStart int64, recs []byte) []byte {
+	be := binary.BigEndian
+	b := be.AppendUint32(nil, 0)
+	if version >= 7 {
+		b = append(b, 0, 0, 0, 0, 0, 0)
+	}
+	b = be.AppendUint32(b, 1)
+	b = append(be.AppendUint16(b, uint16(len(topic))), topic...)
+	b = be.AppendUint32(b, 1)
+	b = be.AppendUint32(b, uint32(partition))
+	b = be.AppendUint16(b, uint16(code))
+	b = be.AppendUint64(b, uint64(highWatermark))
+	b = be.AppendUint64(b, uint64(highWatermark))
+	if version >= 5 {
+		b = be.AppendUint64(b, uint64(logStart))
+	}
+	b = be.AppendUint32(b, 1)
+	b = be.AppendUint64(be.AppendUint64(b, 1), 2) // an aborted transaction
+	if version >= 11 {
+		b = be.AppendUint32(b, 1<<32-1)
+	}
+	return append(be.AppendUint32(b, uint32(len(recs))), recs...)
+}
+
+func TestDecodeFetch(t *testing.T) {
+	tp := TopicPartition{"topic", 3}
+	for version := int16(4); version <= 11; version++ {
+		whole := fetchResponse(version, "topic", 3, 1, 99, 7, []byte("records"))
+		p, err := decodeFetch(whole, version, tp)
+		wantStart := int64(7)
+		if version < 5 {
+			wantStart = -1
+		}
+		if err != nil || p.code != 1 || p.highWatermark != 99 || p.logStart != wantStart || string(p.records) != "records" {
+			t.Errorf("version %d: %+v, %v", version, p, err)
+		}
+		for n := range whole {
+			if p, err := decodeFetch(whole[:n], version, tp); err == nil {
+				t.Fatalf("version %d: %d of %d bytes decode to %+v", version, n, len(whole), p)
+			}
+		}
+		if _, err := decodeFetch(whole, version, TopicPartition{"topic", 4}); err == nil || !strings.Contains(err.Error(), "topic/4") {
+			t.Errorf("version %d: other partition: %v", version, err)
+		}
+	}
+}
+
+// seed creates a topic of one partition and fills it.
+func seed(t *testing.T, c *Client, calls ...[]Record) {
+	t.Helper()
+	p := newTestProducer(t, c, ProducerConfig{})
+	for _, recs := range calls {
+		if err := produceWait(testContext(t), p, t0, recs); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestFetch(t *testing.T) {
+	cluster := fakeCluster(t, kfake.SeedTopics(1, "t"))
+	c := connect(t, cluster)
+	large := []Record{{Key: []byte("k"), Value: []byte(strings.Repeat("x", 100_000)), Headers: []Header{{"h", []byte("v")}, {"null", nil}}}}
+	seed(t, c, records("a", 10), large, records("b", 10))
+	ctx := testContext(t)
+
+	// One byte is asked for, a batch is returned all the same.
+	var got []string
+	for offset := int64(4); offset < 21; {
+		res, err := c.Fetch(ctx, t0, offset, 1, time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res.HighWatermark != 21 || res.LogStart != 0 || res.NextOffset <= offset {
+			t.Fatalf("high watermark %d, log start %d, next %d after %d", res.HighWatermark, res.LogStart, res.NextOffset, offset)
+		}
+		for _, r := range res.Records {
+			got = append(got, fmt.Sprintf("%s@%d", r.Value[:min(3, len(r.Value))], r.Offset))
+			if r.Offset == 10 && (len(r.Headers) != 2 || r.Headers[0].Key != "h" || string(r.Headers[0].Value) != "v" || r.Headers[1].Value != nil) {
+				t.Errorf("headers are %v", r.Headers)
+			}
+		}
+		offset = res.NextOffset
+	}
+	want := "a-4@4 a-5@5 a-6@6 a-7@7 a-8@8 a-9@9 xxx@10 b-0@11 b-1@12 b-2@13 b-3@14 b-4@15 b-5@16 b-6@17 b-7@18 b-8@19 b-9@20"
+	if s := strings.Join(got, " "); s != want {
+		t.Errorf("got  %s\nwant %s", s, want)
+	}
+
+	res, err := c.Fetch(ctx, t0, 21, 1<<20, 10*time.Millisecond)
+	if err != nil || len(res.Records) != 0 || res.NextOffset != 21 {
+		t.Errorf("at the end: %+v, %v", res, err)
+	}
+	for _, offset := range []int64{22, 1000} {
+		_, err = c.Fetch(ctx, t0, offset, 1<<20, time.Second)
+		oor, ok := errors.AsType[*OffsetOutOfRangeError](err)
+		if !ok || oor.LogStart != 0 || oor.LogEnd != 21 || oor.Offset != offset || oor.TP != t0 {
+			t.Errorf("beyond the end: %v", err)
+		}
+	}
+}
+
+func TestFetchRidesOverALeaderChange(t *testing.T) {
+	cluster := fakeCluster(t, kfake.NumBrokers(2), kfake.SeedTopics(1, "t"))
+	c := connect(t, cluster)
+	seed(t, c, records("a", 3))
+	for node := range int32(2) {
+		if err := cluster.MoveTopicPartition("t", 0, node); err != nil {
+			t.Fatal(err)
+		}
+		if res, err := c.Fetch(testContext(t), t0, 0, 1<<20, time.Second); err != nil || len(res.Records) != 3 {
+			t.Errorf("leader %d: %d records, %v", node, len(res.Records), err)
+		}
+	}
+}
+
+func TestFetchUnknown(t *testing.T) {
+	cluster := fakeCluster(t, kfake.SeedTopics(1, "t"))
+	c := connect(t, cluster, func(cfg *Config) { cfg.APITimeout = 100 * time.Millisecond })
+	for _, tp := range []TopicPartition{{"none", 0}, {"t", 7}} {
+		if _, err := c.Fetch(testContext(t), tp, 0, 1<<20, time.Second); !errors.Is(err, ErrUnknownTopic) || !strings.Contains(err.Error(), tp.String()) {
+			t.Errorf("%s: %v", tp, err)
+		}
+	}
+}
+
+// TestReadAllOverHoles reads a log whose batches are as the log cleaner and a transaction coordinator leave them.
+func TestReadAllOverHoles(t *testing.T) {
+	log := []struct {
+		base, next int64
+		b          []byte
+	}{
+		{5, 8, encode(t, compress.None, 5, records("a", 3)...)},
+		{8, 20, compacted(encode(t, compress.Gzip, 8, records("b", 2)...), 11)},
+		{20, 21, control(t, 20)},
+		{30, 40, emptied(t, 30, 9)},
+		{40, 41, encode(t, compress.Snappy, 40, records("c", 1)...)},
+		{41, 42, control(t, 41)},
+	}
+	for _, tc := range []struct {
+		name string
+		end  int64
+		want []string
+	}{
+		{"to a marker", 42, []string{"a-0", "a-1", "a-2", "b-0", "b-1", "c-0"}},
+		{"to a record", 41, []string{"a-0", "a-1", "a-2", "b-0", "b-1", "c-0"}},
+		{"to an emptied batch", 40, []string{"a-0", "a-1", "a-2", "b-0", "b-1"}},
+		{"to the middle of a batch", 9, []string{"a-0", "a-1", "a-2", "b-0"}},
+		{"behind all that is left", 50, []string{"a-0", "a-1", "a-2", "b-0", "b-1", "c-0"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			cluster := fakeCluster(t, kfake.SeedTopics(1, "t"))
+			cluster.ControlKey(int16(kmsg.ListOffsets), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+				cluster.KeepControl()
+				req := kreq.(*kmsg.ListOffsetsRequest)
+				res := req.ResponseKind().(*kmsg.ListOffsetsResponse)
+				offset := tc.end
+				if req.Topics[0].Partitions[0].Timestamp == FirstOffset {
+					offset = 5
+				}
+				p := kmsg.NewListOffsetsResponseTopicPartition()
+				p.Offset = offset
+				res.Topics = []kmsg.ListOffsetsResponseTopic{{Topic: "t", Partitions: []kmsg.ListOffsetsResponseTopicPartition{p}}}
+				return res, nil, true
+			})
+			cluster.ControlKey(int16(kmsg.Fetch), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+				cluster.KeepControl()
+				req := kreq.(*kmsg.FetchRequest)
+				p := kmsg.NewFetchResponseTopicPartition()
+				p.HighWatermark = 50
+				for _, l := range log {
+					if l.next > req.Topics[0].Partitions[0].FetchOffset {
+						p.RecordBatches = l.b
+						break
+					}
+				}
+				res := req.ResponseKind().(*kmsg.FetchResponse)
+				res.Topics = []kmsg.FetchResponseTopic{{Topic: "t", Partitions: []kmsg.FetchResponseTopicPartition{p}}}
+				return res, nil, true
+			})
+			if got := values(t, connect(t, cluster), "t"); !slices.Equal(got, tc.want) {
+				t.Errorf("got %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestOffsets(t *testing.T) {
+	cluster := fakeCluster(t, kfake.SeedTopics(2, "t"))
+	c := connect(t, cluster)
+	ctx := testContext(t)
+	at := time.UnixMilli(1_700_000_000_000)
+	recs := records("a", 3)
+	for i := range recs {
+		recs[i].Time = at.Add(time.Duration(i) * time.Minute)
+	}
+	for i := range recs {
+		seed(t, c, recs[i:i+1])
+	}
+	for _, tc := range []struct {
+		name string
+		f    func() (map[int32]int64, error)
+		want string
+	}{
+		{"start", func() (map[int32]int64, error) { return c.StartOffsets(ctx, "t") }, "map[0:0 1:0]"},
+		{"end", func() (map[int32]int64, error) { return c.EndOffsets(ctx, "t") }, "map[0:3 1:0]"},
+		{"at a record", func() (map[int32]int64, error) { return c.OffsetsAt(ctx, "t", at.Add(time.Minute)) }, "map[0:1 1:0]"},
+		{"after all", func() (map[int32]int64, error) { return c.OffsetsAt(ctx, "t", at.Add(time.Hour)) }, "map[0:3 1:0]"},
+	} {
+		if got, err := tc.f(); err != nil || fmt.Sprint(got) != tc.want {
+			t.Errorf("%s: %v, %v; want %s", tc.name, got, err, tc.want)
+		}
+	}
+	cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Err: kerr.TopicAuthorizationFailed})
+	if _, err := c.EndOffsets(ctx, "t"); !hasCode(err, codeTopicAuthorization) || Retriable(err) {
+		t.Errorf("no right: %v", err)
+	}
+}
+
+func TestFetchEndsWithItsContext(t *testing.T) {
+	cluster := fakeCluster(t, kfake.SeedTopics(1, "t"))
+	c := connect(t, cluster)
+	ctx, cancel := context.WithCancel(testContext(t))
+	asked := cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Observe: true})
+	done := make(chan error, 1)
+	go func() {
+		_, err := c.Fetch(ctx, t0, 0, 1, time.Hour)
+		done <- err
+	}()
+	if err := asked.Wait(ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,257 @@
+package kafka
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// partition is the queue of one partition and, while there is work, the goroutine that sends it.
+//
+// Ownership: mu guards queue, running and the fields of the calls in the queue that say so. Everything else belongs to the
+// goroutine, of which there is at most one.
+type partition struct {
+	p    *Producer
+	tp   TopicPartition
+	wake chan struct{} // a caller has given up
+
+	mu      sync.Mutex
+	queue   []*call // in order of Produce; a call stays until it is settled
+	running bool
+
+	state      producerState
+	fenced     bool      // a request of unknown outcome is out: read the log end back before anything is sent
+	stale      time.Time // metadata read before this is not to be believed
+	maxBytes   int       // batch limit, lowered by MESSAGE_TOO_LARGE
+	maxRecords int       // batch limit while the broken record of a batch is searched; 0: none
+}
+
+// call is one Produce.
+type call struct {
+	ctx  context.Context
+	recs []Record
+	done func(error)
+
+	acked int // recs acknowledged; the goroutine's
+
+	// Guarded by partition.mu.
+	settled  bool
+	encoding bool  // the goroutine reads recs
+	gaveUp   error // ctx ended while encoding
+	unwatch  func() bool
+}
+
+// segment is the part of a call that is in a batch: the records from call.acked up to to.
+type segment struct {
+	call *call
+	to   int
+}
+
+// batch is one request.
+type batch struct {
+	segments []segment
+	builder  *batchBuilder
+	bytes    []byte
+	records  int
+	// maybeAppended: an attempt's outcome was unknown, or the broker said that it appended the batch without the replicas.
+	maybeAppended bool
+	started       time.Time
+}
+
+func newPartition(p *Producer, tp TopicPartition) *partition {
+	return &partition{p: p, tp: tp, wake: make(chan struct{}, 1), state: noProducer, maxBytes: p.cfg.MaxBatchBytes}
+}
+
+func (q *partition) enqueue(c *call) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.queue = append(q.queue, c)
+	if !q.running {
+		q.running = true
+		q.p.wg.Add(1)
+		go q.run()
+	}
+}
+
+// watch settles c when its context ends.
+func (q *partition) watch(c *call) {
+	unwatch := context.AfterFunc(c.ctx, func() { q.giveUp(c, context.Cause(c.ctx)) })
+	q.mu.Lock()
+	settled := c.settled
+	c.unwatch = unwatch
+	q.mu.Unlock()
+	if settled {
+		unwatch()
+	}
+}
+
+// giveUp settles c for a caller that does not wait any more. While the goroutine reads c.recs, which the caller may change
+// after done, it is left to the goroutine.
+func (q *partition) giveUp(c *call, err error) {
+	q.mu.Lock()
+	if c.encoding {
+		c.gaveUp = err
+		q.mu.Unlock()
+		return
+	}
+	q.settleLocked(c, err)
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// settle calls c.done unless it was called before.
+func (q *partition) settle(c *call, err error) {
+	q.mu.Lock()
+	q.settleLocked(c, err)
+}
+
+// settleLocked is settle for a caller that holds mu; it unlocks it.
+func (q *partition) settleLocked(c *call, err error) {
+	if c.settled {
+		q.mu.Unlock()
+		return
+	}
+	c.settled = true
+	c.recs = nil // what is in flight has a copy
+	unwatch := c.unwatch
+	q.mu.Unlock()
+	if unwatch != nil {
+		unwatch()
+	}
+	c.done(err)
+}
+
+// run sends until the queue is empty.
+func (q *partition) run() {
+	defer q.p.wg.Done()
+	builder := q.p.bufs.Get().(*batchBuilder)
+	defer q.p.bufs.Put(builder)
+	for {
+		if q.p.life.Err() != nil {
+			q.failQueued(ErrClosed)
+		}
+		b := q.nextBatch(builder)
+		if b == nil {
+			return
+		}
+		q.deliver(b)
+	}
+}
+
+// nextBatch encodes as many queued records as go into one request. It returns nil, and the goroutine must end, when there
+// is nothing to do.
+func (q *partition) nextBatch(builder *batchBuilder) *batch {
+	b := &batch{builder: builder}
+	builder.reset()
+	q.dropSettled()
+	for i, full := 0, false; !full; i++ {
+		c := q.startEncoding(i)
+		if c == nil {
+			break
+		}
+		to := c.acked
+		for to < len(c.recs) && (q.maxRecords == 0 || int(builder.count) < q.maxRecords) && builder.add(&c.recs[to], q.maxBytes) {
+			to++
+		}
+		if full = to < len(c.recs); to > c.acked || !full {
+			b.segments = append(b.segments, segment{c, to})
+		}
+		q.endEncoding(c)
+	}
+	b.records = int(builder.count)
+	if len(b.segments) == 0 && q.stop() {
+		return nil
+	}
+	return b
+}
+
+// dropSettled removes the settled calls at the head of the queue.
+func (q *partition) dropSettled() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := 0
+	for n < len(q.queue) && q.queue[n].settled {
+		q.queue[n] = nil
+		n++
+	}
+	q.queue = q.queue[n:]
+}
+
+// stop ends the goroutine's duty unless there is something in the queue.
+func (q *partition) stop() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, c := range q.queue {
+		if !c.settled {
+			return false
+		}
+	}
+	q.queue, q.running = nil, false
+	return true
+}
+
+// startEncoding returns the i-th call of the queue, marked as being read, or nil if there is none. A settled one has no
+// records.
+func (q *partition) startEncoding(i int) *call {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if i >= len(q.queue) {
+		return nil
+	}
+	c := q.queue[i]
+	c.encoding = !c.settled
+	return c
+}
+
+func (q *partition) endEncoding(c *call) {
+	q.mu.Lock()
+	c.encoding = false
+	if c.gaveUp != nil {
+		q.settleLocked(c, c.gaveUp)
+		return
+	}
+	q.mu.Unlock()
+}
+
+// wanted reports whether a caller still waits for b.
+func (q *partition) wanted(b *batch) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, s := range b.segments {
+		if !s.call.settled {
+			return true
+		}
+	}
+	return false
+}
+
+// acknowledge settles the calls of which b carries the end.
+func (q *partition) acknowledge(b *batch) {
+	for _, s := range b.segments {
+		q.mu.Lock()
+		last := s.to == len(s.call.recs)
+		q.mu.Unlock()
+		if s.call.acked = s.to; last {
+			q.settle(s.call, nil)
+		}
+	}
+}
+
+// fail settles the calls of b.
+func (q *partition) fail(b *batch, err error) {
+	for _, s := range b.segments {
+		q.settle(s.call, err)
+	}
+}
+
+// failQueued settles everything in the queue.
+func (q *partition) failQueued(err error) {
+	q.mu.Lock()
+	calls := q.queue[:len(q.queue):len(q.queue)]
+	q.mu.Unlock()
+	for _, c := range calls {
+		q.settle(c, err)
+	}
+}
