@@ -50,7 +50,6 @@ type pipe struct {
 	tables       string // table.include.list
 	source, sink keys   // beyond the usual ones; "-" takes a usual one away
 	build        testenv.BuildOptions
-	processName  string
 }
 
 func (p *pipe) sourceConfig() string {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/waltap/waltap/connector/status"
 	"github.com/waltap/waltap/e2e/judge"
 	"github.com/waltap/waltap/e2e/servers"
 )
@@ -16,37 +17,47 @@ import (
 // drainTimeout is how long the last change may take to arrive.
 const drainTimeout = 3 * time.Minute
 
-// readiness asks waltap's /readyz.
-func (d *demo) readiness(ctx context.Context) (ready bool, body json.RawMessage, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.http+"/readyz", nil)
+// status asks waltap's /status.
+func (d *demo) status(ctx context.Context) (status.ProcessView, error) {
+	var v status.ProcessView
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.http+"/status", nil)
 	if err != nil {
-		return false, nil, err
+		return v, err
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return false, nil, err
+		return v, err
 	}
 	defer resp.Body.Close()
-	if err := json.NewDecoder(resp.Body).Decode(&body); err != nil {
-		return false, nil, fmt.Errorf("read /readyz: %w", err)
+	if err := json.NewDecoder(resp.Body).Decode(&v); err != nil {
+		return v, fmt.Errorf("read /status: %w", err)
 	}
-	return resp.StatusCode == http.StatusOK, body, nil
+	return v, nil
 }
 
-// awaitStreaming waits until the scan is complete and changes flow, and shows waltap's progress lines meanwhile.
+// awaitStreaming waits until the scan is complete and changes flow, and shows how far it is.
 func (d *demo) awaitStreaming(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
+	shown := time.Now()
 	for {
-		ready, _, err := d.readiness(ctx)
-		if ready {
+		v, err := d.status(ctx)
+		running := err == nil
+		for _, c := range v.Connectors {
+			running = running && c.State == status.Running
+			if c.Snapshot != nil && time.Since(shown) >= time.Second {
+				step("  scanned %d rows, %d of %d regions", c.Snapshot.Rows, c.Snapshot.ShardsDone, c.Snapshot.ShardsTotal)
+				shown = time.Now()
+			}
+		}
+		if running {
 			return nil
 		}
 		if !d.waltap.Running() {
 			return fmt.Errorf("waltap ended:\n%s", servers.LogTail(d.waltap.LogPath()))
 		}
-		if serr := sleep(ctx, 200*time.Millisecond); serr != nil {
-			return errors.Join(fmt.Errorf("waltap is not ready: %w\n%s", serr, servers.LogTail(d.waltap.LogPath())), err)
+		if serr := sleep(ctx, 100*time.Millisecond); serr != nil {
+			return errors.Join(fmt.Errorf("waltap does not stream: %w\n%s", serr, servers.LogTail(d.waltap.LogPath())), err)
 		}
 	}
 }
@@ -80,7 +91,7 @@ func (d *demo) drain(ctx context.Context) error {
 	return nil
 }
 
-func (d *demo) compare(ctx context.Context, scanned time.Duration, written judge.MutatorStats) error {
+func (d *demo) compare(ctx context.Context, scanned, through time.Duration, written judge.MutatorStats) error {
 	step("comparing both tables, all versions and delete markers, by HBase's Java client")
 	var src, dst judge.Checksum
 	var errs [2]error
@@ -92,8 +103,9 @@ func (d *demo) compare(ctx context.Context, scanned time.Duration, written judge
 		return err
 	}
 	fmt.Printf("\n  source       %s\n  destination  %s\n", src, dst)
-	fmt.Printf("  scan         %d rows in %.1f s: %.0f rows/s, while %d changes were written: %v\n\n",
-		rows, scanned.Seconds(), rows/scanned.Seconds(), written.Acked, written.ByKind)
+	fmt.Printf("  scan         %d rows into Kafka in %.1f s: %.0f rows/s\n", rows, scanned.Seconds(), rows/scanned.Seconds())
+	fmt.Printf("  meanwhile    %d changes written: %v\n", written.Acked, written.ByKind)
+	fmt.Printf("  all of it    at the destination %.1f s after the start\n\n", through.Seconds())
 	if src.Equal(dst) {
 		fmt.Print("  identical\n\n")
 		return nil

@@ -113,7 +113,7 @@ func (d *demo) run(ctx context.Context) error {
 	if err := d.drain(ctx); err != nil {
 		return err
 	}
-	if err := d.compare(ctx, scanned, written); err != nil {
+	if err := d.compare(ctx, scanned, time.Since(start), written); err != nil {
 		return err
 	}
 	if d.once {

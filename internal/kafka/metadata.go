@@ -135,21 +135,6 @@ func (c *Client) topicMetadata(ctx context.Context, topic string) (*metadata.Res
 	return nil, brokerError(int16(codeUnknownTopic), "")
 }
 
-// partitionCount returns the number of the topic's partitions, from memory if it is there.
-func (c *Client) partitionCount(ctx context.Context, topic string) (int32, error) {
-	c.cluster.mu.Lock()
-	st := c.cluster.topics[topic]
-	c.cluster.mu.Unlock()
-	if st != nil {
-		return int32(len(st.leaders)), nil
-	}
-	t, err := c.topicMetadata(ctx, topic)
-	if err != nil {
-		return 0, err
-	}
-	return int32(len(t.Partitions)), nil
-}
-
 // leader returns the address of tp's leader. What was read at or before stale is not believed: pass the zero time, or the
 // time of the failed attempt. The error is retriable when the partition has no leader at the moment.
 func (c *Client) leader(ctx context.Context, tp TopicPartition, stale time.Time) (string, error) {

@@ -104,7 +104,7 @@ func encodedRegionName(name []byte) (string, error) {
 	body, ok := bytes.CutSuffix(name, []byte("."))
 	dot := bytes.LastIndexByte(body, '.')
 	if !ok || dot < 0 || len(body)-dot-1 != 32 {
-		return "", fmt.Errorf("parse region name %q: it does not end with .<32 hexadecimal digits>.", name)
+		return "", fmt.Errorf("parse region name %q: want a dot, 32 hexadecimal digits and a dot at its end", name)
 	}
 	return string(body[dot+1:]), nil
 }
