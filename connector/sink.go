@@ -65,6 +65,8 @@ func (s *sinkStats) Written(lastTimestamp int64) {
 	s.status.LagMillis.Store(max(0, time.Now().UnixMilli()-lastTimestamp))
 }
 
+func (s *sinkStats) Superseded(cells int) { s.status.Superseded.Add(int64(cells)) }
+
 func (s *sinkStats) Lag(topic string, partition int32, n int64) {
 	s.setLag(kafka.TopicPartition{Topic: topic, Partition: partition}, n)
 }

@@ -53,9 +53,10 @@ type Stats interface {
 	Written(lastTimestamp int64)                // Change.Timestamp of the newest applied change, ms
 	Lag(topic string, partition int32, n int64) // records behind the log end
 	Unassigned(topic string, partition int32)
-	Retry(err error)     // a fetch or a batch is repeated because of err
-	Running()            // partitions are consumed
-	Waiting(text string) // for something outside
+	Superseded(cells int) // left out of a late replay, see recent
+	Retry(err error)      // a fetch or a batch is repeated because of err
+	Running()             // partitions are consumed
+	Waiting(text string)  // for something outside
 }
 
 // Values of Config.Start.
@@ -100,6 +101,7 @@ type Sink struct {
 
 	mu      sync.Mutex
 	started map[kafka.TopicPartition]bool // had from this process already: Config.Start is spent
+	recent  map[kafka.TopicPartition]*recent
 }
 
 // Run consumes until ctx ends (nil) or it cannot go on (an error that says what to do).
@@ -224,8 +226,9 @@ func (s *Sink) generation(ctx context.Context, a *kafka.Assignment) error {
 	defer cancel(nil)
 	c := newCommitter(a)
 	var workers sync.WaitGroup
+	memory := s.remember(a)
 	for _, p := range a.Partitions {
-		w := &worker{Sink: s, tp: p.TopicPartition, commit: c}
+		w := &worker{Sink: s, tp: p.TopicPartition, commit: c, recent: memory[p.TopicPartition]}
 		workers.Go(func() {
 			if err := w.run(wctx, p.Offset); err != nil && wctx.Err() == nil {
 				cancel(err)
@@ -246,6 +249,21 @@ func (s *Sink) generation(ctx context.Context, a *kafka.Assignment) error {
 		s.cfg.Log.Warn("the last offsets of a generation could not be committed: their batches are applied again", "error", ferr)
 	}
 	return nil
+}
+
+// remember keeps what is known of the recent cells of partitions that stay, and forgets the others'.
+func (s *Sink) remember(a *kafka.Assignment) map[kafka.TopicPartition]*recent {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := make(map[kafka.TopicPartition]*recent, len(a.Partitions))
+	for _, p := range a.Partitions {
+		next[p.TopicPartition] = s.recent[p.TopicPartition]
+		if next[p.TopicPartition] == nil {
+			next[p.TopicPartition] = newRecent(recentCells)
+		}
+	}
+	s.recent = next
+	return next
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

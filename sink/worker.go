@@ -21,6 +21,7 @@ type worker struct {
 	*Sink
 	tp     kafka.TopicPartition
 	commit *committer
+	recent *recent
 }
 
 // run fetches ahead of what is applied, one fetch at most, until ctx ends or an error that does not heal.
@@ -238,9 +239,13 @@ func (c *collector) fill(b *Batch) error {
 	for len(c.left) > 0 && !c.full(b) {
 		r := &c.left[0]
 		b.Changes = append(b.Changes, schema.Change{})
-		if err := c.decoder.Decode(r.Value, &b.Changes[len(b.Changes)-1]); err != nil {
+		change := &b.Changes[len(b.Changes)-1]
+		if err := c.decoder.Decode(r.Value, change); err != nil {
 			return &PermanentError{fmt.Errorf("read record %s/%d offset %d: %w; it was not written by waltap, or by a newer release: upgrade, or start behind it",
 				c.w.tp.Topic, c.w.tp.Partition, r.Offset, err)}
+		}
+		if n := c.w.recent.filter(change); n > 0 {
+			c.w.cfg.Stats.Superseded(n)
 		}
 		if b.First < 0 {
 			b.First = r.Offset

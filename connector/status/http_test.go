@@ -100,6 +100,10 @@ waltap_snapshot_shards{connector="orders-source"} 8
 # HELP waltap_snapshot_shards_done Parts of the tables that are scanned.
 # TYPE waltap_snapshot_shards_done gauge
 waltap_snapshot_shards_done{connector="orders-source"} 3
+# HELP waltap_superseded_cells_total Cells left out of late replays, as newer ones had been applied.
+# TYPE waltap_superseded_cells_total counter
+waltap_superseded_cells_total{connector="orders-copy"} 0
+waltap_superseded_cells_total{connector="orders-source"} 0
 # HELP waltap_table_bytes_total Bytes of the keys and values of these records.
 # TYPE waltap_table_bytes_total counter
 waltap_table_bytes_total{connector="orders-source",table="default:items"} 0

@@ -90,6 +90,7 @@ type Connector struct {
 	BelowReadPoint      atomic.Int64 // source: changes left out because the scan had delivered them
 	Markers             atomic.Int64 // source: markers in the WAL that carry no data
 	Looped              atomic.Int64 // sink: changes left out because they came from the target
+	Superseded          atomic.Int64 // sink: cells left out of late replays, as newer ones had been applied
 	LagRecords          atomic.Int64 // sink: records of its partitions that are not applied
 	Retries             atomic.Int64 // attempts that failed and were repeated
 	LagMillis           atomic.Int64 // from the write at the source to the acknowledgement, of the latest record
@@ -169,6 +170,7 @@ type ConnectorView struct {
 	BelowReadPoint int64         `json:"belowReadPoint"`
 	Markers        int64         `json:"markers"`
 	Looped         int64         `json:"looped"`
+	Superseded     int64         `json:"superseded"`
 	LagRecords     int64         `json:"lagRecords"`
 	LagMS          *int64        `json:"lagMs,omitempty"` // nil before the first record
 	Snapshot       *SnapshotView `json:"snapshot,omitempty"`
@@ -213,7 +215,7 @@ func (c *Connector) View() ConnectorView {
 		Name: c.Name, Class: c.Class,
 		CountersView: c.Counters.view(),
 		Calls:        c.Calls.Load(), Replays: c.Replays.Load(), Retries: c.Retries.Load(),
-		BelowReadPoint: c.BelowReadPoint.Load(), Markers: c.Markers.Load(), Looped: c.Looped.Load(), LagRecords: c.LagRecords.Load(),
+		BelowReadPoint: c.BelowReadPoint.Load(), Markers: c.Markers.Load(), Looped: c.Looped.Load(), Superseded: c.Superseded.Load(), LagRecords: c.LagRecords.Load(),
 		Tables: []TableView{},
 	}
 	if v.LastRecord != nil {

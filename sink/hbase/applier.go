@@ -71,6 +71,9 @@ func (a *Applier) Apply(ctx context.Context, b *sink.Batch) error {
 	calls := callBuilder{renames: a.cfg.Renames}
 	for i := range b.Changes {
 		c := &b.Changes[i]
+		if len(c.Cells) == 0 {
+			continue
+		}
 		if slices.Contains(c.Source.Origins, a.id) {
 			looped++
 			continue

@@ -1,0 +1,72 @@
+package sink
+
+import (
+	"encoding/binary"
+	"hash/maphash"
+
+	"github.com/waltap/waltap/schema"
+)
+
+// recentCells of a partition are remembered: 16 bytes each.
+const recentCells = 1 << 18
+
+// recent remembers with which sequence the last cells of a partition were applied, so that a late replay does not
+// undo what came after it.
+//
+// How that happens: HBase ships put A, then put B of the same row, column and timestamp. Its region server dies; the one that takes
+// over its queue ships A once more, after B. HBase keeps the value that was written last, so the target would end with
+// A. Everything else of a replay is harmless, as a cell is applied with its own timestamp and type.
+//
+// A cell is left out only when the very same cell (row, family, qualifier, timestamp, type) of the same epoch of the table was
+// applied with a higher sequence; never because it merely looks old, as first deliveries come out of order, too. The
+// memory is bounded: each cell has one place, by its hash, which the next cell of that place takes over.
+type recent struct {
+	seed  maphash.Seed
+	slots []recentCell
+	key   []byte
+}
+
+type recentCell struct{ hash, sequence uint64 }
+
+func newRecent(cells int) *recent {
+	return &recent{seed: maphash.MakeSeed(), slots: make([]recentCell, cells)}
+}
+
+// filter takes the cells out of c that were applied with a higher sequence, and remembers the others. It returns
+// how many it took out.
+func (r *recent) filter(c *schema.Change) (superseded int) {
+	kept := c.Cells[:0]
+	for i := range c.Cells {
+		if r.superseded(c, &c.Cells[i]) {
+			superseded++
+			continue
+		}
+		kept = append(kept, c.Cells[i])
+	}
+	c.Cells = kept
+	return superseded
+}
+
+func (r *recent) superseded(c *schema.Change, k *schema.Cell) bool {
+	h := r.hash(c, k)
+	slot := &r.slots[h%uint64(len(r.slots))]
+	if slot.hash == h && slot.sequence > c.Sequence {
+		return true
+	}
+	*slot = recentCell{hash: h, sequence: c.Sequence}
+	return false
+}
+
+func (r *recent) hash(c *schema.Change, k *schema.Cell) uint64 {
+	b := r.key[:0]
+	for _, part := range [][]byte{c.Row, k.Family, k.Qualifier} {
+		b = binary.AppendUvarint(b, uint64(len(part)))
+		b = append(b, part...)
+	}
+	b = append(b, c.Table...)
+	b = binary.LittleEndian.AppendUint64(b, uint64(c.Source.Epoch))
+	b = binary.LittleEndian.AppendUint64(b, uint64(k.Timestamp))
+	b = append(b, byte(k.Type))
+	r.key = b
+	return maphash.Bytes(r.seed, b) | 1 // 0 is the empty place
+}
