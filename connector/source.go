@@ -29,8 +29,8 @@ func (p *process) source(ctx context.Context, c *config.Connector, st *status.Co
 		PeerSessionTimeout: s.Peer.SessionTimeout, Listen: s.Peer.Listen, AdvertisedHost: s.Peer.AdvertisedHost,
 		Allow: s.Peer.Allow, MaxBytesInFlight: s.Peer.MaxBytesInFlight,
 		SnapshotMode: string(s.Snapshot.Mode), SnapshotThreads: s.Snapshot.MaxThreads, ScannersPerServer: s.Snapshot.ScannersPerServer, FetchBytes: s.Snapshot.FetchSize,
-		ProgressInterval: s.Snapshot.ProgressInterval,
-		ConnectTimeout:   s.HBase.ConnectionTimeout, Stats: &sourceStats{status: st, log: log}, Log: log,
+		ProgressInterval: s.Snapshot.ProgressInterval, ShardBytes: s.Snapshot.ShardMaxBytes, Limiter: p.limits[c.Name],
+		ConnectTimeout: s.HBase.ConnectionTimeout, Stats: &sourceStats{status: st, log: log}, Log: log,
 	})
 }
 
@@ -66,10 +66,12 @@ func (s *sourceStats) Shards(done, total int) {
 	s.status.SnapshotShardsTotal.Store(int64(total))
 }
 
-func (s *sourceStats) Row(table string, cells int, bytes int64) {
-	s.status.SnapshotRows.Add(1)
+func (s *sourceStats) Left(d time.Duration) { s.status.SnapshotLeft.Store(int64(max(1, d.Seconds()))) }
+
+func (s *sourceStats) Row(table string, rows int64, cells int, bytes int64) {
+	s.status.SnapshotRows.Add(rows)
 	s.status.SnapshotBytes.Add(bytes)
-	s.status.Table(table).SnapshotRows.Add(1)
+	s.status.Table(table).SnapshotRows.Add(rows)
 }
 
 func (s *sourceStats) Reread(rows int64) { s.status.SnapshotReread.Add(rows) }

@@ -172,6 +172,21 @@ var keys = []Key{
 		set: milliseconds(func(t *target) *time.Duration { return &t.source.Snapshot.ProgressInterval }),
 	},
 	{
+		Name: "snapshot.shard.max.bytes", Scope: InSource, Type: Size, Default: "1GiB", Min: 1 << 20,
+		Doc: "A region above this size is scanned in several parts, cut at sampled rows. The size is what its server reports, in MiB.",
+		set: number(func(t *target) *int64 { return &t.source.Snapshot.ShardMaxBytes }),
+	},
+	{
+		Name: "snapshot.max.rows.per.second", Scope: InSource, Type: Integer, Default: "0", Max: math.MaxInt32,
+		Doc: "Most rows that the scan reads in a second. 0: no limit. PUT /v1/connectors/NAME/snapshot/limits changes it while it runs.",
+		set: number(func(t *target) *int64 { return &t.source.Snapshot.MaxRowsPerSecond }),
+	},
+	{
+		Name: "snapshot.max.bytes.per.second", Scope: InSource, Type: Size, Default: "0",
+		Doc: "Most bytes that the scan reads in a second. 0: no limit. PUT /v1/connectors/NAME/snapshot/limits changes it while it runs.",
+		set: number(func(t *target) *int64 { return &t.source.Snapshot.MaxBytesPerSecond }),
+	},
+	{
 		Name: "topic.creation.enable", Scope: InSource, Type: Boolean, Default: "true",
 		Doc: "Create data topics that do not exist. false: they must exist.",
 		set: boolean(func(t *target) *bool { return &t.source.TopicCreation.Enable }),

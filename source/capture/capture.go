@@ -85,6 +85,8 @@ type Config struct {
 	ScannersPerServer int
 	FetchBytes        int64
 	ProgressInterval  time.Duration
+	ShardBytes        int64
+	Limiter           *scan.Limiter
 
 	ConnectTimeout time.Duration
 	Stats          Stats
@@ -243,7 +245,7 @@ func (c *Capture) scan(ctx context.Context) error {
 			Cluster: c.cluster, Connector: c.cfg.Connector, Version: c.cfg.Version, ClusterID: c.id,
 			Publisher: c.pub, Progress: &c.state, Stats: c.cfg.Stats,
 			Threads: c.cfg.SnapshotThreads, ScannersPerServer: c.cfg.ScannersPerServer, FetchBytes: c.cfg.FetchBytes,
-			ProgressInterval: c.cfg.ProgressInterval,
+			ProgressInterval: c.cfg.ProgressInterval, ShardBytes: c.cfg.ShardBytes, Limiter: c.cfg.Limiter,
 		})
 		if err := s.Run(ctx, todo); err != nil {
 			return err
