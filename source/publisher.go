@@ -175,6 +175,9 @@ func (b *Batch) send(tp kafka.TopicPartition, k *chunk) error {
 func (b *Batch) failed() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.err == nil && b.ctx.Err() != nil {
+		return context.Cause(b.ctx)
+	}
 	return b.err
 }
 

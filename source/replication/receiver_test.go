@@ -1,6 +1,7 @@
 package replication
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -28,14 +29,16 @@ var clusterA = schema.UUID{0xa}
 type heldProducer struct {
 	mu    sync.Mutex
 	recs  []kafka.Record
+	ctxs  []context.Context
 	dones []func(error)
 	given chan struct{}
 }
 
-func (p *heldProducer) Produce(_ context.Context, _ kafka.TopicPartition, recs []kafka.Record, done func(error)) {
+func (p *heldProducer) Produce(ctx context.Context, _ kafka.TopicPartition, recs []kafka.Record, done func(error)) {
 	p.mu.Lock()
 	p.recs = append(p.recs, recs...)
 	p.dones = append(p.dones, done)
+	p.ctxs = append(p.ctxs, ctx)
 	p.mu.Unlock()
 	p.given <- struct{}{}
 }
@@ -48,6 +51,15 @@ func (p *heldProducer) answer(err error) {
 	for _, done := range dones {
 		done(err)
 	}
+}
+
+// failOnEnd waits for the end of the first call's context and fails what is held.
+func (p *heldProducer) failOnEnd() {
+	p.mu.Lock()
+	ctx := p.ctxs[0]
+	p.mu.Unlock()
+	<-ctx.Done()
+	p.answer(context.Cause(ctx))
 }
 
 func (p *heldProducer) changes(t *testing.T) []schema.Change {
@@ -79,6 +91,7 @@ func (s *countStats) Marker(q string)      { s.mu.Lock(); s.markers = append(s.m
 
 type fixture struct {
 	conn     *rpc.Conn
+	addr     string
 	producer *heldProducer
 	stats    *countStats
 }
@@ -107,7 +120,8 @@ func serve(t *testing.T) *fixture {
 	srv := rpc.NewServer(rpc.ServerConfig{Services: map[string]rpc.Handler{Service: r.Serve}, Logger: slog.New(slog.DiscardHandler)})
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
-	f.conn, err = rpc.Dial(t.Context(), l.Addr().String(), rpc.DialOptions{Service: Service, Codec: cell.KeyValueCodecWithTags})
+	f.addr = l.Addr().String()
+	f.conn, err = rpc.Dial(t.Context(), f.addr, rpc.DialOptions{Service: Service, Codec: cell.KeyValueCodecWithTags})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,10 +136,11 @@ func serve(t *testing.T) *fixture {
 }
 
 type edit struct {
-	table string
-	seq   uint64
-	cells []cell.Cell
-	count int // announced; 0: as many as there are
+	table  string
+	region string // default r1
+	seq    uint64
+	cells  []cell.Cell
+	count  int // announced; 0: as many as there are
 }
 
 func (f *fixture) call(ctx context.Context, edits ...edit) error {
@@ -140,7 +155,7 @@ func (f *fixture) call(ctx context.Context, edits ...edit) error {
 			cells = cell.KeyValueCodecWithTags.Append(cells, &e.cells[i])
 		}
 		req.Entry = append(req.Entry, &pb.WALEntry{AssociatedCellCount: proto.Int32(int32(n)), Key: &pb.WALKey{
-			EncodedRegionName: []byte("r1"), TableName: []byte(e.table), LogSequenceNumber: proto.Uint64(e.seq), WriteTime: proto.Uint64(1234),
+			EncodedRegionName: []byte(cmp.Or(e.region, "r1")), TableName: []byte(e.table), LogSequenceNumber: proto.Uint64(e.seq), WriteTime: proto.Uint64(1234),
 			ClusterIds: []*pb.UUID{
 				{MostSigBits: proto.Uint64(7), LeastSigBits: proto.Uint64(8)},
 				{MostSigBits: proto.Uint64(0xa << 56), LeastSigBits: proto.Uint64(0)},
