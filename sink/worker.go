@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/waltap/waltap/internal/crash"
 	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/schema"
 )
@@ -134,6 +135,7 @@ func (w *worker) apply(ctx, gctx context.Context, fetched <-chan kafka.FetchResu
 		if err != nil {
 			return fmt.Errorf("apply %s/%d offsets %d to %d: %w", w.tp.Topic, w.tp.Partition, batch.First, batch.Next-1, err)
 		}
+		crash.Point(crash.AppliedUnmarked)
 		w.commit.done(w.tp, batch.Next)
 		w.report(batch, c.high)
 		if ctx.Err() != nil {

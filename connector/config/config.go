@@ -98,6 +98,7 @@ type Source struct {
 type Peer struct {
 	ID               string
 	Create           bool
+	Serial           bool
 	ZooKeeperQuorum  []string // where the virtual cluster registers, host:port
 	ZNodeParent      string
 	SessionTimeout   time.Duration

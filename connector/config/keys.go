@@ -97,6 +97,11 @@ var keys = []Key{
 		set: boolean(func(t *target) *bool { return &t.source.Peer.Create }),
 	},
 	{
+		Name: "hbase.peer.serial", Scope: InSource, Type: Boolean, Default: "false",
+		Doc: "Create the peer as a serial one (HBase 2.1 and later): HBase ships the edits of a row in their order also over moves, splits and merges of its region, at the price of latency then. Fixed for the life of the peer.",
+		set: boolean(func(t *target) *bool { return &t.source.Peer.Serial }),
+	},
+	{
 		Name: "hbase.peer.zookeeper.quorum", Scope: InSource, Type: List, DefaultDoc: "the source's (hbase.zookeeper.quorum)", Example: "127.0.0.1:2181",
 		Doc: "ZooKeeper servers where waltap registers as a cluster to replicate to. The source's master and region servers read there.",
 		set: into(parseQuorum, func(t *target) *[]string { return &t.source.Peer.ZooKeeperQuorum }),

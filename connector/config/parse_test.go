@@ -103,6 +103,7 @@ connectors:
       peer:
         id: my_peer
         create: false
+        serial: true
         zookeeper: {quorum: "p1, p2:7", session.timeout.ms: 5000}
         znode.parent: /v
         listen: ":0"
@@ -146,7 +147,7 @@ connectors:
 		TasksMax: 4,
 		HBase:    HBase{ZooKeeperQuorum: []string{"z1:1", "z2:2181"}, ZNodeParent: "/hb/x", ConnectionTimeout: 7 * time.Millisecond},
 		Peer: Peer{
-			ID: "my_peer", ZooKeeperQuorum: []string{"p1:2181", "p2:7"}, ZNodeParent: "/v", SessionTimeout: 5 * time.Second,
+			ID: "my_peer", Serial: true, ZooKeeperQuorum: []string{"p1:2181", "p2:7"}, ZNodeParent: "/v", SessionTimeout: 5 * time.Second,
 			Listen: ":0", AdvertisedHost: "10.1.1.1",
 			Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}, MaxBytesInFlight: 2 << 30,
 		},

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/waltap/waltap/internal/crash"
 	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/internal/hbase/cell"
 	hscan "github.com/waltap/waltap/internal/hbase/scan"
@@ -247,6 +248,7 @@ func (r *reader) run(ctx context.Context) error {
 		err := r.pass(ctx)
 		switch {
 		case err == nil:
+			crash.Point(crash.ShardUnsaved)
 			r.rng.Done = true
 			return r.Scanner.cfg.Progress.Save(ctx, r.rng)
 		case errors.As(err, &reset):
@@ -371,6 +373,7 @@ func (r *reader) flush(complete bool) error {
 	if err := r.batch.Add(c); err != nil {
 		return err
 	}
+	crash.Point(crash.MidShard)
 	r.cfg.Stats.Row(c.Table, len(c.Cells), r.bytes+int64(len(c.Row)))
 	if complete {
 		r.rng.Rows++
