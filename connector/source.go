@@ -29,7 +29,8 @@ func (p *process) source(ctx context.Context, c *config.Connector, st *status.Co
 		PeerSessionTimeout: s.Peer.SessionTimeout, Listen: s.Peer.Listen, AdvertisedHost: s.Peer.AdvertisedHost,
 		Allow: s.Peer.Allow, MaxBytesInFlight: s.Peer.MaxBytesInFlight,
 		SnapshotMode: string(s.Snapshot.Mode), SnapshotThreads: s.Snapshot.MaxThreads, ScannersPerServer: s.Snapshot.ScannersPerServer, FetchBytes: s.Snapshot.FetchSize,
-		ConnectTimeout: s.HBase.ConnectionTimeout, Stats: &sourceStats{status: st, log: log}, Log: log,
+		ProgressInterval: s.Snapshot.ProgressInterval,
+		ConnectTimeout:   s.HBase.ConnectionTimeout, Stats: &sourceStats{status: st, log: log}, Log: log,
 	})
 }
 
@@ -70,6 +71,8 @@ func (s *sourceStats) Row(table string, cells int, bytes int64) {
 	s.status.SnapshotBytes.Add(bytes)
 	s.status.Table(table).SnapshotRows.Add(1)
 }
+
+func (s *sourceStats) Reread(rows int64) { s.status.SnapshotReread.Add(rows) }
 
 // Error: a call was answered with an exception, HBase sends it again. Logged once a second at most; all are counted.
 func (s *sourceStats) Error(err error) {

@@ -124,6 +124,7 @@ type Snapshot struct {
 	MaxThreads        int
 	ScannersPerServer int
 	FetchSize         int64 // bytes of one answer of a scan
+	ProgressInterval  time.Duration
 }
 
 // SnapshotMode is a snapshot.mode.

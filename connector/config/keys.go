@@ -172,6 +172,11 @@ var keys = []Key{
 		set: number(func(t *target) *int64 { return &t.source.Snapshot.FetchSize }),
 	},
 	{
+		Name: "snapshot.progress.interval.ms", Scope: InSource, Type: Milliseconds, Default: "5000", Min: 100, Max: 600_000,
+		Doc: "How often the progress inside a range is saved, at the latest after 64 MiB. A scan that is killed reads again what lies behind it.",
+		set: milliseconds(func(t *target) *time.Duration { return &t.source.Snapshot.ProgressInterval }),
+	},
+	{
 		Name: "topic.creation.enable", Scope: InSource, Type: Boolean, Default: "true",
 		Doc: "Create data topics that do not exist. false: they must exist.",
 		set: boolean(func(t *target) *bool { return &t.source.TopicCreation.Enable }),

@@ -95,6 +95,9 @@ waltap_skipped_changes_total{connector="orders-source"} 0
 # HELP waltap_snapshot_bytes_total Bytes the scan has read.
 # TYPE waltap_snapshot_bytes_total counter
 waltap_snapshot_bytes_total{connector="orders-source"} 5000
+# HELP waltap_snapshot_reread_rows_total Rows the scan has read once more, as they were not acknowledged.
+# TYPE waltap_snapshot_reread_rows_total counter
+waltap_snapshot_reread_rows_total{connector="orders-source"} 0
 # HELP waltap_snapshot_rows_total Rows the scan has read.
 # TYPE waltap_snapshot_rows_total counter
 waltap_snapshot_rows_total{connector="orders-source"} 120034

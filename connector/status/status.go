@@ -96,6 +96,7 @@ type Connector struct {
 	Retries             atomic.Int64 // attempts that failed and were repeated
 	LagMillis           atomic.Int64 // from the write at the source to the acknowledgement, of the latest record
 	SnapshotBytes       atomic.Int64
+	SnapshotReread      atomic.Int64 // source: rows that the scan read once more, as they were not acknowledged
 	SnapshotShardsDone  atomic.Int64
 	SnapshotShardsTotal atomic.Int64
 
@@ -183,6 +184,7 @@ type ConnectorView struct {
 type SnapshotView struct {
 	Rows        int64 `json:"rows"`
 	Bytes       int64 `json:"bytes"`
+	Reread      int64 `json:"reread"`
 	ShardsDone  int64 `json:"shardsDone"`
 	ShardsTotal int64 `json:"shardsTotal"`
 }
@@ -226,7 +228,7 @@ func (c *Connector) View() ConnectorView {
 	}
 	if total := c.SnapshotShardsTotal.Load(); total > 0 {
 		v.Snapshot = &SnapshotView{
-			Rows: c.SnapshotRows.Load(), Bytes: c.SnapshotBytes.Load(),
+			Rows: c.SnapshotRows.Load(), Bytes: c.SnapshotBytes.Load(), Reread: c.SnapshotReread.Load(),
 			ShardsDone: c.SnapshotShardsDone.Load(), ShardsTotal: total,
 		}
 	}

@@ -85,6 +85,7 @@ type Config struct {
 	SnapshotThreads   int
 	ScannersPerServer int
 	FetchBytes        int64
+	ProgressInterval  time.Duration
 
 	ConnectTimeout time.Duration
 	Stats          Stats
@@ -243,6 +244,7 @@ func (c *Capture) scan(ctx context.Context) error {
 			Cluster: c.cluster, Connector: c.cfg.Connector, Version: c.cfg.Version, ClusterID: c.id,
 			Publisher: c.pub, Progress: &c.state, Stats: c.cfg.Stats,
 			Threads: c.cfg.SnapshotThreads, ScannersPerServer: c.cfg.ScannersPerServer, FetchBytes: c.cfg.FetchBytes,
+			ProgressInterval: c.cfg.ProgressInterval,
 		})
 		if err := s.Run(ctx, todo); err != nil {
 			return err
