@@ -97,6 +97,11 @@ var keys = []Key{
 		set: boolean(func(t *target) *bool { return &t.source.Peer.Create }),
 	},
 	{
+		Name: "hbase.peer.serial", Scope: InSource, Type: Boolean, Default: "false",
+		Doc: "Create the peer as a serial one (HBase 2.1 and later): HBase ships the edits of a row in their order also over moves, splits and merges of its region, at the price of latency then. Fixed for the life of the peer.",
+		set: boolean(func(t *target) *bool { return &t.source.Peer.Serial }),
+	},
+	{
 		Name: "hbase.peer.zookeeper.quorum", Scope: InSource, Type: List, DefaultDoc: "the source's (hbase.zookeeper.quorum)", Example: "127.0.0.1:2181",
 		Doc: "ZooKeeper servers where waltap registers as a cluster to replicate to. The source's master and region servers read there.",
 		set: into(parseQuorum, func(t *target) *[]string { return &t.source.Peer.ZooKeeperQuorum }),
@@ -238,9 +243,9 @@ var keys = []Key{
 		set: boolean(func(t *target) *bool { return &t.sink.CreateTables }),
 	},
 	{
-		Name: "consumer.start", Scope: InSink, Type: String, Default: "committed", Values: []string{"committed", "earliest", "latest"},
-		Doc: "Where to begin: committed goes on where the group stopped (a new group begins at the earliest record), earliest and latest ignore what the group committed.",
-		set: text(func(t *target) *ConsumerStart { return &t.sink.ConsumerStart }),
+		Name: "consumer.start", Scope: InSink, Type: String, Default: "committed",
+		Doc: "Where to begin: committed | earliest | latest | timestamp:2026-11-20T10:00:00Z | offsets:topic/0=17,topic/1=23. committed goes on where the group stopped (a new group begins at the earliest record). The others ignore what the group committed, each time the process starts. timestamp is the first record produced to Kafka at or after that time, the partition's end when there is none: the time of producing, not that of the write at HBase. offsets leaves partitions that are not named at the committed offset.",
+		set: into(parseConsumerStart, func(t *target) *ConsumerStart { return &t.sink.ConsumerStart }),
 	},
 	{
 		Name: "consumer.group.id", Scope: InSink, Type: String, DefaultDoc: "connect-<name>", Example: "connect-orders-copy",
@@ -261,5 +266,20 @@ var keys = []Key{
 		Name: "batch.linger.ms", Scope: InSink, Type: Milliseconds, Default: "50", Max: 60_000,
 		Doc: "How long a batch that is not full waits for more.",
 		set: milliseconds(func(t *target) *time.Duration { return &t.sink.BatchLinger }),
+	},
+	{
+		Name: "end.time", Scope: InSink, Type: String, Example: "2026-11-21T00:00:00Z",
+		Doc: "Where to end, RFC 3339: changes written at the source after it are left out, and the run ends by itself when all before it is applied: when every source of the topics has published a watermark of end.time and watermark.margin.ms, or later. Scan records are always applied.",
+		set: into(parseTime, func(t *target) *time.Time { return &t.sink.EndTime }),
+	},
+	{
+		Name: "watermark.margin.ms", Scope: InSink, Type: Milliseconds, Default: "5000", Max: maxMilliseconds,
+		Doc: "How far behind end.time a watermark must be: a write that HBase acknowledged late has an earlier write time.",
+		set: milliseconds(func(t *target) *time.Duration { return &t.sink.WatermarkMargin }),
+	},
+	{
+		Name: "hbase.table.late.put.window.ms", Scope: InSink, Type: Milliseconds, Default: "0", Max: maxMilliseconds,
+		Doc: "For the time of a migration: how late a put may arrive after a newer delete and still be hidden by it. The target's tables keep delete markers for that long (hbase.hstore.time.to.purge.deletes) although a major compaction comes. A larger value that is there stays; the one before is kept in the table's attribute waltap.time.to.purge.deletes.before. 0: the tables are left alone.",
+		set: milliseconds(func(t *target) *time.Duration { return &t.sink.LatePutWindow }),
 	},
 }

@@ -64,6 +64,7 @@ func (c *collector) connectorMetrics() {
 	counter("wal_markers_total", "Markers in the WAL that carry no data.", func(v *ConnectorView) int64 { return v.Markers })
 	counter("looped_changes_total", "Changes left out because they came from the target.", func(v *ConnectorView) int64 { return v.Looped })
 	counter("superseded_cells_total", "Cells left out of late replays, as newer ones had been applied.", func(v *ConnectorView) int64 { return v.Superseded })
+	counter("skipped_changes_total", "Changes left out because they were written after the end time.", func(v *ConnectorView) int64 { return v.Skipped })
 	add(prometheus.GaugeValue, "lag_records", "Records of a sink's partitions that are not applied yet.",
 		func(v *ConnectorView) (float64, bool) { return float64(v.LagRecords), true })
 	counter("retries_total", "Attempts that failed and were repeated.", func(v *ConnectorView) int64 { return v.Retries })

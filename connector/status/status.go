@@ -91,6 +91,7 @@ type Connector struct {
 	Markers             atomic.Int64 // source: markers in the WAL that carry no data
 	Looped              atomic.Int64 // sink: changes left out because they came from the target
 	Superseded          atomic.Int64 // sink: cells left out of late replays, as newer ones had been applied
+	Skipped             atomic.Int64 // sink: changes left out because they were written after the end time
 	LagRecords          atomic.Int64 // sink: records of its partitions that are not applied
 	Retries             atomic.Int64 // attempts that failed and were repeated
 	LagMillis           atomic.Int64 // from the write at the source to the acknowledgement, of the latest record
@@ -173,6 +174,7 @@ type ConnectorView struct {
 	Markers        int64         `json:"markers"`
 	Looped         int64         `json:"looped"`
 	Superseded     int64         `json:"superseded"`
+	Skipped        int64         `json:"skipped"`
 	LagRecords     int64         `json:"lagRecords"`
 	LagMS          *int64        `json:"lagMs,omitempty"` // nil before the first record
 	Snapshot       *SnapshotView `json:"snapshot,omitempty"`
@@ -219,7 +221,7 @@ func (c *Connector) View() ConnectorView {
 		Name: c.Name, Class: c.Class,
 		CountersView: c.Counters.view(),
 		Calls:        c.Calls.Load(), Replays: c.Replays.Load(), Retries: c.Retries.Load(),
-		BelowReadPoint: c.BelowReadPoint.Load(), Markers: c.Markers.Load(), Looped: c.Looped.Load(), Superseded: c.Superseded.Load(), LagRecords: c.LagRecords.Load(),
+		BelowReadPoint: c.BelowReadPoint.Load(), Markers: c.Markers.Load(), Looped: c.Looped.Load(), Superseded: c.Superseded.Load(), LagRecords: c.LagRecords.Load(), Skipped: c.Skipped.Load(),
 		Tables: []TableView{},
 	}
 	if v.LastRecord != nil {

@@ -72,6 +72,7 @@ type Config struct {
 
 	PeerID             string
 	PeerCreate         bool
+	PeerSerial         bool
 	PeerQuorum         []string
 	PeerRoot           string
 	PeerSessionTimeout time.Duration

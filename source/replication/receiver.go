@@ -17,6 +17,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/waltap/waltap/internal/crash"
 	"github.com/waltap/waltap/internal/hbase/cell"
 	"github.com/waltap/waltap/internal/hbase/pb"
 	"github.com/waltap/waltap/internal/hbase/rpc"
@@ -83,6 +84,7 @@ func (r *Receiver) Serve(ctx context.Context, c *rpc.Call) {
 	r.replicate(ctx, c, func(err error) {
 		cancel()
 		if err == nil {
+			crash.Point(crash.Unanswered)
 			c.Reply(&pb.ReplicateWALEntryResponse{})
 			return
 		}

@@ -1,6 +1,7 @@
 package replication
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -28,14 +29,19 @@ var clusterA = schema.UUID{0xa}
 type heldProducer struct {
 	mu    sync.Mutex
 	recs  []kafka.Record
+	ends  bool // calls are settled when their context ends, as kafka.Producer's are; they are not to be answered then
 	dones []func(error)
 	given chan struct{}
 }
 
-func (p *heldProducer) Produce(_ context.Context, _ kafka.TopicPartition, recs []kafka.Record, done func(error)) {
+func (p *heldProducer) Produce(ctx context.Context, _ kafka.TopicPartition, recs []kafka.Record, done func(error)) {
 	p.mu.Lock()
 	p.recs = append(p.recs, recs...)
-	p.dones = append(p.dones, done)
+	if p.ends {
+		context.AfterFunc(ctx, func() { done(context.Cause(ctx)) })
+	} else {
+		p.dones = append(p.dones, done)
+	}
 	p.mu.Unlock()
 	p.given <- struct{}{}
 }
@@ -79,6 +85,7 @@ func (s *countStats) Marker(q string)      { s.mu.Lock(); s.markers = append(s.m
 
 type fixture struct {
 	conn     *rpc.Conn
+	addr     string
 	producer *heldProducer
 	stats    *countStats
 }
@@ -107,7 +114,8 @@ func serve(t *testing.T) *fixture {
 	srv := rpc.NewServer(rpc.ServerConfig{Services: map[string]rpc.Handler{Service: r.Serve}, Logger: slog.New(slog.DiscardHandler)})
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
-	f.conn, err = rpc.Dial(t.Context(), l.Addr().String(), rpc.DialOptions{Service: Service, Codec: cell.KeyValueCodecWithTags})
+	f.addr = l.Addr().String()
+	f.conn, err = rpc.Dial(t.Context(), f.addr, rpc.DialOptions{Service: Service, Codec: cell.KeyValueCodecWithTags})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,10 +130,11 @@ func serve(t *testing.T) *fixture {
 }
 
 type edit struct {
-	table string
-	seq   uint64
-	cells []cell.Cell
-	count int // announced; 0: as many as there are
+	table  string
+	region string // default r1
+	seq    uint64
+	cells  []cell.Cell
+	count  int // announced; 0: as many as there are
 }
 
 func (f *fixture) call(ctx context.Context, edits ...edit) error {
@@ -140,7 +149,7 @@ func (f *fixture) call(ctx context.Context, edits ...edit) error {
 			cells = cell.KeyValueCodecWithTags.Append(cells, &e.cells[i])
 		}
 		req.Entry = append(req.Entry, &pb.WALEntry{AssociatedCellCount: proto.Int32(int32(n)), Key: &pb.WALKey{
-			EncodedRegionName: []byte("r1"), TableName: []byte(e.table), LogSequenceNumber: proto.Uint64(e.seq), WriteTime: proto.Uint64(1234),
+			EncodedRegionName: []byte(cmp.Or(e.region, "r1")), TableName: []byte(e.table), LogSequenceNumber: proto.Uint64(e.seq), WriteTime: proto.Uint64(1234),
 			ClusterIds: []*pb.UUID{
 				{MostSigBits: proto.Uint64(7), LeastSigBits: proto.Uint64(8)},
 				{MostSigBits: proto.Uint64(0xa << 56), LeastSigBits: proto.Uint64(0)},

@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/waltap/waltap/internal/crash"
 	"github.com/waltap/waltap/internal/hbase/cell"
 	hscan "github.com/waltap/waltap/internal/hbase/scan"
 	"github.com/waltap/waltap/schema"
@@ -79,6 +80,7 @@ func (r *reader) run(ctx context.Context) error {
 		var reset *hscan.ScannerResetError
 		switch {
 		case err == nil:
+			crash.Point(crash.ShardUnsaved)
 			r.rng.Done = true
 			return r.cfg.Progress.Save(ctx, r.rng)
 		case errors.As(err, &reset) && ctx.Err() == nil:
@@ -244,6 +246,7 @@ func (r *reader) flush(ctx context.Context, complete bool) error {
 	if err := r.batch.Add(c); err != nil {
 		return err
 	}
+	crash.Point(crash.MidShard)
 	size, rows := r.bytes, int64(0)
 	if complete {
 		rows = 1
