@@ -202,3 +202,66 @@ func TestRegionsChangeDuringTheScan(t *testing.T) {
 	stop()
 	identical(t, table, judge.ScanOptions{})
 }
+
+// Rows, families, columns and timestamps out of scope do not reach the destination, by scan or by stream; what is in
+// scope does, and another scope is refused later.
+func TestScopeOfScanAndStream(t *testing.T) {
+	table := testenv.Name(t)
+	createTable(t, table, "a", "b", "c")
+	rows := func(ts int64) {
+		for _, row := range []string{"0", "4", "8", "c"} {
+			for _, f := range []string{"a", "b", "c"} {
+				write(t, table, judge.PutAt(row, f, "keep", ts, "v"), judge.PutAt(row, f, "drop", ts, "v"))
+			}
+		}
+	}
+	rows(10)
+	rows(20) // the scan's
+	p := &pipe{name: table, tables: table, source: keys{"column.include.list": "default:" + table + ":a, default:" + table + ":b:keep",
+		"row.start": "4", "row.stop": `\x63`, "snapshot.timestamp.min": "15"}}
+	w := p.start(t)
+	awaitStreaming(t, w)
+	rows(30)
+	write(t, table, judge.DeleteFamily("8", "b", 25), judge.DeleteColumn("8", "b", "drop", 31), judge.DeleteColumn("4", "b", "keep", 22))
+	write(t, table, judge.Put("8", "a", "the end", "v"))
+	awaitTable(t, table)
+	ctx := testenv.Context(t, time.Minute)
+	want := map[string][]string{
+		"0": nil, "c": nil,
+		"4": {"a:drop/20 Put", "a:drop/30 Put", "a:keep/20 Put", "a:keep/30 Put", "b:keep/20 Put", "b:keep/22 DeleteColumn", "b:keep/30 Put"},
+		"8": {"a:drop/20 Put", "a:drop/30 Put", "a:keep/20 Put", "a:keep/30 Put", "a:the end Put", "b:/25 DeleteFamily", "b:keep/20 Put", "b:keep/30 Put"},
+	}
+	for row, cells := range want {
+		for {
+			raw, err := env.Dst.RawRow(ctx, table, []byte(row))
+			if err != nil {
+				t.Fatalf("row %s: %v", row, err)
+			}
+			var got []string
+			for _, c := range raw {
+				text := fmt.Sprintf("%s:%s/%d %s", c.Family, c.Qualifier, c.Timestamp, c.Type)
+				if string(c.Qualifier) == "the end" {
+					text = "a:the end Put"
+				}
+				got = append(got, text)
+			}
+			slices.Sort(got)
+			if slices.Equal(got, cells) {
+				break
+			}
+			select {
+			case <-ctx.Done():
+				t.Fatalf("row %s is %q at the destination, want %q", row, got, cells)
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+	}
+	if code, err := w.Stop(ctx); err != nil || code != 0 {
+		t.Fatalf("exit %d, %v", code, err)
+	}
+	p.source["row.stop"] = "f"
+	w = p.start(t)
+	if _, err := w.WaitLog(ctx, "was captured with another scope"); err != nil {
+		t.Error(err)
+	}
+}

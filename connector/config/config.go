@@ -87,6 +87,7 @@ type Source struct {
 
 	TopicPrefix     string
 	Tables          TableFilter
+	Scope           schema.Scope
 	Snapshot        Snapshot
 	TopicCreation   TopicCreation
 	ValueConverter  ValueConverter

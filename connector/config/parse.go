@@ -190,6 +190,9 @@ func completeSource(s *section, c *Connector, f *faults) {
 	if s.has("hbase.replication.scope.allow.peers") && c.Source.ReplicationScope == ScopeRequire {
 		f.add(s.fault("hbase.replication.scope.allow.peers"), "only used with hbase.replication.scope: set")
 	}
+	if key, err := checkScope(&c.Source.Scope); err != nil {
+		f.add(s.fault(key), "%v", err)
+	}
 }
 
 func completeSink(s *section, c *Connector, f *faults) {

@@ -47,6 +47,9 @@ func (s *Scanner) region(ctx context.Context, sh shard, est *share) (rest span, 
 	r := &reader{Scanner: s, sh: sh, est: est, rng: Range{
 		Table: sh.table.Name, Epoch: sh.table.Epoch, Region: sh.region.Encoded, Start: sh.span.start, End: sh.span.end,
 	}}
+	if sh.table.Scope != nil {
+		r.keeps = sh.table.Scope.Keeper(sh.table.Name)
+	}
 	err = r.run(ctx)
 	if err == nil || len(r.rng.Upto) == 0 {
 		return sh.span, err
@@ -68,6 +71,8 @@ type reader struct {
 	rows   int64
 	size   int64
 	since  time.Time
+
+	keeps func(row, family, qualifier []byte, t schema.CellType) bool // nil: all
 
 	row   schema.Change
 	arena []byte
@@ -99,10 +104,14 @@ func (r *reader) pass(ctx context.Context) error {
 	if len(r.rng.Upto) > 0 {
 		start = r.rng.Upto
 	}
-	sc, err := r.open(ctx, hscan.Request{
+	req := hscan.Request{
 		Table: r.sh.table.Name, Region: r.sh.region, Start: start, Stop: r.sh.span.end,
 		Families: r.sh.table.Families, MaxResultBytes: r.cfg.FetchBytes, ReadPoint: r.point,
-	})
+	}
+	if scope := r.sh.table.Scope; scope != nil {
+		req.MinTimestamp, req.MaxTimestamp = scope.MinTimestamp, scope.MaxTimestamp
+	}
+	sc, err := r.open(ctx, req)
 	if err != nil {
 		return err
 	}
@@ -215,11 +224,14 @@ func (r *reader) cell(ctx context.Context, k *cell.Cell) error {
 		}
 		r.row.Row = r.keep(row)
 	}
+	r.bytes += cellOverhead + int64(len(k.Row)+len(k.Family)+len(k.Qualifier)+len(k.Value)+len(k.Tags))
+	if r.keeps != nil && !r.keeps(k.Row, k.Family, k.Qualifier, schema.CellType(k.Type)) {
+		return nil
+	}
 	r.row.Cells = append(r.row.Cells, schema.Cell{
 		Family: r.keep(k.Family), Qualifier: r.keep(k.Qualifier), Timestamp: k.Timestamp,
 		Type: schema.CellType(k.Type), Value: r.keep(k.Value), Tags: r.keep(k.Tags),
 	})
-	r.bytes += cellOverhead + int64(len(k.Row)+len(k.Family)+len(k.Qualifier)+len(k.Value)+len(k.Tags))
 	return nil
 }
 
@@ -243,10 +255,12 @@ func (r *reader) flush(ctx context.Context, complete bool) error {
 		Version: r.cfg.Version, Connector: r.cfg.Connector, ClusterID: r.cfg.ClusterID, Region: r.sh.region.Encoded,
 		Kind: schema.KindScan, Epoch: r.sh.table.Epoch,
 	}
-	if err := r.batch.Add(c); err != nil {
-		return err
+	if len(c.Cells) > 0 { // else none of its cells is in scope
+		if err := r.batch.Add(c); err != nil {
+			return err
+		}
+		crash.Point(crash.MidShard)
 	}
-	crash.Point(crash.MidShard)
 	size, rows := r.bytes, int64(0)
 	if complete {
 		rows = 1

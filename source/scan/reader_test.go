@@ -14,6 +14,7 @@ import (
 	"github.com/waltap/waltap/internal/hbase/cell"
 	hscan "github.com/waltap/waltap/internal/hbase/scan"
 	"github.com/waltap/waltap/internal/kafka"
+	"github.com/waltap/waltap/schema"
 	"github.com/waltap/waltap/source"
 )
 
@@ -243,5 +244,34 @@ func TestGoesOnInTheDaughtersOfASplitRegion(t *testing.T) {
 	}
 	if want := []string{"r[,)", "a[038\x00,050)", "b[050,)"}; !slices.Equal(asked, want) {
 		t.Errorf("asked for %q, want %q", asked, want)
+	}
+}
+
+func TestScansOnlyWhatIsInScope(t *testing.T) {
+	w := newWorld(100, admin.Region{Encoded: "a", Name: []byte("t,,2.a."), End: []byte("050")},
+		admin.Region{Encoded: "b", Name: []byte("t,050,2.b."), Start: []byte("050"), End: []byte("090")},
+		admin.Region{Encoded: "c", Name: []byte("t,090,2.c."), Start: []byte("090")})
+	column, err := schema.ParseColumnPattern("default:t:f:other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	scope := &schema.Scope{RowStart: []byte("040"), RowStop: []byte("060"), MinTimestamp: 1, MaxTimestamp: 7}
+	if err := w.scanner(Config{}).Run(t.Context(), []Table{{Name: "default:t", Epoch: 1, Scope: scope}}); err != nil {
+		t.Fatal(err)
+	}
+	if len(w.produced) != 20 || w.produced["040"] != 1 || w.produced["059"] != 1 || len(w.saved) != 2 {
+		t.Errorf("%d rows in %d ranges, want the 20 from 040 to 059 in 2", len(w.produced), len(w.saved))
+	}
+	for _, r := range w.opened {
+		if r.MinTimestamp != 1 || r.MaxTimestamp != 7 {
+			t.Errorf("asked for timestamps from %d to %d", r.MinTimestamp, r.MaxTimestamp)
+		}
+	}
+	w = newWorld(10, whole)
+	if err := w.scanner(Config{}).Run(t.Context(), []Table{{Name: "default:t", Epoch: 1, Scope: &schema.Scope{Columns: []schema.ColumnPattern{column}}}}); err != nil {
+		t.Fatal(err)
+	}
+	if r := w.saved[rangeKey{table: "default:t", region: "r"}]; len(w.produced) != 0 || !r.Done || r.Rows != 10 {
+		t.Errorf("%d rows produced, saved %+v: want none, and the range done", len(w.produced), r)
 	}
 }

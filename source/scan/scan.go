@@ -40,6 +40,16 @@ type Table struct {
 	Name     string
 	Families []string // only these
 	Epoch    int64
+	// Scope narrows the rows, columns and timestamps; nil: nothing does.
+	Scope *schema.Scope
+}
+
+// rows is the range of rows that is scanned.
+func (t *Table) rows() span {
+	if t.Scope == nil {
+		return span{}
+	}
+	return span{t.Scope.RowStart, t.Scope.RowStop}
 }
 
 // Config of a Scanner. Zero numbers mean the default.
@@ -162,7 +172,7 @@ func (s *Scanner) Run(ctx context.Context, tables []Table) error {
 			return err
 		}
 		s.remember(ranges)
-		more, err := s.plan(ctx, t, span{}, ranges)
+		more, err := s.plan(ctx, t, t.rows(), ranges)
 		if err != nil {
 			return err
 		}
