@@ -29,7 +29,7 @@ func (p *process) source(ctx context.Context, c *config.Connector, st *status.Co
 		PeerSessionTimeout: s.Peer.SessionTimeout, Listen: s.Peer.Listen, AdvertisedHost: s.Peer.AdvertisedHost,
 		Allow: s.Peer.Allow, MaxBytesInFlight: s.Peer.MaxBytesInFlight,
 		SnapshotMode: string(s.Snapshot.Mode), SnapshotThreads: s.Snapshot.MaxThreads, ScannersPerServer: s.Snapshot.ScannersPerServer, FetchBytes: s.Snapshot.FetchSize,
-		ProgressInterval: s.Snapshot.ProgressInterval, ShardBytes: s.Snapshot.ShardMaxBytes, Limiter: p.limits[c.Name],
+		ProgressInterval: s.Snapshot.ProgressInterval, ShardBytes: s.Snapshot.ShardMaxBytes, MaxWALHold: s.Snapshot.MaxWALHold, Limiter: p.limits[c.Name],
 		ConnectTimeout: s.HBase.ConnectionTimeout, Stats: &sourceStats{status: st, log: log}, Log: log,
 	})
 }

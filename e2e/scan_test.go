@@ -265,3 +265,38 @@ func TestScopeOfScanAndStream(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A scan that would make the source keep its WALs for too long ends, and goes on when it is given more time.
+func TestScanThatHoldsTheWALTooLong(t *testing.T) {
+	table := testenv.Name(t)
+	createTable(t, table, "a")
+	load(t, table, 2000, "a")
+	p := &pipe{name: table, tables: table, source: keys{"snapshot.max.wal.hold": "3000", "snapshot.max.rows.per.second": "100"}}
+	w := p.start(t)
+	ctx := testenv.Context(t, time.Minute)
+	if code, err := w.Wait(ctx); err != nil || code == 0 {
+		t.Fatalf("exit %d, %v: want a failure", code, err)
+	}
+	if _, err := w.WaitLog(ctx, "snapshot.max.wal.hold: the source has kept its WALs since"); err != nil {
+		t.Error(err)
+	}
+	peers, err := env.Src.Peers(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if i := slices.IndexFunc(peers, func(x judge.Peer) bool { return x.ID == p.name }); i < 0 || !peers[i].Disabled {
+		t.Errorf("peers %+v: want %s kept, and held", peers, p.name)
+	}
+	write(t, table, judge.Put("0", "a", "q", "queued meanwhile"))
+	p.source = keys{"snapshot.max.wal.hold": "600000"}
+	w = p.start(t)
+	awaitStreaming(t, w)
+	v, err := view(ctx, w, "_source")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v.Snapshot == nil || v.Snapshot.Rows >= 2000 {
+		t.Errorf("the second start scanned %+v, want only what was left", v.Snapshot)
+	}
+	identical(t, table, judge.ScanOptions{})
+}

@@ -127,6 +127,7 @@ type Snapshot struct {
 	FetchSize         int64 // bytes of one answer of a scan
 	ProgressInterval  time.Duration
 	ShardMaxBytes     int64
+	MaxWALHold        time.Duration
 	MaxRowsPerSecond  int64 // 0: no limit
 	MaxBytesPerSecond int64 // 0: no limit
 }

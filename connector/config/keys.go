@@ -207,6 +207,11 @@ var keys = []Key{
 		set: number(func(t *target) *int64 { return &t.source.Snapshot.ShardMaxBytes }),
 	},
 	{
+		Name: "snapshot.max.wal.hold", Scope: InSource, Type: Milliseconds, Default: "21600000", Min: 1000, Max: maxMilliseconds,
+		Doc: "How long the source may keep its WALs for a scan, milliseconds. Over it the connector fails; the peer, and with it the WALs, are kept until it is started with more time, or the peer is removed.",
+		set: milliseconds(func(t *target) *time.Duration { return &t.source.Snapshot.MaxWALHold }),
+	},
+	{
 		Name: "snapshot.max.rows.per.second", Scope: InSource, Type: Integer, Default: "0", Max: math.MaxInt32,
 		Doc: "Most rows that the scan reads in a second. 0: no limit. PUT /v1/connectors/NAME/snapshot/limits changes it while it runs.",
 		set: number(func(t *target) *int64 { return &t.source.Snapshot.MaxRowsPerSecond }),

@@ -60,7 +60,7 @@ func TestDefaults(t *testing.T) {
 				ReplicationScope: ScopeRequire,
 				TopicPrefix:      "orders",
 				Tables:           TableFilter{Include: []TablePattern{{text: "orders", name: "default:orders"}}},
-				Snapshot:         Snapshot{Mode: SnapshotInitial, Order: SnapshotExact, MaxThreads: 2, ScannersPerServer: 1, FetchSize: 2 << 20, ProgressInterval: 5 * time.Second, ShardMaxBytes: 1 << 30},
+				Snapshot:         Snapshot{Mode: SnapshotInitial, Order: SnapshotExact, MaxThreads: 2, ScannersPerServer: 1, FetchSize: 2 << 20, ProgressInterval: 5 * time.Second, ShardMaxBytes: 1 << 30, MaxWALHold: 6 * time.Hour},
 				TopicCreation:    TopicCreation{Enable: true, Partitions: 8, ReplicationFactor: -1, MaxMessageBytes: 12 << 20},
 				ValueConverter:   ConverterAvro,
 				CompressionType:  "none",
@@ -157,7 +157,7 @@ connectors:
 			Include: patterns,
 			Exclude: []TablePattern{{text: "shop:tmp", name: "shop:tmp"}},
 		},
-		Snapshot:       Snapshot{Mode: SnapshotNoData, Order: SnapshotExact, MaxThreads: 3, ScannersPerServer: 4, FetchSize: 64 << 10, ProgressInterval: 5 * time.Second, ShardMaxBytes: 1 << 30},
+		Snapshot:       Snapshot{Mode: SnapshotNoData, Order: SnapshotExact, MaxThreads: 3, ScannersPerServer: 4, FetchSize: 64 << 10, ProgressInterval: 5 * time.Second, ShardMaxBytes: 1 << 30, MaxWALHold: 6 * time.Hour},
 		TopicCreation:  TopicCreation{Partitions: 9, ReplicationFactor: 3, MaxMessageBytes: 1 << 20},
 		ValueConverter: ConverterAvro, CompressionType: "zstd",
 	}

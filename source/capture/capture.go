@@ -87,6 +87,7 @@ type Config struct {
 	ScannersPerServer int
 	FetchBytes        int64
 	ProgressInterval  time.Duration
+	MaxWALHold        time.Duration
 	ShardBytes        int64
 	Limiter           *scan.Limiter
 
@@ -236,7 +237,7 @@ func (c *Capture) follow(ctx context.Context, r *receiver) error {
 	if err != nil {
 		return err
 	}
-	if err := c.scan(ctx); err != nil {
+	if err := c.scanHeld(ctx, p); err != nil {
 		return err
 	}
 	if err := c.release(ctx, p); err != nil {

@@ -24,6 +24,8 @@ type captureState struct {
 	// CaptureID stands in the peer's CONFIG too. A peer with another id was created by someone else in
 	// the meantime: what was written between its removal and its creation is lost.
 	CaptureID string `json:"capture_id"`
+	// HeldSince is when the phase held began, ms: since then the source keeps its WALs. 0: it does not.
+	HeldSince int64 `json:"held_since,omitempty"`
 	// Mode is the snapshot.mode the capture was started with.
 	Mode string `json:"mode"`
 }

@@ -41,7 +41,8 @@ func (c *Capture) ensurePeer(ctx context.Context) (captureState, error) {
 	if st.Phase == phaseStreaming && !c.anyNew() && c.sameTables(p) {
 		return st, nil
 	}
-	return st, c.hold(ctx, &st, p)
+	err = c.hold(ctx, &st, p)
+	return st, err
 }
 
 func (c *Capture) anyNew() bool {
@@ -52,6 +53,9 @@ func (c *Capture) anyNew() bool {
 func (c *Capture) hold(ctx context.Context, st *captureState, p *admin.Peer) error {
 	c.cfg.Stats.Starting("holding peer " + c.cfg.PeerID)
 	st.Phase = phaseHeld
+	if st.HeldSince == 0 {
+		st.HeldSince = time.Now().UnixMilli()
+	}
 	crash.Point(crash.HoldUnsaved)
 	if err := c.state.saveCapture(ctx, *st); err != nil {
 		return err
@@ -94,6 +98,23 @@ func (c *Capture) hold(ctx context.Context, st *captureState, p *admin.Peer) err
 	return nil
 }
 
+// scanHeld scans while the source keeps its WALs for us, for no longer than MaxWALHold: they fill its disks.
+func (c *Capture) scanHeld(ctx context.Context, st captureState) error {
+	if st.HeldSince == 0 {
+		return c.scan(ctx)
+	}
+	since := time.UnixMilli(st.HeldSince)
+	hctx, cancel := context.WithDeadline(ctx, since.Add(c.cfg.MaxWALHold))
+	defer cancel()
+	err := c.scan(hctx)
+	if err != nil && hctx.Err() != nil && ctx.Err() == nil {
+		return fmt.Errorf("snapshot.max.wal.hold: the source has kept its WALs since %s and the scan is not complete within %s: it still keeps them for peer %s. "+
+			"Raise the key and start again, which goes on where the scan was, or free the WALs with: waltap peer remove (a new full scan follows)",
+			since.UTC().Format(time.RFC3339), c.cfg.MaxWALHold, c.cfg.PeerID)
+	}
+	return err
+}
+
 // rollWALs makes every region server begin a new WAL, so that the peer's queue begins with edits that bear the scope.
 func (c *Capture) rollWALs(ctx context.Context) error {
 	servers, err := c.cluster.RegionServers(ctx)
@@ -127,7 +148,7 @@ func (c *Capture) release(ctx context.Context, st captureState) error {
 		}
 	}
 	crash.Point(crash.EnabledUnsaved)
-	st.Phase = phaseStreaming
+	st.Phase, st.HeldSince = phaseStreaming, 0
 	return c.state.saveCapture(ctx, st)
 }
 

@@ -67,6 +67,7 @@ type reader struct {
 
 	// What was read since the last checkpoint.
 	batch  *source.Batch
+	end    func() // frees the batch's context
 	resume []byte // first row that is not complete; empty: none was read
 	rows   int64
 	size   int64
@@ -137,7 +138,11 @@ func (r *reader) pass(ctx context.Context) error {
 
 // begin opens the batch of the next interval.
 func (r *reader) begin(ctx context.Context) {
-	r.batch = r.cfg.Publisher.Begin(ctx)
+	// Not with ctx: on a clean stop what was read is still delivered and saved, for as long as stopTimeout.
+	bctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(stopTimeout, cancel) })
+	r.end = func() { stop(); cancel() }
+	r.batch = r.cfg.Publisher.Begin(bctx)
 	r.resume, r.rows, r.size, r.since = bytes.Clone(r.rng.Upto), 0, 0, time.Now()
 }
 
@@ -149,7 +154,9 @@ func (r *reader) checkpoint(ctx context.Context, save bool) error {
 		return nil // it has failed before
 	}
 	r.batch = nil
-	if err := batch.CommitWait(nil); err != nil {
+	err := batch.CommitWait(nil)
+	r.end()
+	if err != nil {
 		r.cfg.Stats.Reread(r.rows)
 		return err
 	}
@@ -168,8 +175,12 @@ func (r *reader) checkpoint(ctx context.Context, save bool) error {
 	return r.cfg.Progress.Save(sctx, r.rng)
 }
 
-// saveTimeout bounds the saving of progress.
-const saveTimeout = 30 * time.Second
+const (
+	// saveTimeout bounds the saving of progress.
+	saveTimeout = 30 * time.Second
+	// stopTimeout is how long a clean stop waits for Kafka to acknowledge what was read.
+	stopTimeout = 5 * time.Second
+)
 
 func (r *reader) copy(ctx context.Context, sc stream) error {
 	r.clear()

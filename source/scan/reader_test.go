@@ -25,6 +25,8 @@ type world struct {
 	regions   []admin.Region
 	readPoint uint64
 	sizes     map[string]int64
+	onAnswer  func(n int) error // before the nth answer of a scan
+	answers   int
 	failAfter int // answers of a scan until it fails; 0: never
 	fail      error
 	rejected  bool // Kafka acknowledges nothing
@@ -92,6 +94,12 @@ func (s *rowStream) Close(context.Context) error { return nil }
 func (s *rowStream) Next(context.Context) (*hscan.Batch, error) {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
+	s.w.answers++
+	if s.w.onAnswer != nil {
+		if err := s.w.onAnswer(s.w.answers); err != nil {
+			return nil, err
+		}
+	}
 	if s.w.failAfter > 0 {
 		if s.w.failAfter--; s.w.failAfter == 0 {
 			return nil, s.w.fail
@@ -186,6 +194,29 @@ func TestResumesInsideARange(t *testing.T) {
 			t.Errorf("read point of %s = %d, want that of the first scan", row, p)
 		}
 	}
+}
+
+func TestACleanStopSavesWhatWasRead(t *testing.T) {
+	w := newWorld(100, whole)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	w.onAnswer = func(n int) error {
+		if n == 42 {
+			cancel()
+		}
+		return ctx.Err()
+	}
+	if err := w.scanner(Config{}).Run(ctx, tables); !errors.Is(err, context.Canceled) {
+		t.Fatalf("the scan ended with %v", err)
+	}
+	if r := w.saved[rangeKey{table: "default:t", region: "r"}]; r.Rows != 41 || string(r.Upto) != "040\x00" || len(w.produced) != 41 {
+		t.Errorf("saved %+v with %d rows delivered, want 41", r, len(w.produced))
+	}
+	w.onAnswer = nil
+	if err := w.scan(t, 0); err != nil {
+		t.Fatal(err)
+	}
+	w.check(t, 0)
 }
 
 func TestABeginningAnewKeepsTheLowestReadPoint(t *testing.T) {
