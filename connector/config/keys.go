@@ -138,7 +138,7 @@ var keys = []Key{
 	},
 	{
 		Name: "hbase.replication.scope.allow.peers", Scope: InSource, Type: List, Example: "backup_cluster",
-		Doc: "Ids of the other peers that may begin to ship the tables when hbase.replication.scope is set. Any other such peer makes the connector refuse.",
+		Doc: "Ids of the other peers that may begin to ship the tables when hbase.replication.scope is set, and the heartbeat table when that is created. Any other such peer makes the connector refuse, or estimate the watermark (watermark.mode).",
 		set: into(parseList, func(t *target) *[]string { return &t.source.ReplicationScopeAllowPeers }),
 	},
 	{
@@ -165,6 +165,36 @@ var keys = []Key{
 		Name: "snapshot.fetch.size", Scope: InSource, Type: Size, Default: "2MiB", Min: 1 << 10, Max: 1 << 30,
 		Doc: "Bytes a region server returns per call of a scan.",
 		set: number(func(t *target) *int64 { return &t.source.Snapshot.FetchSize }),
+	},
+	{
+		Name: "watermark.mode", Scope: InSource, Type: String, Default: "heartbeat", Values: []string{"heartbeat", "metrics", "off"},
+		Doc: "How the watermark is found, the time up to which every acknowledged write is in Kafka. heartbeat: proved, by a cell a second to each region server in a small table of waltap's own (waltap_heartbeat_<hbase.peer.id>). metrics: estimated from the source's replication metrics. Where heartbeats are not possible, metrics is used and a warning logged.",
+		set: text(func(t *target) *WatermarkMode { return &t.source.Watermark.Mode }),
+	},
+	{
+		Name: "watermark.margin.ms", Scope: InSource | InSink, Type: Milliseconds, Default: "5000", Max: maxMilliseconds,
+		Doc: "Taken off the watermark where it is compared with timestamps (end.time, late records): an edit gets its timestamp a little before it is acknowledged.",
+		set: func(t *target, value string) error {
+			if t.source != nil {
+				return milliseconds(func(t *target) *time.Duration { return &t.source.Watermark.Margin })(t, value)
+			}
+			return milliseconds(func(t *target) *time.Duration { return &t.sink.WatermarkMargin })(t, value)
+		},
+	},
+	{
+		Name: "end.time", Scope: InSource | InSink, Type: String, Example: "2026-11-21T00:00:00Z",
+		Doc: "The connector ends by itself when everything up to this time is through: RFC 3339. A source's scan reads no cell with a later timestamp, a sink applies no change written later.",
+		set: func(t *target, value string) error {
+			if t.source != nil {
+				return into(parseTime, func(t *target) *time.Time { return &t.source.EndTime })(t, value)
+			}
+			return into(parseTime, func(t *target) *time.Time { return &t.sink.EndTime })(t, value)
+		},
+	},
+	{
+		Name: "peer.on.end", Scope: InSource, Type: String, Default: "remove", Values: []string{"remove", "keep"},
+		Doc: "What becomes of the peer when end.time has come. keep: HBase keeps its WALs for it until you remove it.",
+		set: text(func(t *target) *PeerOnEnd { return &t.source.PeerOnEnd }),
 	},
 	{
 		Name: "topic.creation.enable", Scope: InSource, Type: Boolean, Default: "true",

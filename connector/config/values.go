@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/waltap/waltap/schema"
 )
@@ -64,6 +65,15 @@ func parseReplication(s string) (int16, error) {
 func parseLevel(s string) (slog.Level, error) {
 	var level slog.Level
 	return level, level.UnmarshalText([]byte(s))
+}
+
+// parseTime reads a moment, to the millisecond, as HBase's timestamps are.
+func parseTime(s string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil || t.UnixMilli() <= 0 {
+		return time.Time{}, fmt.Errorf("%q is not a time: want RFC 3339, such as 2026-11-21T00:00:00Z", s)
+	}
+	return t.Truncate(time.Millisecond), nil
 }
 
 // parseList splits at commas; empty entries are dropped.

@@ -1,8 +1,10 @@
 package replication
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -66,13 +68,14 @@ func (p *heldProducer) changes(t *testing.T) []schema.Change {
 }
 
 type countStats struct {
-	mu             sync.Mutex
-	replays, below int
-	markers        []string
+	mu                   sync.Mutex
+	replays, below, late int
+	markers              []string
 }
 
 func (s *countStats) Call()                {}
 func (s *countStats) Error(error)          {}
+func (s *countStats) Late(n int)           { s.mu.Lock(); s.late += n; s.mu.Unlock() }
 func (s *countStats) Replay(n int)         { s.mu.Lock(); s.replays += n; s.mu.Unlock() }
 func (s *countStats) BelowReadPoint(n int) { s.mu.Lock(); s.below += n; s.mu.Unlock() }
 func (s *countStats) Marker(q string)      { s.mu.Lock(); s.markers = append(s.markers, q); s.mu.Unlock() }
@@ -81,6 +84,31 @@ type fixture struct {
 	conn     *rpc.Conn
 	producer *heldProducer
 	stats    *countStats
+
+	mu    sync.Mutex
+	calls uint64
+	beats []string // "call: values"
+}
+
+func (f *fixture) Begin() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls++
+	return f.calls
+}
+
+func (f *fixture) Acknowledged(call uint64, values [][]byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.beats = append(f.beats, fmt.Sprintf("%d: %s", call, bytes.Join(values, []byte(" "))))
+}
+
+func (f *fixture) Late() int64 { return 1233 }
+
+func (f *fixture) heartbeats() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return strings.Join(f.beats, "; ")
 }
 
 // serve starts a Receiver behind a real port; table default:t is captured, rows below "m" were scanned up to sequence 10.
@@ -99,6 +127,7 @@ func serve(t *testing.T) *fixture {
 				return 0
 			}}, name == "default:t"
 		},
+		IsHeartbeat: func(name string) bool { return name == "default:beats" }, Heartbeats: f,
 	})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -126,6 +155,8 @@ type edit struct {
 	seq   uint64
 	cells []cell.Cell
 	count int // announced; 0: as many as there are
+
+	written uint64 // 0: 1234
 }
 
 func (f *fixture) call(ctx context.Context, edits ...edit) error {
@@ -136,11 +167,14 @@ func (f *fixture) call(ctx context.Context, edits ...edit) error {
 		if n == 0 {
 			n = len(e.cells)
 		}
+		if e.written == 0 {
+			e.written = 1234
+		}
 		for i := range e.cells {
 			cells = cell.KeyValueCodecWithTags.Append(cells, &e.cells[i])
 		}
 		req.Entry = append(req.Entry, &pb.WALEntry{AssociatedCellCount: proto.Int32(int32(n)), Key: &pb.WALKey{
-			EncodedRegionName: []byte("r1"), TableName: []byte(e.table), LogSequenceNumber: proto.Uint64(e.seq), WriteTime: proto.Uint64(1234),
+			EncodedRegionName: []byte("r1"), TableName: []byte(e.table), LogSequenceNumber: proto.Uint64(e.seq), WriteTime: proto.Uint64(e.written),
 			ClusterIds: []*pb.UUID{
 				{MostSigBits: proto.Uint64(7), LeastSigBits: proto.Uint64(8)},
 				{MostSigBits: proto.Uint64(0xa << 56), LeastSigBits: proto.Uint64(0)},
@@ -193,6 +227,63 @@ func TestOneChangePerRowAndEditAnsweredAfterKafka(t *testing.T) {
 	want := "x:1/Put 2/Put|y:1/Put 2/Put|z:1/Put|x:/DeleteFamily"
 	if s := strings.Join(shape, "|"); s != want {
 		t.Errorf("changes %s\nwant    %s", s, want)
+	}
+}
+
+func beat(value string) cell.Cell {
+	k := put("b", "b")
+	k.Value = []byte(value)
+	return k
+}
+
+// TestHeartbeatsCountWithTheirCall: they come back when Kafka has the data beside them, never as data, and not at all when
+// the call fails.
+func TestHeartbeatsCountWithTheirCall(t *testing.T) {
+	f := serve(t)
+	mixed := []edit{
+		{table: "t", seq: 20, cells: []cell.Cell{put("z", "1")}},
+		{table: "beats", seq: 21, cells: []cell.Cell{beat("one")}},
+		{table: "beats", seq: 22, cells: []cell.Cell{beat("two")}},
+	}
+	for _, result := range []error{errors.New("no leader"), nil} {
+		answered := make(chan error, 1)
+		go func() { answered <- f.call(t.Context(), mixed...) }()
+		<-f.producer.given
+		if got := f.heartbeats(); got != "" {
+			t.Errorf("before Kafka has acknowledged: %s", got)
+		}
+		f.producer.answer(result)
+		if err := <-answered; (err == nil) != (result == nil) {
+			t.Fatal(err)
+		}
+	}
+	if err := f.call(t.Context(), edit{table: "beats", seq: 23, cells: []cell.Cell{beat("three")}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.heartbeats(); got != "2: one two; 3: three" {
+		t.Errorf("heartbeats %s", got)
+	}
+	for _, c := range f.producer.changes(t) {
+		if c.Table != "default:t" {
+			t.Errorf("a heartbeat was written as data: %+v", c)
+		}
+	}
+}
+
+func TestLateChangesAreCountedOnce(t *testing.T) {
+	f := serve(t)
+	for i, late := range []bool{false, true, true} { // the third is a replay
+		go func() { <-f.producer.given; f.producer.answer(nil) }()
+		e := edit{table: "t", seq: uint64(30 + min(i, 1)), cells: []cell.Cell{put("z", "1"), put("zz", "1")}}
+		if late {
+			e.written = 1233
+		}
+		if err := f.call(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if f.stats.late != 2 {
+		t.Errorf("%d late changes, want 2", f.stats.late)
 	}
 }
 

@@ -54,6 +54,8 @@ type Config struct {
 	ScannersPerServer int   // open scanners on one region server; default 1
 	FetchBytes        int64 // asked of the region server per call; default 2 MiB
 	RecordBytes       int64 // a row above it is split into several records; default 1 MiB
+
+	EndTime time.Time // cells with a later timestamp are not read; zero: all are
 }
 
 // Scanner scans tables.
@@ -270,6 +272,14 @@ func (r *reader) run(ctx context.Context) error {
 	}
 }
 
+// maxTimestamp is the first timestamp that is not read; 0: there is none.
+func maxTimestamp(end time.Time) int64 {
+	if end.IsZero() {
+		return 0
+	}
+	return end.UnixMilli() + 1
+}
+
 // pass scans from resume to the end of the range, or to an error. All that it read is acknowledged when it returns.
 func (r *reader) pass(ctx context.Context) error {
 	start := r.sh.span.start
@@ -279,6 +289,7 @@ func (r *reader) pass(ctx context.Context) error {
 	sc, err := hscan.Open(ctx, r.cfg.Cluster, hscan.Request{
 		Table: r.sh.table.Name, Region: r.sh.region, Start: start, Stop: r.sh.span.end,
 		Families: r.sh.table.Families, MaxResultBytes: r.cfg.FetchBytes, ReadPoint: r.rng.ReadPoint,
+		MaxTimestamp: maxTimestamp(r.cfg.EndTime),
 	})
 	if err != nil {
 		return err
