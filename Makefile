@@ -29,7 +29,7 @@ unit:
 
 e2e: deps
 	@echo "SEED=$(SEED)"
-	go test -tags e2e -count=1 -timeout 20m ./e2e/...
+	go test -tags e2e -count=1 -p 1 -timeout 20m ./e2e/...
 
 # each fuzz target for a while: make fuzz FUZZTIME=60s
 FUZZTIME ?= 20s

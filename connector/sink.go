@@ -21,7 +21,7 @@ func (p *process) sink(ctx context.Context, c *config.Connector, st *status.Conn
 	stats := &sinkStats{status: st, log: log, behind: make(map[kafka.TopicPartition]int64)}
 	octx, cancel := context.WithTimeout(ctx, s.HBase.ConnectionTimeout)
 	applier, err := hbase.Open(octx, hbase.Config{
-		Target: adminConfig(s.HBase, log), Descriptors: sink.NewDescriptors(p.kafka), Renames: s.Renames, Create: s.CreateTables,
+		Target: adminConfig(s.HBase, log), Descriptors: sink.NewDescriptors(p.kafka), Renames: s.Renames, Create: s.CreateTables, LatePutWindow: s.LatePutWindow,
 		Looped: func(n int) { st.Looped.Add(int64(n)) }, Log: log,
 	})
 	cancel()
@@ -33,9 +33,20 @@ func (p *process) sink(ctx context.Context, c *config.Connector, st *status.Conn
 	}
 	defer func() { err = errors.Join(err, applier.Close()) }()
 	return sink.Run(ctx, sink.Config{
-		Connector: c.Name, Kafka: p.kafka, Group: s.GroupID, Topics: s.Topics, TopicsRegex: s.TopicsRegex, Start: string(s.ConsumerStart),
+		Connector: c.Name, Kafka: p.kafka, Group: s.GroupID, Topics: s.Topics, TopicsRegex: s.TopicsRegex, Start: sinkStart(s.ConsumerStart),
+		EndTime: s.EndTime, Margin: s.WatermarkMargin,
 		BatchRecords: s.BatchMaxRecords, BatchBytes: s.BatchMaxBytes, Linger: s.BatchLinger, Stats: stats, Log: log,
 	}, applier)
+}
+
+func sinkStart(c config.ConsumerStart) sink.Start {
+	s := sink.Start{Mode: string(c.Mode), Time: c.Time, Offsets: make(map[kafka.TopicPartition]int64)}
+	for topic, offsets := range c.Offsets {
+		for p, offset := range offsets {
+			s.Offsets[kafka.TopicPartition{Topic: topic, Partition: p}] = offset
+		}
+	}
+	return s
 }
 
 // sinkStats writes what a sink tells into the connector's status.
@@ -66,6 +77,26 @@ func (s *sinkStats) Written(lastTimestamp int64) {
 }
 
 func (s *sinkStats) Superseded(cells int) { s.status.Superseded.Add(int64(cells)) }
+
+func (s *sinkStats) Skipped(changes int) { s.status.Skipped.Add(int64(changes)) }
+
+// Ending says what the end waits for, unless the sink waits for something nearer.
+func (s *sinkStats) Ending(text string) {
+	if s.status.State() == status.Running {
+		s.status.Set(status.Running, text)
+	}
+}
+
+// Ended logs where the run has ended: this is what an operator hands on to whoever goes on from there.
+func (s *sinkStats) Ended(sum *sink.Summary) {
+	var applied, skipped int64
+	for _, p := range sum.Partitions {
+		s.log.Info("ended", "topic", p.Topic, "partition", p.Partition, "offset", p.Offset, "applied", p.Applied, "skipped", p.Skipped)
+		applied += p.Applied
+		skipped += p.Skipped
+	}
+	s.log.Info("the end time is reached", "end.time", sum.EndTime, "applied", applied, "skipped", skipped, "watermark.estimated", sum.Estimated)
+}
 
 func (s *sinkStats) Lag(topic string, partition int32, n int64) {
 	s.setLag(kafka.TopicPartition{Topic: topic, Partition: partition}, n)

@@ -25,12 +25,13 @@ func (p *process) source(ctx context.Context, c *config.Connector, st *status.Co
 		ReplicationFactor: s.TopicCreation.ReplicationFactor, MaxMessageBytes: s.TopicCreation.MaxMessageBytes,
 		Compression: s.CompressionType,
 		Tables:      s.Tables, SetScope: s.ReplicationScope == config.ScopeSet, ScopeAllowPeers: s.ReplicationScopeAllowPeers,
-		PeerID: s.Peer.ID, PeerCreate: s.Peer.Create, PeerQuorum: s.Peer.ZooKeeperQuorum, PeerRoot: s.Peer.ZNodeParent,
+		PeerID: s.Peer.ID, PeerCreate: s.Peer.Create, PeerSerial: s.Peer.Serial, PeerQuorum: s.Peer.ZooKeeperQuorum, PeerRoot: s.Peer.ZNodeParent,
 		PeerSessionTimeout: s.Peer.SessionTimeout, Listen: s.Peer.Listen, AdvertisedHost: s.Peer.AdvertisedHost,
 		Allow: s.Peer.Allow, MaxBytesInFlight: s.Peer.MaxBytesInFlight,
 		SnapshotMode: string(s.Snapshot.Mode), SnapshotThreads: s.Snapshot.MaxThreads, ScannersPerServer: s.Snapshot.ScannersPerServer, FetchBytes: s.Snapshot.FetchSize,
 		WatermarkMode: string(s.Watermark.Mode), WatermarkMargin: s.Watermark.Margin, EndTime: s.EndTime, RemovePeer: s.PeerOnEnd == config.PeerRemove,
-		ConnectTimeout: s.HBase.ConnectionTimeout, Stats: &sourceStats{status: st, log: log}, Log: log,
+		ProgressInterval: s.Snapshot.ProgressInterval,
+		ConnectTimeout:   s.HBase.ConnectionTimeout, Stats: &sourceStats{status: st, log: log}, Log: log,
 	})
 }
 
@@ -74,6 +75,8 @@ func (s *sourceStats) Row(table string, cells int, bytes int64) {
 	s.status.SnapshotBytes.Add(bytes)
 	s.status.Table(table).SnapshotRows.Add(1)
 }
+
+func (s *sourceStats) Reread(rows int64) { s.status.SnapshotReread.Add(rows) }
 
 // Error: a call was answered with an exception, HBase sends it again. Logged once a second at most; all are counted.
 func (s *sourceStats) Error(err error) {

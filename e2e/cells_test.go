@@ -54,7 +54,7 @@ func TestEveryTypeOfCellArrives(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const life = 40 * time.Second
+	const life = 25 * time.Second
 	write(t, table, everyCell("a scan ")...)
 	write(t, table, judge.Put("a scan ttl", "ttl", "q", "v").WithTTL(life), judge.Put("a scan ttl", "ttl", "long", "v").WithTTL(time.Hour))
 	p := &pipe{name: ns, tables: table}
@@ -126,8 +126,9 @@ func TestVerifyReplicationFindsNoBadRow(t *testing.T) {
 	}
 	t.Logf("VerifyReplication: %+v of %d rows", r, rows)
 
-	// It would have found one: a cell that only the destination has.
-	if err := env.Dst.Write(ctx, table, judge.Put("0000000000000000", "a", "extra", "v")); err != nil {
+	// It would have found one: a row that only the destination has. (Not the table's first: VerifyReplication begins at
+	// the source's.)
+	if err := env.Dst.Write(ctx, table, judge.Put("8888888888888888", "a", "extra", "v")); err != nil {
 		t.Fatal(err)
 	}
 	if r, err = env.Src.VerifyReplication(ctx, spec); err != nil || r.Bad == 0 {

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/waltap/waltap/checkpoint"
 	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/schema"
 )
@@ -27,6 +28,7 @@ type Batch struct {
 	First     int64 // offset of the first change
 	Next      int64 // offset behind the last one
 	Changes   []schema.Change
+	Skipped   int   // changes between First and Next that were left out because of the end time
 	Bytes     int64 // of the encoded records
 }
 
@@ -54,17 +56,13 @@ type Stats interface {
 	Lag(topic string, partition int32, n int64) // records behind the log end
 	Unassigned(topic string, partition int32)
 	Superseded(cells int) // left out of a late replay, see recent
+	Skipped(changes int)  // left out because they were written after Config.EndTime
+	Ending(text string)   // what the end of the run waits for
+	Ended(s *Summary)     // the end time is reached
 	Retry(err error)      // a fetch or a batch is repeated because of err
 	Running()             // partitions are consumed
 	Waiting(text string)  // for something outside
 }
-
-// Values of Config.Start.
-const (
-	StartCommitted = "committed" // where the group stands; the log's start when it stands nowhere
-	StartEarliest  = "earliest"  // the log's start, whatever is committed
-	StartLatest    = "latest"    // the log's end, whatever is committed
-)
 
 // Config of a sink. Zero numbers mean the default.
 type Config struct {
@@ -73,7 +71,13 @@ type Config struct {
 	Group       string
 	Topics      []string       // these, or
 	TopicsRegex *regexp.Regexp // all that match, also those created later
-	Start       string         // of partitions when this process first gets them; default StartCommitted
+	Start       Start          // of partitions when this process first gets them
+
+	// EndTime, unless zero, ends the run: what was written at the source after it is left out, and Run returns when every
+	// source that feeds the topics has published a watermark of EndTime and Margin or later, and the group has
+	// committed all that the watermark covers.
+	EndTime time.Time
+	Margin  time.Duration
 
 	BatchRecords int           // default 4000
 	BatchBytes   int64         // default 4 MiB
@@ -85,6 +89,7 @@ type Config struct {
 
 const (
 	topicRefresh   = 5 * time.Second
+	endRefresh     = time.Second
 	commitInterval = time.Second
 	// drainTimeout is how long the batches in flight may take when partitions are given up or the sink stops.
 	drainTimeout = 10 * time.Second
@@ -99,10 +104,22 @@ type Sink struct {
 	cfg     Config
 	applier Applier
 
+	refresh, endInterval time.Duration // how often the topics, and the end, are looked at
+
 	mu      sync.Mutex
 	started map[kafka.TopicPartition]bool // had from this process already: Config.Start is spent
 	recent  map[kafka.TopicPartition]*recent
+	counts  map[kafka.TopicPartition]counts
+
+	checking sync.Mutex // of the topics; guards what is below
+	store    *checkpoint.Store
+	seen     map[string]seen
 }
+
+var (
+	errTopicsChanged = errors.New("the set of topics has changed")
+	errEnded         = errors.New("the end time is reached")
+)
 
 // Run consumes until ctx ends (nil) or it cannot go on (an error that says what to do).
 func Run(ctx context.Context, cfg Config, applier Applier) error {
@@ -115,11 +132,23 @@ func Run(ctx context.Context, cfg Config, applier Applier) error {
 	if cfg.Linger <= 0 {
 		cfg.Linger = 50 * time.Millisecond
 	}
-	if cfg.Start == "" {
-		cfg.Start = StartCommitted
+	if cfg.Start.Mode == "" {
+		cfg.Start.Mode = StartCommitted
 	}
-	s := &Sink{cfg: cfg, applier: applier, started: make(map[kafka.TopicPartition]bool)}
+	return newSink(cfg, applier).runUntil(ctx)
+}
+
+func newSink(cfg Config, applier Applier) *Sink {
+	return &Sink{cfg: cfg, applier: applier, refresh: topicRefresh, endInterval: endRefresh,
+		started: make(map[kafka.TopicPartition]bool), counts: make(map[kafka.TopicPartition]counts), seen: make(map[string]seen)}
+}
+
+// runUntil is run, for which the end of ctx is no error.
+func (s *Sink) runUntil(ctx context.Context) error {
 	err := s.run(ctx)
+	if s.store != nil {
+		err = errors.Join(err, s.store.Close())
+	}
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return nil
 	}
@@ -135,33 +164,49 @@ func (s *Sink) run(ctx context.Context) error {
 		}
 		s.cfg.Stats.Running()
 		s.cfg.Log.Info("consuming", "group", s.cfg.Group, "topics", topics)
-		if err := s.consume(ctx, topics); err != nil {
+		switch err := s.consume(ctx, topics); {
+		case errors.Is(err, errEnded):
+			return nil
+		case err != nil && !errors.Is(err, errTopicsChanged):
 			return err
-		}
-		if ctx.Err() != nil {
+		case ctx.Err() != nil:
 			return ctx.Err()
 		}
 	}
 }
 
-// consume returns nil when the set of topics has changed or ctx has ended.
+// consume returns errTopicsChanged, errEnded, or what ended it.
 func (s *Sink) consume(ctx context.Context, topics []string) error {
-	gctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var watcher sync.WaitGroup
-	if s.cfg.TopicsRegex != nil {
-		watcher.Go(func() { s.watchTopics(gctx, topics, cancel) })
+	gctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var watchers sync.WaitGroup
+	watchers.Go(func() {
+		if err := s.watchTopics(gctx, topics); err != nil {
+			cancel(err)
+		}
+	})
+	var summary *Summary
+	if !s.cfg.EndTime.IsZero() {
+		watchers.Go(func() {
+			err := s.watchEnd(gctx, func(found *Summary) { summary = found; cancel(errEnded) })
+			if err != nil {
+				cancel(err)
+			}
+		})
 	}
 	err := s.cfg.Kafka.ConsumeGroup(gctx, kafka.GroupConfig{
 		GroupID: s.cfg.Group, Topics: topics, StartOffset: kafka.FirstOffset, SessionTimeout: sessionTimeout, RebalanceTimeout: rebalanceTimeout,
 	}, s.generation)
-	changed := gctx.Err() != nil
-	cancel()
-	watcher.Wait()
-	if changed && errors.Is(err, context.Canceled) {
-		return nil
+	cause := context.Cause(gctx)
+	cancel(nil)
+	watchers.Wait()
+	if cause == nil || !errors.Is(err, context.Canceled) && !errors.Is(err, cause) {
+		return err
 	}
-	return err
+	if errors.Is(cause, errEnded) {
+		s.cfg.Stats.Ended(summary)
+	}
+	return cause
 }
 
 // topics lists what is to be consumed now, sorted.
@@ -210,14 +255,26 @@ func (s *Sink) awaitTopics(ctx context.Context) ([]string, error) {
 	}
 }
 
-func (s *Sink) watchTopics(ctx context.Context, have []string, changed func()) {
-	for sleep(ctx, topicRefresh) == nil {
-		found, err := s.topics(ctx)
-		if err == nil && len(found) > 0 && !slices.Equal(found, have) {
-			changed()
-			return
+// watchTopics returns an error when there are other topics to read, or one of them is not what it was.
+func (s *Sink) watchTopics(ctx context.Context, have []string) error {
+	for sleep(ctx, s.refresh) == nil {
+		if s.cfg.TopicsRegex != nil {
+			found, err := s.topics(ctx)
+			if err == nil && len(found) > 0 && !slices.Equal(found, have) {
+				return errTopicsChanged
+			}
+		}
+		// Kafka being away is seen, and told, by those who fetch.
+		if err := s.checkTopics(ctx, have); permanent(err) {
+			return err
 		}
 	}
+	return nil
+}
+
+func permanent(err error) bool {
+	var p *PermanentError
+	return errors.As(err, &p)
 }
 
 // generation works on the partitions of one assignment until ctx ends; then it drains and commits.
@@ -225,6 +282,12 @@ func (s *Sink) generation(ctx context.Context, a *kafka.Assignment) error {
 	wctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	c := newCommitter(a)
+	if err := s.awaitCheck(ctx, topicsOf(a)); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
 	var workers sync.WaitGroup
 	memory := s.remember(a)
 	for _, p := range a.Partitions {
@@ -249,6 +312,20 @@ func (s *Sink) generation(ctx context.Context, a *kafka.Assignment) error {
 		s.cfg.Log.Warn("the last offsets of a generation could not be committed: their batches are applied again", "error", ferr)
 	}
 	return nil
+}
+
+// awaitCheck is checkTopics, which waits for Kafka to answer: nothing may be applied before.
+func (s *Sink) awaitCheck(ctx context.Context, topics []string) error {
+	for {
+		err := s.checkTopics(ctx, topics)
+		if err == nil || !kafka.Retriable(err) {
+			return err
+		}
+		s.cfg.Stats.Retry(err)
+		if err := sleep(ctx, minBackoff); err != nil {
+			return err
+		}
+	}
 }
 
 // remember keeps what is known of the recent cells of partitions that stay, and forgets the others'.

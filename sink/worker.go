@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/waltap/waltap/internal/crash"
 	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/schema"
 )
@@ -30,6 +31,9 @@ func (w *worker) run(ctx context.Context, committed int64) error {
 	if err != nil {
 		return err
 	}
+	if offset != committed {
+		w.commit.done(w.tp, offset) // it stands here now, also when nothing more comes
+	}
 	fctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	fetched := make(chan kafka.FetchResult)
@@ -47,55 +51,6 @@ func (w *worker) run(ctx context.Context, committed int64) error {
 	return err
 }
 
-// start finds the offset to begin at, and refuses a committed one that the log no longer holds.
-func (w *worker) start(ctx context.Context, committed int64) (int64, error) {
-	w.mu.Lock()
-	first := !w.started[w.tp]
-	w.started[w.tp] = true
-	w.mu.Unlock()
-	var start, end map[int32]int64
-	err := w.retry(ctx, func() (err error) {
-		if start, err = w.cfg.Kafka.StartOffsets(ctx, w.tp.Topic); err == nil {
-			end, err = w.cfg.Kafka.EndOffsets(ctx, w.tp.Topic)
-		}
-		return err
-	})
-	if err != nil {
-		return 0, fmt.Errorf("read the offsets of %s/%d: %w", w.tp.Topic, w.tp.Partition, err)
-	}
-	low, high := start[w.tp.Partition], end[w.tp.Partition]
-	switch {
-	case first && w.cfg.Start == StartEarliest:
-		return low, nil
-	case first && w.cfg.Start == StartLatest:
-		return high, nil
-	case committed < 0:
-		return low, nil
-	case committed < low:
-		return 0, &GapError{Topic: w.tp.Topic, Partition: w.tp.Partition, Committed: committed, LogStart: low, LogEnd: high}
-	case committed > high:
-		return 0, &GapError{Topic: w.tp.Topic, Partition: w.tp.Partition, Committed: committed, LogStart: low, LogEnd: high}
-	}
-	return committed, nil
-}
-
-// GapError says that the group's committed offset is not in the log any more, so that records are lost to this sink.
-type GapError struct {
-	Topic            string
-	Partition        int32
-	Committed        int64
-	LogStart, LogEnd int64
-}
-
-func (e *GapError) Error() string {
-	if e.Committed > e.LogEnd {
-		return fmt.Sprintf("%s/%d ends at offset %d, the group has committed %d: the topic was deleted and created again, or lost its end; copy the tables again, or set consumer.start: earliest to apply what is there",
-			e.Topic, e.Partition, e.LogEnd, e.Committed)
-	}
-	return fmt.Sprintf("%s/%d begins at offset %d, the group has committed %d: the records of offsets %d to %d were deleted before they were applied; copy the tables again, or set consumer.start: earliest to go on with this gap",
-		e.Topic, e.Partition, e.LogStart, e.Committed, e.Committed, e.LogStart-1)
-}
-
 func (w *worker) fetch(ctx context.Context, offset int64, out chan<- kafka.FetchResult) error {
 	for {
 		var res kafka.FetchResult
@@ -106,7 +61,7 @@ func (w *worker) fetch(ctx context.Context, offset int64, out chan<- kafka.Fetch
 		if err != nil {
 			var gone *kafka.OffsetOutOfRangeError
 			if errors.As(err, &gone) {
-				return &GapError{Topic: w.tp.Topic, Partition: w.tp.Partition, Committed: offset, LogStart: gone.LogStart, LogEnd: gone.LogEnd}
+				return w.gap(offset, gone.LogStart, gone.LogEnd)
 			}
 			return fmt.Errorf("fetch %s/%d from offset %d: %w", w.tp.Topic, w.tp.Partition, offset, err)
 		}
@@ -130,10 +85,14 @@ func (w *worker) apply(ctx, gctx context.Context, fetched <-chan kafka.FetchResu
 		if err != nil {
 			return err
 		}
-		err = w.retry(actx, func() error { return w.applier.Apply(actx, batch) })
+		if len(batch.Changes) > 0 {
+			err = w.retry(actx, func() error { return w.applier.Apply(actx, batch) })
+		}
 		if err != nil {
 			return fmt.Errorf("apply %s/%d offsets %d to %d: %w", w.tp.Topic, w.tp.Partition, batch.First, batch.Next-1, err)
 		}
+		crash.Point(crash.AppliedUnmarked)
+		w.count(w.tp, len(batch.Changes), batch.Skipped)
 		w.commit.done(w.tp, batch.Next)
 		w.report(batch, c.high)
 		if ctx.Err() != nil {
@@ -154,6 +113,9 @@ func drainContext(parent context.Context) (context.Context, func()) {
 
 func (w *worker) report(b *Batch, high int64) {
 	newest := int64(0)
+	if b.Skipped > 0 {
+		w.cfg.Stats.Skipped(b.Skipped)
+	}
 	for i := 0; i < len(b.Changes); {
 		table, cells, n := b.Changes[i].Table, 0, 0
 		for ; i < len(b.Changes) && b.Changes[i].Table == table; i++ {
@@ -211,7 +173,7 @@ func (c *collector) next(ctx context.Context, fetched <-chan kafka.FetchResult) 
 		if c.full(b) {
 			return b, nil
 		}
-		if linger == nil && len(b.Changes) > 0 {
+		if linger == nil && b.First >= 0 {
 			t := time.NewTimer(c.w.cfg.Linger)
 			defer t.Stop()
 			linger = t.C
@@ -231,7 +193,7 @@ func (c *collector) next(ctx context.Context, fetched <-chan kafka.FetchResult) 
 }
 
 func (c *collector) full(b *Batch) bool {
-	return len(b.Changes) >= c.w.cfg.BatchRecords || b.Bytes >= c.w.cfg.BatchBytes
+	return len(b.Changes)+b.Skipped >= c.w.cfg.BatchRecords || b.Bytes >= c.w.cfg.BatchBytes
 }
 
 // fill moves fetched records into b until it is full.
@@ -244,7 +206,10 @@ func (c *collector) fill(b *Batch) error {
 			return &PermanentError{fmt.Errorf("read record %s/%d offset %d: %w; it was not written by waltap, or by a newer release: upgrade, or start behind it",
 				c.w.tp.Topic, c.w.tp.Partition, r.Offset, err)}
 		}
-		if n := c.w.recent.filter(change); n > 0 {
+		if c.w.behindEnd(change) {
+			b.Changes = b.Changes[:len(b.Changes)-1]
+			b.Skipped++
+		} else if n := c.w.recent.filter(change); n > 0 {
 			c.w.cfg.Stats.Superseded(n)
 		}
 		if b.First < 0 {

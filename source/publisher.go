@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/waltap/waltap/internal/crash"
 	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/schema"
 )
@@ -83,6 +84,7 @@ func (p *Publisher) Route(table, topic string, partitions int32) {
 type Batch struct {
 	p       *Publisher
 	ctx     context.Context
+	cancel  context.CancelCauseFunc
 	parts   map[kafka.TopicPartition]*chunk
 	scratch []byte
 
@@ -101,9 +103,18 @@ type chunk struct {
 	tally Tally
 }
 
-// Begin opens a Batch. When ctx ends, what has not been sent is dropped and Commit reports the context's error.
+// Begin opens a Batch; Commit must follow. When ctx ends, what has not been sent is dropped and Commit reports the
+// context's error.
+//
+// All chunks of a batch go to the producer under one context of its own, which ends with the first chunk that fails. So
+// a later chunk never goes out where an earlier one was dropped, which would put the later changes of a row before
+// the earlier ones:
+//
+//	chunks A and B of one partition are queued; A is refused, or given up because ctx has ended
+//	B is sent, HBase's call fails, HBase resends: the topic holds B, A, B
 func (p *Publisher) Begin(ctx context.Context) *Batch {
-	return &Batch{p: p, ctx: ctx, parts: make(map[kafka.TopicPartition]*chunk), pending: 1}
+	ctx, cancel := context.WithCancelCause(ctx)
+	return &Batch{p: p, ctx: ctx, cancel: cancel, parts: make(map[kafka.TopicPartition]*chunk), pending: 1}
 }
 
 // Add encodes c and queues it behind everything added before for its partition. c may be reused
@@ -142,16 +153,18 @@ func (b *Batch) send(tp kafka.TopicPartition, k *chunk) error {
 		return err
 	}
 	if err := b.p.budget.acquire(b.ctx, k.bytes); err != nil {
-		return err
+		return err // not the first error where a chunk has failed: settle keeps that
 	}
 	b.mu.Lock()
 	b.pending++
 	b.mu.Unlock()
 	recs, size, table, tally := k.recs, k.bytes, k.table, k.tally
 	*k = chunk{table: table}
+	crash.Point(crash.BeforeProduce)
 	b.p.producer.Produce(b.ctx, tp, recs, func(err error) {
 		b.p.budget.release(size)
 		if err == nil {
+			crash.Point(crash.Produced)
 			b.p.acked(table, tally)
 		}
 		b.settle(err)
@@ -162,6 +175,9 @@ func (b *Batch) send(tp kafka.TopicPartition, k *chunk) error {
 func (b *Batch) failed() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.err == nil && b.ctx.Err() != nil {
+		return context.Cause(b.ctx)
+	}
 	return b.err
 }
 
@@ -170,12 +186,14 @@ func (b *Batch) settle(err error) {
 	b.mu.Lock()
 	if err != nil && b.err == nil {
 		b.err = err
+		b.cancel(err) // before the producer, whose callback this is, takes up the next chunk
 	}
 	b.pending--
 	last := b.pending == 0
 	done, result := b.done, b.err
 	b.mu.Unlock()
 	if last {
+		b.cancel(nil)
 		done(result)
 	}
 }

@@ -127,6 +127,7 @@ const (
 type Peer struct {
 	ID               string
 	Create           bool
+	Serial           bool
 	ZooKeeperQuorum  []string // where the virtual cluster registers, host:port
 	ZNodeParent      string
 	SessionTimeout   time.Duration
@@ -152,6 +153,7 @@ type Snapshot struct {
 	MaxThreads        int
 	ScannersPerServer int
 	FetchSize         int64 // bytes of one answer of a scan
+	ProgressInterval  time.Duration
 }
 
 // SnapshotMode is a snapshot.mode.
@@ -204,6 +206,7 @@ type Sink struct {
 
 	EndTime         time.Time // zero: none
 	WatermarkMargin time.Duration
+	LatePutWindow   time.Duration // 0: the tables keep their own time to purge deletes
 }
 
 // MatchTopic reports whether the sink reads the topic. A regular expression
@@ -220,12 +223,21 @@ func (s *Sink) MatchTopic(topic string) bool {
 	return false
 }
 
-// ConsumerStart is a consumer.start.
-type ConsumerStart string
+// ConsumerStart is a consumer.start: where a sink begins on a partition.
+type ConsumerStart struct {
+	Mode    StartMode
+	Time    time.Time                  // of StartTimestamp
+	Offsets map[string]map[int32]int64 // of StartOffsets, by topic and partition
+}
+
+// StartMode is the first word of a consumer.start.
+type StartMode string
 
 // Where a sink begins on a partition.
 const (
-	StartCommitted ConsumerStart = "committed" // at the committed offset, the earliest when there is none
-	StartEarliest  ConsumerStart = "earliest"
-	StartLatest    ConsumerStart = "latest"
+	StartCommitted StartMode = "committed" // at the committed offset, the earliest when there is none
+	StartEarliest  StartMode = "earliest"
+	StartLatest    StartMode = "latest"
+	StartTimestamp StartMode = "timestamp"
+	StartOffsets   StartMode = "offsets"
 )

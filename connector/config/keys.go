@@ -97,6 +97,11 @@ var keys = []Key{
 		set: boolean(func(t *target) *bool { return &t.source.Peer.Create }),
 	},
 	{
+		Name: "hbase.peer.serial", Scope: InSource, Type: Boolean, Default: "false",
+		Doc: "Create the peer as a serial one (HBase 2.1 and later): HBase ships the edits of a row in their order also over moves, splits and merges of its region, at the price of latency then. Fixed for the life of the peer.",
+		set: boolean(func(t *target) *bool { return &t.source.Peer.Serial }),
+	},
+	{
 		Name: "hbase.peer.zookeeper.quorum", Scope: InSource, Type: List, DefaultDoc: "the source's (hbase.zookeeper.quorum)", Example: "127.0.0.1:2181",
 		Doc: "ZooKeeper servers where waltap registers as a cluster to replicate to. The source's master and region servers read there.",
 		set: into(parseQuorum, func(t *target) *[]string { return &t.source.Peer.ZooKeeperQuorum }),
@@ -167,13 +172,18 @@ var keys = []Key{
 		set: number(func(t *target) *int64 { return &t.source.Snapshot.FetchSize }),
 	},
 	{
+		Name: "snapshot.progress.interval.ms", Scope: InSource, Type: Milliseconds, Default: "5000", Min: 100, Max: 600_000,
+		Doc: "How often the progress inside a range is saved, at the latest after 64 MiB. A scan that is killed reads again what lies behind it.",
+		set: milliseconds(func(t *target) *time.Duration { return &t.source.Snapshot.ProgressInterval }),
+	},
+	{
 		Name: "watermark.mode", Scope: InSource, Type: String, Default: "heartbeat", Values: []string{"heartbeat", "metrics", "off"},
 		Doc: "How the watermark is found, the time up to which every acknowledged write is in Kafka. heartbeat: proved, by a cell a second to each region server in a small table of waltap's own (waltap_heartbeat_<hbase.peer.id>). metrics: estimated from the source's replication metrics. Where heartbeats are not possible, metrics is used and a warning logged.",
 		set: text(func(t *target) *WatermarkMode { return &t.source.Watermark.Mode }),
 	},
 	{
 		Name: "watermark.margin.ms", Scope: InSource | InSink, Type: Milliseconds, Default: "5000", Max: maxMilliseconds,
-		Doc: "Taken off the watermark where it is compared with timestamps (end.time, late records): an edit gets its timestamp a little before it is acknowledged.",
+		Doc: "How far behind end.time a watermark must be: a write that HBase acknowledged late has an earlier write time. A source counts records that come later than that as late.",
 		set: func(t *target, value string) error {
 			if t.source != nil {
 				return milliseconds(func(t *target) *time.Duration { return &t.source.Watermark.Margin })(t, value)
@@ -183,7 +193,7 @@ var keys = []Key{
 	},
 	{
 		Name: "end.time", Scope: InSource | InSink, Type: String, Example: "2026-11-21T00:00:00Z",
-		Doc: "The connector ends by itself when everything up to this time is through: RFC 3339. A source's scan reads no cell with a later timestamp, a sink applies no change written later.",
+		Doc: "Where to end, RFC 3339: the connector ends by itself when everything before it is through. A source ends when its watermark has passed it by watermark.margin.ms; its scan reads no cell with a later timestamp. A sink leaves out changes written at the source after it (scan records are always applied), and ends when every source of the topics has published such a watermark and all below it is applied.",
 		set: func(t *target, value string) error {
 			if t.source != nil {
 				return into(parseTime, func(t *target) *time.Time { return &t.source.EndTime })(t, value)
@@ -248,9 +258,9 @@ var keys = []Key{
 		set: boolean(func(t *target) *bool { return &t.sink.CreateTables }),
 	},
 	{
-		Name: "consumer.start", Scope: InSink, Type: String, Default: "committed", Values: []string{"committed", "earliest", "latest"},
-		Doc: "Where to begin: committed goes on where the group stopped (a new group begins at the earliest record), earliest and latest ignore what the group committed.",
-		set: text(func(t *target) *ConsumerStart { return &t.sink.ConsumerStart }),
+		Name: "consumer.start", Scope: InSink, Type: String, Default: "committed",
+		Doc: "Where to begin: committed | earliest | latest | timestamp:2026-11-20T10:00:00Z | offsets:topic/0=17,topic/1=23. committed goes on where the group stopped (a new group begins at the earliest record). The others ignore what the group committed, each time the process starts. timestamp is the first record produced to Kafka at or after that time, the partition's end when there is none: the time of producing, not that of the write at HBase. offsets leaves partitions that are not named at the committed offset.",
+		set: into(parseConsumerStart, func(t *target) *ConsumerStart { return &t.sink.ConsumerStart }),
 	},
 	{
 		Name: "consumer.group.id", Scope: InSink, Type: String, DefaultDoc: "connect-<name>", Example: "connect-orders-copy",
@@ -271,5 +281,10 @@ var keys = []Key{
 		Name: "batch.linger.ms", Scope: InSink, Type: Milliseconds, Default: "50", Max: 60_000,
 		Doc: "How long a batch that is not full waits for more.",
 		set: milliseconds(func(t *target) *time.Duration { return &t.sink.BatchLinger }),
+	},
+	{
+		Name: "hbase.table.late.put.window.ms", Scope: InSink, Type: Milliseconds, Default: "0", Max: maxMilliseconds,
+		Doc: "For the time of a migration: how late a put may arrive after a newer delete and still be hidden by it. The target's tables keep delete markers for that long (hbase.hstore.time.to.purge.deletes) although a major compaction comes. A larger value that is there stays; the one before is kept in the table's attribute waltap.time.to.purge.deletes.before. 0: the tables are left alone.",
+		set: milliseconds(func(t *target) *time.Duration { return &t.sink.LatePutWindow }),
 	},
 }

@@ -60,7 +60,7 @@ func TestDefaults(t *testing.T) {
 				ReplicationScope: ScopeRequire,
 				TopicPrefix:      "orders",
 				Tables:           TableFilter{Include: []TablePattern{{text: "orders", name: "default:orders"}}},
-				Snapshot:         Snapshot{Mode: SnapshotInitial, Order: SnapshotExact, MaxThreads: 2, ScannersPerServer: 1, FetchSize: 2 << 20},
+				Snapshot:         Snapshot{Mode: SnapshotInitial, Order: SnapshotExact, MaxThreads: 2, ScannersPerServer: 1, FetchSize: 2 << 20, ProgressInterval: 5 * time.Second},
 				TopicCreation:    TopicCreation{Enable: true, Partitions: 8, ReplicationFactor: -1, MaxMessageBytes: 12 << 20},
 				ValueConverter:   ConverterAvro,
 				CompressionType:  "none",
@@ -73,7 +73,7 @@ func TestDefaults(t *testing.T) {
 			Sink: &Sink{
 				TasksMax: 1,
 				HBase:    HBase{ZooKeeperQuorum: []string{"zk2:2181"}, ZNodeParent: "/hbase", ConnectionTimeout: 10 * time.Second},
-				Topics:   []string{"orders.default.orders"}, CreateTables: true, ConsumerStart: StartCommitted, GroupID: "connect-orders-copy",
+				Topics:   []string{"orders.default.orders"}, CreateTables: true, ConsumerStart: ConsumerStart{Mode: StartCommitted}, GroupID: "connect-orders-copy",
 				BatchMaxRecords: 4000, BatchMaxBytes: 4 << 20, BatchLinger: 50 * time.Millisecond, WatermarkMargin: 5 * time.Second,
 			},
 			Raw: map[string]string{"connector.class": "HBaseSink", "hbase.zookeeper.quorum": "zk2", "topics": "orders.default.orders"},
@@ -105,6 +105,7 @@ connectors:
       peer:
         id: my_peer
         create: false
+        serial: true
         zookeeper: {quorum: "p1, p2:7", session.timeout.ms: 5000}
         znode.parent: /v
         listen: ":0"
@@ -153,7 +154,7 @@ connectors:
 		TasksMax: 4,
 		HBase:    HBase{ZooKeeperQuorum: []string{"z1:1", "z2:2181"}, ZNodeParent: "/hb/x", ConnectionTimeout: 7 * time.Millisecond},
 		Peer: Peer{
-			ID: "my_peer", ZooKeeperQuorum: []string{"p1:2181", "p2:7"}, ZNodeParent: "/v", SessionTimeout: 5 * time.Second,
+			ID: "my_peer", Serial: true, ZooKeeperQuorum: []string{"p1:2181", "p2:7"}, ZNodeParent: "/v", SessionTimeout: 5 * time.Second,
 			Listen: ":0", AdvertisedHost: "10.1.1.1",
 			Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}, MaxBytesInFlight: 2 << 30,
 		},
@@ -163,7 +164,7 @@ connectors:
 			Include: patterns,
 			Exclude: []TablePattern{{text: "shop:tmp", name: "shop:tmp"}},
 		},
-		Snapshot:       Snapshot{Mode: SnapshotNoData, Order: SnapshotExact, MaxThreads: 3, ScannersPerServer: 4, FetchSize: 64 << 10},
+		Snapshot:       Snapshot{Mode: SnapshotNoData, Order: SnapshotExact, MaxThreads: 3, ScannersPerServer: 4, FetchSize: 64 << 10, ProgressInterval: 5 * time.Second},
 		TopicCreation:  TopicCreation{Partitions: 9, ReplicationFactor: 3, MaxMessageBytes: 1 << 20},
 		ValueConverter: ConverterAvro, CompressionType: "zstd",
 		Watermark: Watermark{Mode: WatermarkMetrics, Margin: 7 * time.Millisecond},
@@ -178,9 +179,8 @@ connectors:
 	}
 	sink := &Sink{
 		TasksMax: 1, HBase: HBase{ZooKeeperQuorum: []string{"z3:2181"}, ZNodeParent: "/h", ConnectionTimeout: 10 * time.Second},
-		TopicsRegex: regexp.MustCompile(`^(?:p\.(a|b))$`), Renames: renames, ConsumerStart: StartLatest, GroupID: "cg",
-		BatchMaxRecords: 5, BatchMaxBytes: 2000,
-		EndTime: time.UnixMilli(1795219200000), WatermarkMargin: 8 * time.Millisecond,
+		TopicsRegex: regexp.MustCompile(`^(?:p\.(a|b))$`), Renames: renames, ConsumerStart: ConsumerStart{Mode: StartLatest}, GroupID: "cg",
+		BatchMaxRecords: 5, BatchMaxBytes: 2000, EndTime: time.UnixMilli(1795219200000), WatermarkMargin: 8 * time.Millisecond,
 	}
 	if d := cmp.Diff(sink, got.Connectors[1].Sink, compareConfig); d != "" {
 		t.Errorf("sink (-want +got):\n%s", d)
@@ -251,4 +251,26 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestConsumerStart(t *testing.T) {
+	at := time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC)
+	for text, want := range map[string]ConsumerStart{
+		"committed":                      {Mode: StartCommitted},
+		"earliest":                       {Mode: StartEarliest},
+		"timestamp:2026-11-20T10:00:00Z": {Mode: StartTimestamp, Time: at},
+		"offsets:a.b/0=17, a.b/11=0,c/2=9223372036854775807": {Mode: StartOffsets, Offsets: map[string]map[int32]int64{
+			"a.b": {0: 17, 11: 0}, "c": {2: 9223372036854775807}}},
+	} {
+		got, err := parseConsumerStart(text)
+		if err != nil || cmp.Diff(want, got) != "" {
+			t.Errorf("%s: %+v, %v; want %+v", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "Latest", "latest:", "latest:x", "timestamp", "timestamp:", "timestamp:2026-11-20", "timestamp:2026-11-20T10:00:00", "offsets",
+		"offsets:", "offsets:a", "offsets:a=1", "offsets:a/0", "offsets:a/0=", "offsets:a/-1=0", "offsets:a/0=-1", "offsets:a/0=1,a/0=2", "offsets:a/4294967296=1", "offsets:a b/0=1"} {
+		if got, err := parseConsumerStart(text); err == nil {
+			t.Errorf("%q was taken for %+v", text, got)
+		}
+	}
 }

@@ -67,15 +67,6 @@ func parseLevel(s string) (slog.Level, error) {
 	return level, level.UnmarshalText([]byte(s))
 }
 
-// parseTime reads a moment, to the millisecond, as HBase's timestamps are.
-func parseTime(s string) (time.Time, error) {
-	t, err := time.Parse(time.RFC3339, s)
-	if err != nil || t.UnixMilli() <= 0 {
-		return time.Time{}, fmt.Errorf("%q is not a time: want RFC 3339, such as 2026-11-21T00:00:00Z", s)
-	}
-	return t.Truncate(time.Millisecond), nil
-}
-
 // parseList splits at commas; empty entries are dropped.
 func parseList(s string) ([]string, error) {
 	var list []string
@@ -193,6 +184,62 @@ func parsePrefixes(s string) ([]netip.Prefix, error) {
 		}
 		return netip.PrefixFrom(a, a.BitLen()), nil
 	})
+}
+
+// parseTime reads a time with its zone.
+func parseTime(s string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%q is not a time: want RFC 3339, such as 2026-11-20T10:00:00Z", s)
+	}
+	return t, nil
+}
+
+// parseConsumerStart reads a word, timestamp:<time> or offsets:<topic>/<partition>=<offset>,…
+func parseConsumerStart(s string) (ConsumerStart, error) {
+	mode, rest, more := strings.Cut(s, ":")
+	start := ConsumerStart{Mode: StartMode(mode)}
+	var err error
+	switch {
+	case start.Mode == StartTimestamp:
+		start.Time, err = parseTime(rest)
+	case start.Mode == StartOffsets:
+		start.Offsets, err = parseOffsets(rest)
+	case more, start.Mode != StartCommitted && start.Mode != StartEarliest && start.Mode != StartLatest:
+		err = fmt.Errorf("%q is none of committed, earliest, latest, timestamp:2026-11-20T10:00:00Z, offsets:topic/0=17", s)
+	}
+	return start, err
+}
+
+func parseOffsets(s string) (map[string]map[int32]int64, error) {
+	offsets := make(map[string]map[int32]int64)
+	_, err := parseEach(s, func(e string) (string, error) {
+		topic, partition, offset, err := ParseOffset(e)
+		if err != nil {
+			return "", err
+		}
+		if offsets[topic] == nil {
+			offsets[topic] = make(map[int32]int64)
+		}
+		if _, twice := offsets[topic][partition]; twice {
+			return "", fmt.Errorf("%s/%d stands twice", topic, partition)
+		}
+		offsets[topic][partition] = offset
+		return e, nil
+	})
+	return offsets, err
+}
+
+// ParseOffset reads <topic>/<partition>=<offset>.
+func ParseOffset(s string) (topic string, partition int32, offset int64, err error) {
+	name, number, ok := strings.Cut(s, "=")
+	topic, index, ok2 := strings.Cut(name, "/")
+	p, perr := strconv.ParseInt(index, 10, 32)
+	offset, oerr := strconv.ParseInt(number, 10, 64)
+	if !ok || !ok2 || perr != nil || oerr != nil || p < 0 || offset < 0 || !topicName.MatchString(topic) {
+		return "", 0, 0, fmt.Errorf("%q is not an offset: want topic/partition=offset, such as orders.default.orders/0=17", s)
+	}
+	return topic, int32(p), offset, nil
 }
 
 var topicName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,249}$`)

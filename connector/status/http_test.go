@@ -92,9 +92,16 @@ waltap_replayed_edits_total{connector="orders-source"} 0
 # TYPE waltap_retries_total counter
 waltap_retries_total{connector="orders-copy"} 0
 waltap_retries_total{connector="orders-source"} 2
+# HELP waltap_skipped_changes_total Changes left out because they were written after the end time.
+# TYPE waltap_skipped_changes_total counter
+waltap_skipped_changes_total{connector="orders-copy"} 0
+waltap_skipped_changes_total{connector="orders-source"} 0
 # HELP waltap_snapshot_bytes_total Bytes the scan has read.
 # TYPE waltap_snapshot_bytes_total counter
 waltap_snapshot_bytes_total{connector="orders-source"} 5000
+# HELP waltap_snapshot_reread_rows_total Rows the scan has read once more, as they were not acknowledged.
+# TYPE waltap_snapshot_reread_rows_total counter
+waltap_snapshot_reread_rows_total{connector="orders-source"} 0
 # HELP waltap_snapshot_rows_total Rows the scan has read.
 # TYPE waltap_snapshot_rows_total counter
 waltap_snapshot_rows_total{connector="orders-source"} 120034

@@ -64,6 +64,7 @@ func (c *collector) connectorMetrics() {
 	counter("wal_markers_total", "Markers in the WAL that carry no data.", func(v *ConnectorView) int64 { return v.Markers })
 	counter("looped_changes_total", "Changes left out because they came from the target.", func(v *ConnectorView) int64 { return v.Looped })
 	counter("superseded_cells_total", "Cells left out of late replays, as newer ones had been applied.", func(v *ConnectorView) int64 { return v.Superseded })
+	counter("skipped_changes_total", "Changes left out because they were written after the end time.", func(v *ConnectorView) int64 { return v.Skipped })
 	add(prometheus.GaugeValue, "lag_records", "Records of a sink's partitions that are not applied yet.",
 		func(v *ConnectorView) (float64, bool) { return float64(v.LagRecords), true })
 	counter("late_records_total", "Changes with a write time below the watermark, less its margin, that came after it was published.", func(v *ConnectorView) int64 { return v.LateRecords })
@@ -99,6 +100,7 @@ func (c *collector) snapshotMetrics(add func(prometheus.ValueType, string, strin
 	}
 	snapshot(prometheus.CounterValue, "snapshot_rows_total", "Rows the scan has read.", func(v *SnapshotView) int64 { return v.Rows })
 	snapshot(prometheus.CounterValue, "snapshot_bytes_total", "Bytes the scan has read.", func(v *SnapshotView) int64 { return v.Bytes })
+	snapshot(prometheus.CounterValue, "snapshot_reread_rows_total", "Rows the scan has read once more, as they were not acknowledged.", func(v *SnapshotView) int64 { return v.Reread })
 	snapshot(prometheus.GaugeValue, "snapshot_shards_done", "Parts of the tables that are scanned.", func(v *SnapshotView) int64 { return v.ShardsDone })
 	snapshot(prometheus.GaugeValue, "snapshot_shards", "Parts of the tables to scan.", func(v *SnapshotView) int64 { return v.ShardsTotal })
 }

@@ -92,10 +92,12 @@ type Connector struct {
 	LateRecords         atomic.Int64 // source: changes with a write time below the watermark, less its margin, that came after it
 	Looped              atomic.Int64 // sink: changes left out because they came from the target
 	Superseded          atomic.Int64 // sink: cells left out of late replays, as newer ones had been applied
+	Skipped             atomic.Int64 // sink: changes left out because they were written after the end time
 	LagRecords          atomic.Int64 // sink: records of its partitions that are not applied
 	Retries             atomic.Int64 // attempts that failed and were repeated
 	LagMillis           atomic.Int64 // from the write at the source to the acknowledgement, of the latest record
 	SnapshotBytes       atomic.Int64
+	SnapshotReread      atomic.Int64 // source: rows that the scan read once more, as they were not acknowledged
 	SnapshotShardsDone  atomic.Int64
 	SnapshotShardsTotal atomic.Int64
 
@@ -173,6 +175,7 @@ type ConnectorView struct {
 	Markers        int64          `json:"markers"`
 	Looped         int64          `json:"looped"`
 	Superseded     int64          `json:"superseded"`
+	Skipped        int64          `json:"skipped"`
 	LagRecords     int64          `json:"lagRecords"`
 	LagMS          *int64         `json:"lagMs,omitempty"` // nil before the first record
 	LateRecords    int64          `json:"lateRecords"`
@@ -185,6 +188,7 @@ type ConnectorView struct {
 type SnapshotView struct {
 	Rows        int64 `json:"rows"`
 	Bytes       int64 `json:"bytes"`
+	Reread      int64 `json:"reread"`
 	ShardsDone  int64 `json:"shardsDone"`
 	ShardsTotal int64 `json:"shardsTotal"`
 }
@@ -219,7 +223,7 @@ func (c *Connector) View() ConnectorView {
 		Name: c.Name, Class: c.Class,
 		CountersView: c.Counters.view(),
 		Calls:        c.Calls.Load(), Replays: c.Replays.Load(), Retries: c.Retries.Load(),
-		BelowReadPoint: c.BelowReadPoint.Load(), Markers: c.Markers.Load(), Looped: c.Looped.Load(), Superseded: c.Superseded.Load(), LagRecords: c.LagRecords.Load(),
+		BelowReadPoint: c.BelowReadPoint.Load(), Markers: c.Markers.Load(), Looped: c.Looped.Load(), Superseded: c.Superseded.Load(), LagRecords: c.LagRecords.Load(), Skipped: c.Skipped.Load(),
 		LateRecords: c.LateRecords.Load(),
 		Tables:      []TableView{},
 	}
@@ -229,7 +233,7 @@ func (c *Connector) View() ConnectorView {
 	}
 	if total := c.SnapshotShardsTotal.Load(); total > 0 {
 		v.Snapshot = &SnapshotView{
-			Rows: c.SnapshotRows.Load(), Bytes: c.SnapshotBytes.Load(),
+			Rows: c.SnapshotRows.Load(), Bytes: c.SnapshotBytes.Load(), Reread: c.SnapshotReread.Load(),
 			ShardsDone: c.SnapshotShardsDone.Load(), ShardsTotal: total,
 		}
 	}

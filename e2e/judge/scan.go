@@ -122,6 +122,13 @@ func (c *Cluster) unequal(ended context.Context, table string, other *Cluster, o
 		here, there, strings.Join(lines, "\n"))
 }
 
+// Cells reads a whole table, which must be small.
+func (c *Cluster) Cells(ctx context.Context, table string, o ScanOptions) ([]Cell, error) {
+	var r struct{ Cells []Cell }
+	err := c.call(ctx, "cells", fields{"table": table, "options": o}, &r)
+	return r.Cells, err
+}
+
 // ReadRow returns what a get of the row returns: the newest version of each column.
 func (c *Cluster) ReadRow(ctx context.Context, table string, row []byte) ([]Cell, error) {
 	return c.readRow(ctx, table, row, false)

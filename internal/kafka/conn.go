@@ -56,6 +56,7 @@ var maxVersions = map[protocol.ApiKey]int16{
 	protocol.CreateTopics:   4,
 	protocol.SaslHandshake:  1,
 	protocol.LeaveGroup:     2,
+	protocol.DescribeGroups: 4,
 }
 
 var longAgo = time.Unix(1, 0)
@@ -180,18 +181,25 @@ func (c *conn) exchange(ctx context.Context, timeout time.Duration, msg protocol
 func (c *conn) exchangeRaw(ctx context.Context, timeout time.Duration, msg protocol.Message) (version int16, body []byte, err error) {
 	err = c.roundTrip(ctx, timeout, msg, func(v int16) (int32, error) {
 		version = v
-		var head [8]byte
-		if _, err := io.ReadFull(c.br, head[:]); err != nil {
-			return 0, err
-		}
-		size := int(int32(binary.BigEndian.Uint32(head[:])))
-		if size < 4 || size > maxResponseBytes {
-			return 0, fmt.Errorf("read response: impossible length %d", size)
-		}
-		body, err = readN(c.br, size-4)
-		return int32(binary.BigEndian.Uint32(head[4:])), err
+		id, b, err := c.readFrame()
+		body = b
+		return id, err
 	})
 	return version, body, err
+}
+
+// readFrame reads one answer: its correlation id and what follows that.
+func (c *conn) readFrame() (id int32, body []byte, err error) {
+	var head [8]byte
+	if _, err := io.ReadFull(c.br, head[:]); err != nil {
+		return 0, nil, err
+	}
+	size := int(int32(binary.BigEndian.Uint32(head[:])))
+	if size < 4 || size > maxResponseBytes {
+		return 0, nil, fmt.Errorf("read response: impossible length %d", size)
+	}
+	body, err = readN(c.br, size-4)
+	return int32(binary.BigEndian.Uint32(head[4:])), body, err
 }
 
 func (c *conn) roundTrip(ctx context.Context, timeout time.Duration, msg protocol.Message, read func(version int16) (id int32, err error)) error {
@@ -202,6 +210,12 @@ func (c *conn) roundTrip(ctx context.Context, timeout time.Duration, msg protoco
 	if p, ok := msg.(protocol.PreparedMessage); ok {
 		p.Prepare(version)
 	}
+	write := func(w io.Writer, id int32) error { return protocol.WriteRequest(w, version, id, c.clientID, msg) }
+	return c.roundTripBytes(ctx, timeout, msg.ApiKey(), write, func() (int32, error) { return read(version) })
+}
+
+// roundTripBytes is one exchange, with whatever write writes and read reads.
+func (c *conn) roundTripBytes(ctx context.Context, timeout time.Duration, key protocol.ApiKey, write func(w io.Writer, id int32) error, read func() (id int32, err error)) error {
 	var deadline time.Time
 	if timeout > 0 {
 		deadline = time.Now().Add(timeout)
@@ -223,19 +237,19 @@ func (c *conn) roundTrip(ctx context.Context, timeout time.Duration, msg protoco
 	defer stop()
 
 	c.nextID++
-	if err := protocol.WriteRequest(c.nc, version, c.nextID, c.clientID, msg); err != nil {
-		return fail(fmt.Errorf("write %s request: %w", msg.ApiKey(), err))
+	if err := write(c.nc, c.nextID); err != nil {
+		return fail(fmt.Errorf("write %s request: %w", key, err))
 	}
 	sent = true
-	id, err := read(version)
+	id, err := read()
 	if err != nil {
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
-		return fail(fmt.Errorf("read %s response: %w", msg.ApiKey(), err))
+		return fail(fmt.Errorf("read %s response: %w", key, err))
 	}
 	if id != c.nextID {
-		return fail(fmt.Errorf("read %s response: correlation id is %d, want %d", msg.ApiKey(), id, c.nextID))
+		return fail(fmt.Errorf("read %s response: correlation id is %d, want %d", key, id, c.nextID))
 	}
 	if !stop() {
 		// ctx ended just now and its deadline may or may not be set: the answer is good, the connection is not.

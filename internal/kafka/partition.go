@@ -201,6 +201,11 @@ func (q *partition) startEncoding(i int) *call {
 		return nil
 	}
 	c := q.queue[i]
+	// A call whose context has ended is not sent, also when its turn to give up has not come yet. For two calls of one
+	// context: it ends, the earlier call is given up, the later one not yet, and would be sent without the earlier.
+	if !c.settled && c.ctx.Err() != nil {
+		c.recs, c.gaveUp = nil, context.Cause(c.ctx)
+	}
 	c.encoding = !c.settled
 	return c
 }

@@ -137,7 +137,7 @@ func CheckCompression(name string) error {
 // another goroutine: with nil when all in-sync replicas have all of recs; with the context's error soon after ctx ends,
 // whatever the broker does; with a *ProduceError when no retry can help; with ErrClosed after Close. After an error any
 // part of recs, from the beginning on, may be in the topic or may still get there, but never behind a record that a later
-// call queues for tp. recs and what they refer to must not change before done is called. done must not block: the
+// call queues for tp. Of several calls for tp with one context, once it has ended none is sent but behind those before it. recs and what they refer to must not change before done is called. done must not block: the
 // partition waits for it.
 func (p *Producer) Produce(ctx context.Context, tp TopicPartition, recs []Record, done func(error)) {
 	call := &call{ctx: ctx, recs: recs, done: done}

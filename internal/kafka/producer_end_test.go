@@ -3,8 +3,10 @@ package kafka
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -94,5 +96,47 @@ func TestNoProducerID(t *testing.T) {
 	}
 	if n := len(values(t, c, "t")); n != 6 || asked.Hits() != 1 {
 		t.Errorf("%d records, asked %d times; want 6, once", n, asked.Hits())
+	}
+}
+
+// endedUnseen is a context that has ended but has not told so yet: the moment between the end of a call's context and
+// its turn to give up.
+type endedUnseen struct {
+	context.Context
+	ended atomic.Bool
+}
+
+func (*endedUnseen) Done() <-chan struct{} { return nil }
+
+func (c *endedUnseen) Err() error {
+	if c.ended.Load() {
+		return context.Canceled
+	}
+	return nil
+}
+
+func TestNothingIsSentOfAContextThatHasEnded(t *testing.T) {
+	c := connect(t, fakeCluster(t, kfake.SeedTopics(1, "t")))
+	p := newTestProducer(t, c, ProducerConfig{})
+	busy, free := make(chan struct{}), make(chan struct{})
+	p.Produce(t.Context(), t0, records("before", 1), func(error) { close(busy); <-free })
+	<-busy
+	ctx := &endedUnseen{Context: context.Background()}
+	dropped := make(chan error, 2)
+	for _, name := range []string{"a", "b"} {
+		p.Produce(ctx, t0, records(name, 1), func(err error) { dropped <- err })
+	}
+	ctx.ended.Store(true)
+	close(free)
+	for range 2 {
+		if err := <-dropped; !errors.Is(err, context.Canceled) {
+			t.Errorf("settled with %v, want the context's error", err)
+		}
+	}
+	if err := produceWait(testContext(t), p, t0, records("after", 1)); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := values(t, c, "t"), []string{"before-0", "after-0"}; !slices.Equal(got, want) {
+		t.Errorf("log is %v, want %v", got, want)
 	}
 }

@@ -25,8 +25,11 @@ type Config struct {
 	Target      admin.Config
 	Descriptors *sink.Descriptors
 	Renames     schema.Renames
-	Create      bool          // create tables and add families as the source's descriptor says
-	CallTimeout time.Duration // of one ReplicateWALEntry; default 60s
+	Create      bool // create tables and add families as the source's descriptor says
+	// LatePutWindow, unless 0, is how long the tables keep delete markers, so that a put that arrives after a newer delete
+	// stays hidden whatever is compacted meanwhile.
+	LatePutWindow time.Duration
+	CallTimeout   time.Duration // of one ReplicateWALEntry; default 60s
 	// Looped is told of changes that were left out because they have been at the target already.
 	Looped func(changes int)
 	Log    *slog.Logger

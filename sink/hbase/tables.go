@@ -25,7 +25,9 @@ func (a *Applier) ensureTable(ctx context.Context, topic, table string) error {
 	have, err := a.lookUp(ctx, name)
 	switch {
 	case err == nil:
-		err = a.addFamilies(ctx, topic, table, have)
+		if err = a.addFamilies(ctx, topic, table, have); err == nil {
+			err = a.widenTable(ctx, name)
+		}
 	case errors.Is(err, admin.ErrTableNotFound):
 		err = a.createTable(ctx, topic, table, name)
 	default:
@@ -64,7 +66,9 @@ func (a *Applier) createTable(ctx context.Context, topic, table, name string) er
 	if err := a.createNamespace(ctx, name); err != nil {
 		return err
 	}
-	err = a.cluster.CreateTable(ctx, adminTable(d, name), d.Splits)
+	t := adminTable(d, name)
+	a.widen(&t)
+	err = a.cluster.CreateTable(ctx, t, d.Splits)
 	if err != nil && !errors.Is(err, admin.ErrTableExists) {
 		return fmt.Errorf("create table %s at the destination: %w", name, err)
 	}

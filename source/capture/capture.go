@@ -74,6 +74,7 @@ type Config struct {
 
 	PeerID             string
 	PeerCreate         bool
+	PeerSerial         bool
 	PeerQuorum         []string
 	PeerRoot           string
 	PeerSessionTimeout time.Duration
@@ -86,6 +87,7 @@ type Config struct {
 	SnapshotThreads   int
 	ScannersPerServer int
 	FetchBytes        int64
+	ProgressInterval  time.Duration
 
 	WatermarkMode   string        // see package watermark
 	WatermarkMargin time.Duration // see watermark.Config
@@ -261,7 +263,8 @@ func (c *Capture) scan(ctx context.Context) error {
 			Cluster: c.cluster, Connector: c.cfg.Connector, Version: c.cfg.Version, ClusterID: c.id,
 			Publisher: c.pub, Progress: &c.state, Stats: c.cfg.Stats,
 			Threads: c.cfg.SnapshotThreads, ScannersPerServer: c.cfg.ScannersPerServer, FetchBytes: c.cfg.FetchBytes,
-			EndTime: c.cfg.EndTime,
+			EndTime:          c.cfg.EndTime,
+			ProgressInterval: c.cfg.ProgressInterval,
 		})
 		if err := s.Run(ctx, todo); err != nil {
 			return err

@@ -56,6 +56,9 @@ func (c *Capture) findPeer(ctx context.Context) (*admin.Peer, error) {
 	case p.ClusterKey != c.clusterKey():
 		return nil, fmt.Errorf("hbase.peer.zookeeper.quorum, hbase.peer.znode.parent: peer %q points to %s, not to %s as configured; HBase cannot change that: restore the keys, or remove the peer with: waltap peer remove %s (a new full scan follows)",
 			p.ID, p.ClusterKey, c.clusterKey(), p.ID)
+	case p.Serial != c.cfg.PeerSerial:
+		return nil, fmt.Errorf("hbase.peer.serial: peer %q was created with SERIAL => %t, and HBase knows the order of a table's edits over region moves only from when a peer became serial: set hbase.peer.serial: %t, or remove the peer with: waltap peer remove %s (a new full scan follows)",
+			p.ID, p.Serial, p.Serial, p.ID)
 	}
 	return p, nil
 }
@@ -99,7 +102,7 @@ func (c *Capture) peer(captureID string) admin.Peer {
 		tables[c.heartbeats] = []string{watermark.Family}
 	}
 	return admin.Peer{
-		ID: c.cfg.PeerID, ClusterKey: c.clusterKey(), Tables: tables,
+		ID: c.cfg.PeerID, ClusterKey: c.clusterKey(), Tables: tables, Serial: c.cfg.PeerSerial,
 		Config: map[string]string{
 			MarkKey: c.cfg.Connector, captureKey: captureID,
 			// Whatever the source's default is: tags travel, nothing is compressed.

@@ -82,9 +82,9 @@ func (s *state) saveTable(ctx context.Context, name string, t tableState) error 
 	return nil
 }
 
-// Save keeps a scanned range, partition {"table","region","start"}.
+// Save keeps a scanned range, partition {"table","region","start","end"}.
 func (s *state) Save(ctx context.Context, r scan.Range) error {
-	key := map[string]string{"table": r.Table, "region": r.Region, "start": hex.EncodeToString(r.Start)}
+	key := map[string]string{"table": r.Table, "region": r.Region, "start": hex.EncodeToString(r.Start), "end": hex.EncodeToString(r.End)}
 	if err := s.store.Put(ctx, s.connector, key, r); err != nil {
 		return fmt.Errorf("save the progress of table %s region %s: %w", r.Table, r.Region, err)
 	}

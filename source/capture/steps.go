@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/waltap/waltap/internal/crash"
 	"github.com/waltap/waltap/internal/hbase/admin"
 )
 
@@ -51,6 +52,7 @@ func (c *Capture) anyNew() bool {
 func (c *Capture) hold(ctx context.Context, st *captureState, p *admin.Peer) error {
 	c.cfg.Stats.Starting("holding peer " + c.cfg.PeerID)
 	st.Phase = phaseHeld
+	crash.Point(crash.HoldUnsaved)
 	if err := c.state.saveCapture(ctx, *st); err != nil {
 		return err
 	}
@@ -64,6 +66,7 @@ func (c *Capture) hold(ctx context.Context, st *captureState, p *admin.Peer) err
 		if err := c.cluster.DisablePeer(ctx, p.ID); err != nil {
 			return fmt.Errorf("disable peer %s: %w", p.ID, err)
 		}
+		crash.Point(crash.PeerDisabled)
 	}
 	if p == nil || !c.sameTables(p) {
 		if err := c.rollWALs(ctx); err != nil {
@@ -73,9 +76,11 @@ func (c *Capture) hold(ctx context.Context, st *captureState, p *admin.Peer) err
 	want := c.peer(st.CaptureID)
 	switch {
 	case p == nil:
+		crash.Point(crash.PeerNotAdded)
 		if err := c.cluster.AddPeer(ctx, want); err != nil {
 			return fmt.Errorf("add peer %s: %w", want.ID, err)
 		}
+		crash.Point(crash.PeerAdded)
 		c.cfg.Log.Info("peer added, held until the scan is complete", "peer", want.ID, "cluster_key", want.ClusterKey)
 	case !c.sameTables(p):
 		want.Enabled = p.Enabled
@@ -108,6 +113,7 @@ func (c *Capture) release(ctx context.Context, st captureState) error {
 	if !c.cfg.PeerCreate || st.Phase == phaseStreaming {
 		return nil
 	}
+	crash.Point(crash.Scanned)
 	p, err := c.findPeer(ctx)
 	if err != nil {
 		return err
@@ -120,6 +126,7 @@ func (c *Capture) release(ctx context.Context, st captureState) error {
 			return fmt.Errorf("enable peer %s: %w", p.ID, err)
 		}
 	}
+	crash.Point(crash.EnabledUnsaved)
 	st.Phase = phaseStreaming
 	return c.state.saveCapture(ctx, st)
 }

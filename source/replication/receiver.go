@@ -17,6 +17,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/waltap/waltap/internal/crash"
 	"github.com/waltap/waltap/internal/hbase/cell"
 	"github.com/waltap/waltap/internal/hbase/pb"
 	"github.com/waltap/waltap/internal/hbase/rpc"
@@ -98,6 +99,7 @@ func (r *Receiver) Serve(ctx context.Context, c *rpc.Call) {
 	r.replicate(ctx, c, func(err error) {
 		cancel()
 		if err == nil {
+			crash.Point(crash.Unanswered)
 			c.Reply(&pb.ReplicateWALEntryResponse{})
 			return
 		}
@@ -134,10 +136,11 @@ func (r *Receiver) replicate(ctx context.Context, c *rpc.Call, answer func(error
 	batch := r.cfg.Publisher.Begin(ctx)
 	d := decoder{Receiver: r, batch: batch, cells: cell.NewReader(c.Cells, c.Codec, c.CellBytes)}
 	err = d.entries(req.Entry)
+	heartbeats, late := d.heartbeats, d.late // d itself is large, and not kept until Kafka answers
 	batch.Commit(err, func(err error) {
 		if err == nil {
 			r.seqs.acknowledge(highest)
-			r.acknowledged(place, &d)
+			r.acknowledged(place, heartbeats, late)
 		}
 		unlock()
 		if !early {
@@ -147,12 +150,12 @@ func (r *Receiver) replicate(ctx context.Context, c *rpc.Call, answer func(error
 }
 
 // acknowledged tells what is known only once Kafka has all of a call.
-func (r *Receiver) acknowledged(place uint64, d *decoder) {
-	if len(d.heartbeats) > 0 {
-		r.cfg.Heartbeats.Acknowledged(place, d.heartbeats)
+func (r *Receiver) acknowledged(place uint64, heartbeats [][]byte, late int) {
+	if len(heartbeats) > 0 {
+		r.cfg.Heartbeats.Acknowledged(place, heartbeats)
 	}
-	if d.late > 0 {
-		r.cfg.Stats.Late(d.late)
+	if late > 0 {
+		r.cfg.Stats.Late(late)
 	}
 }
 

@@ -2,6 +2,7 @@ package replication
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,14 +31,19 @@ var clusterA = schema.UUID{0xa}
 type heldProducer struct {
 	mu    sync.Mutex
 	recs  []kafka.Record
+	ends  bool // calls are settled when their context ends, as kafka.Producer's are; they are not to be answered then
 	dones []func(error)
 	given chan struct{}
 }
 
-func (p *heldProducer) Produce(_ context.Context, _ kafka.TopicPartition, recs []kafka.Record, done func(error)) {
+func (p *heldProducer) Produce(ctx context.Context, _ kafka.TopicPartition, recs []kafka.Record, done func(error)) {
 	p.mu.Lock()
 	p.recs = append(p.recs, recs...)
-	p.dones = append(p.dones, done)
+	if p.ends {
+		context.AfterFunc(ctx, func() { done(context.Cause(ctx)) })
+	} else {
+		p.dones = append(p.dones, done)
+	}
 	p.mu.Unlock()
 	p.given <- struct{}{}
 }
@@ -82,39 +88,44 @@ func (s *countStats) Marker(q string)      { s.mu.Lock(); s.markers = append(s.m
 
 type fixture struct {
 	conn     *rpc.Conn
+	addr     string
 	producer *heldProducer
 	stats    *countStats
+	beats    *heartbeats
+}
 
+// heartbeats records what comes back.
+type heartbeats struct {
 	mu    sync.Mutex
 	calls uint64
-	beats []string // "call: values"
+	got   []string // "call: values"
 }
 
-func (f *fixture) Begin() uint64 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.calls++
-	return f.calls
+func (h *heartbeats) Begin() uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.calls++
+	return h.calls
 }
 
-func (f *fixture) Acknowledged(call uint64, values [][]byte) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.beats = append(f.beats, fmt.Sprintf("%d: %s", call, bytes.Join(values, []byte(" "))))
+func (h *heartbeats) Acknowledged(call uint64, values [][]byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.got = append(h.got, fmt.Sprintf("%d: %s", call, bytes.Join(values, []byte(" "))))
 }
 
-func (f *fixture) Late() int64 { return 1233 }
+func (h *heartbeats) Late() int64 { return 1233 }
 
-func (f *fixture) heartbeats() string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return strings.Join(f.beats, "; ")
+func (h *heartbeats) String() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return strings.Join(h.got, "; ")
 }
 
 // serve starts a Receiver behind a real port; table default:t is captured, rows below "m" were scanned up to sequence 10.
 func serve(t *testing.T) *fixture {
 	t.Helper()
-	f := &fixture{producer: &heldProducer{given: make(chan struct{}, 100)}, stats: &countStats{}}
+	f := &fixture{producer: &heldProducer{given: make(chan struct{}, 100)}, stats: &countStats{}, beats: &heartbeats{}}
 	pub := source.NewPublisher(f.producer, 0, func(string, source.Tally) {})
 	pub.Route("default:t", "p.default.t", 1)
 	r := NewReceiver(Config{
@@ -127,7 +138,7 @@ func serve(t *testing.T) *fixture {
 				return 0
 			}}, name == "default:t"
 		},
-		IsHeartbeat: func(name string) bool { return name == "default:beats" }, Heartbeats: f,
+		IsHeartbeat: func(name string) bool { return name == "default:beats" }, Heartbeats: f.beats,
 	})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -136,7 +147,8 @@ func serve(t *testing.T) *fixture {
 	srv := rpc.NewServer(rpc.ServerConfig{Services: map[string]rpc.Handler{Service: r.Serve}, Logger: slog.New(slog.DiscardHandler)})
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
-	f.conn, err = rpc.Dial(t.Context(), l.Addr().String(), rpc.DialOptions{Service: Service, Codec: cell.KeyValueCodecWithTags})
+	f.addr = l.Addr().String()
+	f.conn, err = rpc.Dial(t.Context(), f.addr, rpc.DialOptions{Service: Service, Codec: cell.KeyValueCodecWithTags})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,12 +163,13 @@ func serve(t *testing.T) *fixture {
 }
 
 type edit struct {
-	table string
-	seq   uint64
-	cells []cell.Cell
-	count int // announced; 0: as many as there are
+	table  string
+	region string // default r1
+	seq    uint64
+	cells  []cell.Cell
+	count  int // announced; 0: as many as there are
 
-	written uint64 // 0: 1234
+	written uint64 // default 1234
 }
 
 func (f *fixture) call(ctx context.Context, edits ...edit) error {
@@ -167,14 +180,11 @@ func (f *fixture) call(ctx context.Context, edits ...edit) error {
 		if n == 0 {
 			n = len(e.cells)
 		}
-		if e.written == 0 {
-			e.written = 1234
-		}
 		for i := range e.cells {
 			cells = cell.KeyValueCodecWithTags.Append(cells, &e.cells[i])
 		}
 		req.Entry = append(req.Entry, &pb.WALEntry{AssociatedCellCount: proto.Int32(int32(n)), Key: &pb.WALKey{
-			EncodedRegionName: []byte("r1"), TableName: []byte(e.table), LogSequenceNumber: proto.Uint64(e.seq), WriteTime: proto.Uint64(e.written),
+			EncodedRegionName: []byte(cmp.Or(e.region, "r1")), TableName: []byte(e.table), LogSequenceNumber: proto.Uint64(e.seq), WriteTime: proto.Uint64(cmp.Or(e.written, 1234)),
 			ClusterIds: []*pb.UUID{
 				{MostSigBits: proto.Uint64(7), LeastSigBits: proto.Uint64(8)},
 				{MostSigBits: proto.Uint64(0xa << 56), LeastSigBits: proto.Uint64(0)},
@@ -249,7 +259,7 @@ func TestHeartbeatsCountWithTheirCall(t *testing.T) {
 		answered := make(chan error, 1)
 		go func() { answered <- f.call(t.Context(), mixed...) }()
 		<-f.producer.given
-		if got := f.heartbeats(); got != "" {
+		if got := f.beats.String(); got != "" {
 			t.Errorf("before Kafka has acknowledged: %s", got)
 		}
 		f.producer.answer(result)
@@ -260,7 +270,7 @@ func TestHeartbeatsCountWithTheirCall(t *testing.T) {
 	if err := f.call(t.Context(), edit{table: "beats", seq: 23, cells: []cell.Cell{beat("three")}}); err != nil {
 		t.Fatal(err)
 	}
-	if got := f.heartbeats(); got != "2: one two; 3: three" {
+	if got := f.beats.String(); got != "2: one two; 3: three" {
 		t.Errorf("heartbeats %s", got)
 	}
 	for _, c := range f.producer.changes(t) {

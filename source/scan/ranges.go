@@ -6,20 +6,43 @@ import (
 )
 
 // Range is a key range of one table that was, or is being, scanned at one read point. It is what a scan
-// keeps in the checkpoint topic: written before the first record of the range is produced, and again when
-// every record of it is acknowledged.
+// keeps in the checkpoint topic: written before the first record of the range is produced, then at intervals, and
+// when every record of it is acknowledged. A range that was not scanned to its end keeps its bounds and its read
+// point for ever, as rows behind Upto may have been delivered at it too.
 type Range struct {
 	Table  string `json:"table"`
 	Epoch  int64  `json:"epoch"`
 	Region string `json:"region"` // encoded name of the region that was asked
 	Start  []byte `json:"start"`  // inclusive; empty: the first row
 	End    []byte `json:"end"`    // exclusive; empty: behind the last row
+	// Upto is the first row that is not known to be acknowledged; empty: none is, unless Done.
+	Upto []byte `json:"upto,omitempty"`
 	// ReadPoint is the region's multi-version read point of the scan: it delivers every edit with a
-	// sequence at or below it.
+	// sequence at or below it. Of several scans of the range it is the lowest.
 	ReadPoint uint64 `json:"read_point"`
 	Done      bool   `json:"done"`
 	Rows      int64  `json:"rows"`
 	Bytes     int64  `json:"bytes"`
+}
+
+// rangeKey is what a Range is kept under, within its epoch.
+type rangeKey struct{ table, region, start, end string }
+
+func (r *Range) key() rangeKey { return rangeKey{r.Table, r.Region, string(r.Start), string(r.End)} }
+
+// delivered cuts ranges down to the rows that Kafka has acknowledged.
+func delivered(ranges []Range) []Range {
+	var out []Range
+	for _, r := range ranges {
+		switch {
+		case r.Done:
+			out = append(out, r)
+		case len(r.Upto) > 0:
+			r.End = minEnd(r.End, r.Upto)
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // span is a bare key range; an empty end is behind the last row.

@@ -3,18 +3,15 @@
 package scan
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/waltap/waltap/internal/hbase/admin"
-	"github.com/waltap/waltap/internal/hbase/cell"
 	hscan "github.com/waltap/waltap/internal/hbase/scan"
 	"github.com/waltap/waltap/schema"
 	"github.com/waltap/waltap/source"
@@ -22,6 +19,7 @@ import (
 
 // Progress keeps ranges; Save returns when they are durable.
 type Progress interface {
+	// Save keeps r under its table, region, start and end.
 	Save(ctx context.Context, r Range) error
 	Ranges(table string, epoch int64) ([]Range, error)
 }
@@ -30,6 +28,8 @@ type Progress interface {
 type Stats interface {
 	Shards(done, total int)
 	Row(table string, cells int, bytes int64)
+	// Reread: rows that were read but not acknowledged are read again.
+	Reread(rows int64)
 	Retry(err error)
 }
 
@@ -54,18 +54,32 @@ type Config struct {
 	ScannersPerServer int   // open scanners on one region server; default 1
 	FetchBytes        int64 // asked of the region server per call; default 2 MiB
 	RecordBytes       int64 // a row above it is split into several records; default 1 MiB
+	// Progress inside a range is saved when ProgressBytes (default 64 MiB) are read or ProgressInterval (default
+	// 5 s) has passed: what a scan that is killed reads again is at most that, per range it had open.
+	ProgressBytes    int64
+	ProgressInterval time.Duration
 
 	EndTime time.Time // cells with a later timestamp are not read; zero: all are
 }
 
 // Scanner scans tables.
 type Scanner struct {
-	cfg Config
+	cfg     Config
+	regions func(ctx context.Context, table string) ([]admin.Region, error)
+	open    func(ctx context.Context, req hscan.Request) (stream, error)
 
 	mu      sync.Mutex
 	servers map[admin.ServerName]chan struct{}
+	points  map[rangeKey]uint64 // lowest read point of each range that was begun
 	total   int
 	done    int
+}
+
+// stream is an open scan of a region.
+type stream interface {
+	ReadPoint() uint64
+	Next(ctx context.Context) (*hscan.Batch, error)
+	Close(ctx context.Context) error
 }
 
 // New returns a Scanner.
@@ -82,7 +96,24 @@ func New(cfg Config) *Scanner {
 	if cfg.RecordBytes <= 0 {
 		cfg.RecordBytes = 1 << 20
 	}
-	return &Scanner{cfg: cfg, servers: make(map[admin.ServerName]chan struct{})}
+	if cfg.ProgressBytes <= 0 {
+		cfg.ProgressBytes = 64 << 20
+	}
+	if cfg.ProgressInterval <= 0 {
+		cfg.ProgressInterval = 5 * time.Second
+	}
+	s := &Scanner{cfg: cfg, servers: make(map[admin.ServerName]chan struct{}), points: make(map[rangeKey]uint64)}
+	s.regions = func(ctx context.Context, table string) ([]admin.Region, error) {
+		return cfg.Cluster.Regions(ctx, table)
+	}
+	s.open = func(ctx context.Context, req hscan.Request) (stream, error) {
+		sc, err := hscan.Open(ctx, cfg.Cluster, req)
+		if err != nil {
+			return nil, err // not sc: a nil *Scanner would be a stream that is not nil
+		}
+		return sc, nil
+	}
+	return s
 }
 
 type shard struct {
@@ -91,7 +122,7 @@ type shard struct {
 	span   span
 }
 
-// Run scans what is left of tables and returns when Kafka has acknowledged all of it. Ranges that
+// Run scans what is left of tables and returns when Kafka has acknowledged all of it. Rows that
 // Progress holds as done are not read again.
 func (s *Scanner) Run(ctx context.Context, tables []Table) error {
 	var shards []shard
@@ -100,6 +131,7 @@ func (s *Scanner) Run(ctx context.Context, tables []Table) error {
 		if err != nil {
 			return err
 		}
+		s.remember(ranges)
 		more, err := s.plan(ctx, t, span{}, ranges)
 		if err != nil {
 			return err
@@ -117,16 +149,11 @@ func (s *Scanner) Run(ctx context.Context, tables []Table) error {
 
 // plan cuts what of within is not done into one shard per region.
 func (s *Scanner) plan(ctx context.Context, t Table, within span, ranges []Range) ([]shard, error) {
-	regions, err := s.cfg.Cluster.Regions(ctx, t.Name)
+	regions, err := s.regions(ctx, t.Name)
 	if err != nil {
 		return nil, fmt.Errorf("locate the regions of %s: %w", t.Name, err)
 	}
-	var done []Range
-	for _, r := range ranges {
-		if r.Done {
-			done = append(done, r)
-		}
-	}
+	done := delivered(ranges)
 	var out []shard
 	for _, r := range regions {
 		sp := span{maxStart(r.Start, within.start), minEnd(r.End, within.end)}
@@ -210,188 +237,6 @@ func (s *Scanner) slot(ctx context.Context, server admin.ServerName) (release fu
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-}
-
-// region scans sh within its region. On error rest is what is left to scan; what lies before it is
-// acknowledged and saved.
-func (s *Scanner) region(ctx context.Context, sh shard) (rest span, err error) {
-	release, err := s.slot(ctx, sh.region.Server)
-	if err != nil {
-		return sh.span, err
-	}
-	defer release()
-	r := &reader{Scanner: s, sh: sh, rng: Range{
-		Table: sh.table.Name, Epoch: sh.table.Epoch, Region: sh.region.Encoded, Start: sh.span.start, End: sh.span.end,
-	}}
-	err = r.run(ctx)
-	if err == nil || len(r.resume) == 0 {
-		return sh.span, err
-	}
-	return span{r.resume, sh.span.end}, err
-}
-
-// reader scans one range of one region.
-type reader struct {
-	*Scanner
-	sh     shard
-	rng    Range
-	resume []byte // first row that is not known to be complete; empty: none was read
-
-	batch *source.Batch
-	row   schema.Change
-	arena []byte
-	bytes int64
-}
-
-func (r *reader) run(ctx context.Context) error {
-	var reset *hscan.ScannerResetError
-	for {
-		err := r.pass(ctx)
-		switch {
-		case err == nil:
-			r.rng.Done = true
-			return r.Scanner.cfg.Progress.Save(ctx, r.rng)
-		case errors.As(err, &reset):
-			// The scanner's lease ran out, say while Kafka was away: open again at the same read point.
-			r.cfg.Stats.Retry(err)
-			continue
-		}
-		if len(r.resume) == 0 || ctx.Err() != nil {
-			return err
-		}
-		// Keep what is done: the rest of the range goes on elsewhere, maybe in other regions.
-		part := r.rng
-		part.End, part.Done = r.resume, true
-		if bytes.Equal(part.Start, part.End) {
-			return err
-		}
-		if serr := r.Scanner.cfg.Progress.Save(ctx, part); serr != nil {
-			return serr
-		}
-		return err
-	}
-}
-
-// maxTimestamp is the first timestamp that is not read; 0: there is none.
-func maxTimestamp(end time.Time) int64 {
-	if end.IsZero() {
-		return 0
-	}
-	return end.UnixMilli() + 1
-}
-
-// pass scans from resume to the end of the range, or to an error. All that it read is acknowledged when it returns.
-func (r *reader) pass(ctx context.Context) error {
-	start := r.sh.span.start
-	if len(r.resume) > 0 {
-		start = r.resume
-	}
-	sc, err := hscan.Open(ctx, r.cfg.Cluster, hscan.Request{
-		Table: r.sh.table.Name, Region: r.sh.region, Start: start, Stop: r.sh.span.end,
-		Families: r.sh.table.Families, MaxResultBytes: r.cfg.FetchBytes, ReadPoint: r.rng.ReadPoint,
-		MaxTimestamp: maxTimestamp(r.cfg.EndTime),
-	})
-	if err != nil {
-		return err
-	}
-	defer sc.Close(context.WithoutCancel(ctx))
-	if r.rng.ReadPoint == 0 || sc.ReadPoint() < r.rng.ReadPoint {
-		r.rng.ReadPoint = sc.ReadPoint()
-		// Before the first record: should this process die, the lowest read point must be known.
-		if err := r.Scanner.cfg.Progress.Save(ctx, r.rng); err != nil {
-			return err
-		}
-	}
-	r.batch = r.cfg.Publisher.Begin(ctx)
-	confirmed := bytes.Clone(r.resume)
-	err = r.copy(ctx, sc)
-	if cerr := r.batch.CommitWait(nil); cerr != nil {
-		r.resume = confirmed // not acknowledged: read it again
-		return cerr
-	}
-	return err
-}
-
-func (r *reader) copy(ctx context.Context, sc *hscan.Scanner) error {
-	r.clear()
-	for {
-		b, err := sc.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return r.flush(true)
-		}
-		if err != nil {
-			return err
-		}
-		for i := range b.Cells {
-			if err := r.cell(&b.Cells[i]); err != nil {
-				return err
-			}
-		}
-		if b.RowsComplete {
-			if err := r.flush(true); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-func (r *reader) clear() {
-	r.row.Row, r.row.Cells, r.arena, r.bytes = nil, r.row.Cells[:0], nil, 0
-}
-
-// cell adds k to the row at hand. The bytes are copied: a row may go on in the next answer.
-func (r *reader) cell(k *cell.Cell) error {
-	if r.row.Row == nil || !bytes.Equal(r.row.Row, k.Row) {
-		if err := r.flush(true); err != nil {
-			return err
-		}
-		r.row.Row = r.keep(k.Row)
-		r.resume = append(r.resume[:0], k.Row...)
-	} else if r.bytes >= r.cfg.RecordBytes {
-		row := r.row.Row
-		if err := r.flush(false); err != nil {
-			return err
-		}
-		r.row.Row = r.keep(row)
-	}
-	r.row.Cells = append(r.row.Cells, schema.Cell{
-		Family: r.keep(k.Family), Qualifier: r.keep(k.Qualifier), Timestamp: k.Timestamp,
-		Type: schema.CellType(k.Type), Value: r.keep(k.Value), Tags: r.keep(k.Tags),
-	})
-	r.bytes += int64(len(k.Family)+len(k.Qualifier)+len(k.Value)+len(k.Tags)) + 9
-	return nil
-}
-
-func (r *reader) keep(b []byte) []byte {
-	n := len(r.arena)
-	r.arena = append(r.arena, b...)
-	return r.arena[n:len(r.arena):len(r.arena)]
-}
-
-// flush emits the row at hand. complete: no more cells of it follow.
-func (r *reader) flush(complete bool) error {
-	if r.row.Row == nil {
-		return nil
-	}
-	c := &r.row
-	c.Table, c.Sequence, c.Timestamp = r.sh.table.Name, 0, time.Now().UnixMilli()
-	c.Source = schema.Source{
-		Version: r.cfg.Version, Connector: r.cfg.Connector, ClusterID: r.cfg.ClusterID, Region: r.sh.region.Encoded,
-		Kind: schema.KindScan, Epoch: r.sh.table.Epoch,
-	}
-	if err := r.batch.Add(c); err != nil {
-		return err
-	}
-	r.cfg.Stats.Row(c.Table, len(c.Cells), r.bytes+int64(len(c.Row)))
-	if complete {
-		r.rng.Rows++
-		r.resume = append(append(r.resume[:0], c.Row...), 0) // the next row that can exist
-	}
-	r.rng.Bytes += r.bytes
-	arena := r.arena[:0]
-	r.clear()
-	r.arena = arena
-	return nil
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -37,6 +37,7 @@ final class ScanCommands {
     commands.put("checksum", this::checksum);
     commands.put("diff", this::diff);
     commands.put("read_row", this::readRow);
+    commands.put("cells", this::cells);
     commands.put("count_rows", this::countRows);
   }
 
@@ -229,21 +230,35 @@ final class ScanCommands {
       }
     }
     JsonArray array = new JsonArray();
-    for (Cell c : cells) {
-      JsonObject cell = new JsonObject();
-      cell.addProperty("row", Request.base64(c.getRowArray(), c.getRowOffset(), c.getRowLength()));
-      cell.addProperty("family", Request.base64(c.getFamilyArray(), c.getFamilyOffset(), c.getFamilyLength()));
-      cell.addProperty("qualifier",
-          Request.base64(c.getQualifierArray(), c.getQualifierOffset(), c.getQualifierLength()));
-      cell.addProperty("timestamp", c.getTimestamp());
-      cell.addProperty("type", c.getType().name());
-      cell.addProperty("value", Request.base64(c.getValueArray(), c.getValueOffset(), c.getValueLength()));
-      cell.addProperty("tags", Request.base64(c.getTagsArray(), c.getTagsOffset(), c.getTagsLength()));
-      array.add(cell);
+    cells.forEach(c -> array.add(json(c)));
+    JsonObject result = new JsonObject();
+    result.add("cells", array);
+    return result;
+  }
+
+  private JsonObject cells(Request r) throws Exception {
+    JsonArray array = new JsonArray();
+    try (Cells cells = new Cells(judge.connection(r), r.table(), r.object("options"))) {
+      while (cells.hasNext()) {
+        array.add(json(cells.next()));
+      }
     }
     JsonObject result = new JsonObject();
     result.add("cells", array);
     return result;
+  }
+
+  private static JsonObject json(Cell c) {
+    JsonObject cell = new JsonObject();
+    cell.addProperty("row", Request.base64(c.getRowArray(), c.getRowOffset(), c.getRowLength()));
+    cell.addProperty("family", Request.base64(c.getFamilyArray(), c.getFamilyOffset(), c.getFamilyLength()));
+    cell.addProperty("qualifier",
+        Request.base64(c.getQualifierArray(), c.getQualifierOffset(), c.getQualifierLength()));
+    cell.addProperty("timestamp", c.getTimestamp());
+    cell.addProperty("type", c.getType().name());
+    cell.addProperty("value", Request.base64(c.getValueArray(), c.getValueOffset(), c.getValueLength()));
+    cell.addProperty("tags", Request.base64(c.getTagsArray(), c.getTagsOffset(), c.getTagsLength()));
+    return cell;
   }
 
   private JsonObject countRows(Request r) throws Exception {

@@ -343,7 +343,6 @@ func (c *Conn) dial(network, addr string, timeout time.Duration) (net.Conn, erro
 		c.dialErr[addr] = err
 		return nil, err
 	}
-	delete(c.dialErr, addr)
 	c.netConn = conn
 	return newHandshakeConn(conn, func(err error) {
 		c.mu.Lock()

@@ -196,6 +196,7 @@ func TestHandshakeInspect(t *testing.T) {
 		{"not yet whole", []string{"\x00\x00\x00\x02", "a"}, false, ""},
 		{"empty answer", []string{"\x00\x00\x00\x00"}, true, ""},
 		{"another protocol", []string{"SSH-2.0"}, false, `begins with "SSH-"`},
+		{"a region server's exception", []string{"\x00\x00\x01\x07\x85\x02"}, false, "this is no ZooKeeper server"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var h handshakeConn

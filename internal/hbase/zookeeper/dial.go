@@ -13,15 +13,16 @@ const (
 	// handshakeTimeout bounds the wait for a server's answer to the connect request; the library waits for seven
 	// session timeouts.
 	handshakeTimeout = 5 * time.Second
-	// maxHandshake is more than any answer to a connect request (41 bytes).
-	maxHandshake = 64 << 10
+	// maxHandshake is more than any answer to a connect request, which has 36 or 37 bytes: version, timeout, session
+	// id, password of 16 bytes, read-only flag. A region server's refusal is longer.
+	maxHandshake = 64
 )
 
 // handshakeConn watches over the first packet that a server sends. The library believes its length, whatever it
 // is, and waits for its body without a deadline: a server that is no ZooKeeper could cost 4 GiB, or for ever.
 type handshakeConn struct {
 	net.Conn
-	onError func(error)
+	report func(error) // the handshake's outcome, nil when a ZooKeeper answered
 
 	header [4]byte
 	have   int // bytes of header seen
@@ -29,11 +30,10 @@ type handshakeConn struct {
 	done   bool
 }
 
-func newHandshakeConn(conn net.Conn, onError func(error)) net.Conn {
-	h := &handshakeConn{Conn: conn, onError: onError}
-	if err := conn.SetReadDeadline(time.Now().Add(handshakeTimeout)); err != nil {
-		onError(err)
-	}
+func newHandshakeConn(conn net.Conn, report func(error)) net.Conn {
+	h := &handshakeConn{Conn: conn, report: report}
+	// An error here is a closed connection, which the first read reports.
+	_ = conn.SetReadDeadline(time.Now().Add(handshakeTimeout))
 	return h
 }
 
@@ -55,10 +55,11 @@ func (h *handshakeConn) Read(p []byte) (int, error) {
 	}
 	if err != nil {
 		err = fmt.Errorf("zookeeper handshake with %s: %w", h.RemoteAddr(), err)
-		h.onError(err)
+		h.report(err)
 		return 0, err
 	}
 	if h.done {
+		h.report(nil)
 		err = h.Conn.SetReadDeadline(time.Time{})
 	}
 	return n, err

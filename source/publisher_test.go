@@ -1,0 +1,88 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/waltap/waltap/internal/kafka"
+	"github.com/waltap/waltap/schema"
+)
+
+// queueProducer keeps its calls until settle, and as kafka.Producer sends nothing of a context that has ended.
+type queueProducer struct {
+	calls []queued
+	sent  []string // first row of each chunk sent
+}
+
+type queued struct {
+	ctx  context.Context
+	row  string
+	done func(error)
+}
+
+func (p *queueProducer) Produce(ctx context.Context, _ kafka.TopicPartition, recs []kafka.Record, done func(error)) {
+	p.calls = append(p.calls, queued{ctx, string(recs[0].Key), done})
+}
+
+// settle handles the calls in order; refuse fails the chunk that begins with this row.
+func (p *queueProducer) settle(refuse string, err error) {
+	for _, c := range p.calls {
+		switch {
+		case c.ctx.Err() != nil:
+			c.done(context.Cause(c.ctx))
+		case c.row == refuse:
+			c.done(err)
+		default:
+			p.sent = append(p.sent, c.row)
+			c.done(nil)
+		}
+	}
+}
+
+func TestNoChunkGoesOutBehindOneThatWasDropped(t *testing.T) {
+	p := &queueProducer{}
+	records := int64(0)
+	pub := NewPublisher(p, 64<<20, func(_ string, t Tally) { records += t.Records })
+	pub.Route("n:t", "p.n.t", 1)
+	b := pub.Begin(t.Context())
+	value := make([]byte, chunkBytes) // each change fills a chunk
+	for i := range 4 {
+		c := schema.Change{Table: "n:t", Row: fmt.Appendf(nil, "r%d", i),
+			Cells: []schema.Cell{{Family: []byte("f"), Type: schema.Put, Value: value}}}
+		if err := b.Add(&c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var result error
+	b.Commit(nil, func(err error) { result = err })
+	if len(p.calls) != 4 || result != nil {
+		t.Fatalf("%d chunks, answered with %v; want 4 and no answer yet", len(p.calls), result)
+	}
+	refused := errors.New("record too large")
+	p.settle("r1", refused)
+	if !errors.Is(result, refused) || fmt.Sprint(p.sent) != "[r0]" || records != 1 {
+		t.Errorf("sent %v (%d records counted), answered with %v; want r0 only and the first error", p.sent, records, result)
+	}
+}
+
+func TestABatchGivesItsContextBack(t *testing.T) {
+	p := &queueProducer{}
+	pub := NewPublisher(p, 0, func(string, Tally) {})
+	pub.Route("n:t", "p.n.t", 1)
+	b := pub.Begin(t.Context())
+	if err := b.Add(&schema.Change{Table: "n:t", Row: []byte("r")}); err != nil {
+		t.Fatal(err)
+	}
+	answered := 0
+	b.Commit(nil, func(err error) {
+		if answered++; err != nil {
+			t.Errorf("answered with %v", err)
+		}
+	})
+	p.settle("", nil)
+	if answered != 1 || b.ctx.Err() == nil {
+		t.Errorf("answered %d times, context %v; want once, and the context ended with it", answered, b.ctx.Err())
+	}
+}

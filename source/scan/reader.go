@@ -1,0 +1,265 @@
+package scan
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/waltap/waltap/internal/crash"
+	"github.com/waltap/waltap/internal/hbase/cell"
+	hscan "github.com/waltap/waltap/internal/hbase/scan"
+	"github.com/waltap/waltap/schema"
+	"github.com/waltap/waltap/source"
+)
+
+// remember takes over the read points at which ranges were begun.
+func (s *Scanner) remember(ranges []Range) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range ranges {
+		s.lower(&ranges[i])
+	}
+}
+
+// lower sets r's read point to the lowest at which the range was ever begun, and remembers it. With mu held.
+//
+// Why: a range that is begun again is saved over the former entry. Say a row was delivered at
+// read point 10 and waltap was killed before that was saved; then its delete (11) and a major compaction at the source
+// took the row away, and the range was begun again at 20. That scan shows nothing of the row, so edit 11 must not be
+// left out.
+func (s *Scanner) lower(r *Range) {
+	if p, ok := s.points[r.key()]; ok && p < r.ReadPoint {
+		r.ReadPoint = p
+	}
+	s.points[r.key()] = r.ReadPoint
+}
+
+// region scans sh within its region. On error rest is what is left to scan; what lies before it is
+// acknowledged and saved.
+func (s *Scanner) region(ctx context.Context, sh shard) (rest span, err error) {
+	release, err := s.slot(ctx, sh.region.Server)
+	if err != nil {
+		return sh.span, err
+	}
+	defer release()
+	r := &reader{Scanner: s, sh: sh, rng: Range{
+		Table: sh.table.Name, Epoch: sh.table.Epoch, Region: sh.region.Encoded, Start: sh.span.start, End: sh.span.end,
+	}}
+	err = r.run(ctx)
+	if err == nil || len(r.rng.Upto) == 0 {
+		return sh.span, err
+	}
+	return span{r.rng.Upto, sh.span.end}, err
+}
+
+// reader scans one range of one region.
+type reader struct {
+	*Scanner
+	sh    shard
+	rng   Range  // as it is saved; everything before Upto is acknowledged
+	point uint64 // at which this reader scans; 0 before it has opened its first scanner
+
+	// What was read since the last checkpoint.
+	batch  *source.Batch
+	resume []byte // first row that is not complete; empty: none was read
+	rows   int64
+	size   int64
+	since  time.Time
+
+	row   schema.Change
+	arena []byte
+	bytes int64
+}
+
+func (r *reader) run(ctx context.Context) error {
+	for {
+		err := r.pass(ctx)
+		var reset *hscan.ScannerResetError
+		switch {
+		case err == nil:
+			crash.Point(crash.ShardUnsaved)
+			r.rng.Done = true
+			return r.cfg.Progress.Save(ctx, r.rng)
+		case errors.As(err, &reset) && ctx.Err() == nil:
+			// The scanner's lease ran out, say while Kafka was away: open again at the same read point.
+			r.cfg.Stats.Retry(err)
+		default:
+			return err
+		}
+	}
+}
+
+// maxTimestamp is the first timestamp that is not read; 0: there is none.
+func maxTimestamp(end time.Time) int64 {
+	if end.IsZero() {
+		return 0
+	}
+	return end.UnixMilli() + 1
+}
+
+// pass scans from Upto to the end of the range, or to an error. All that it read is acknowledged, and saved, when it
+// returns, but for what an error of Kafka's keeps it from: that is read again.
+func (r *reader) pass(ctx context.Context) error {
+	start := r.sh.span.start
+	if len(r.rng.Upto) > 0 {
+		start = r.rng.Upto
+	}
+	sc, err := r.open(ctx, hscan.Request{
+		Table: r.sh.table.Name, Region: r.sh.region, Start: start, Stop: r.sh.span.end,
+		Families: r.sh.table.Families, MaxResultBytes: r.cfg.FetchBytes, ReadPoint: r.point,
+		MaxTimestamp: maxTimestamp(r.cfg.EndTime),
+	})
+	if err != nil {
+		return err
+	}
+	defer sc.Close(context.WithoutCancel(ctx))
+	if r.point == 0 || sc.ReadPoint() < r.point {
+		r.point = sc.ReadPoint()
+		r.rng.ReadPoint = r.point
+		r.mu.Lock()
+		r.lower(&r.rng)
+		r.mu.Unlock()
+		// Before the first record: should this process die, the lowest read point must be known.
+		if err := r.cfg.Progress.Save(ctx, r.rng); err != nil {
+			return err
+		}
+	}
+	r.begin(ctx)
+	err = r.copy(ctx, sc)
+	if cerr := r.checkpoint(ctx, err != nil); cerr != nil {
+		return cerr
+	}
+	return err
+}
+
+// begin opens the batch of the next interval.
+func (r *reader) begin(ctx context.Context) {
+	r.batch = r.cfg.Publisher.Begin(ctx)
+	r.resume, r.rows, r.size, r.since = bytes.Clone(r.rng.Upto), 0, 0, time.Now()
+}
+
+// checkpoint waits until what was read since the last one is acknowledged, and with save keeps that it is. Nothing
+// is read meanwhile: so no more than one interval lies between what is saved and what Kafka has.
+func (r *reader) checkpoint(ctx context.Context, save bool) error {
+	batch := r.batch
+	if batch == nil {
+		return nil // it has failed before
+	}
+	r.batch = nil
+	if err := batch.CommitWait(nil); err != nil {
+		r.cfg.Stats.Reread(r.rows)
+		return err
+	}
+	r.rng.Rows += r.rows
+	r.rng.Bytes += r.size
+	if bytes.Equal(r.resume, r.rng.Upto) {
+		return nil
+	}
+	r.rng.Upto = bytes.Clone(r.resume)
+	if !save {
+		return nil
+	}
+	// Also when ctx has ended: what a clean stop leaves unsaved would be read twice.
+	sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
+	defer cancel()
+	return r.cfg.Progress.Save(sctx, r.rng)
+}
+
+// saveTimeout bounds the saving of progress.
+const saveTimeout = 30 * time.Second
+
+func (r *reader) copy(ctx context.Context, sc stream) error {
+	r.clear()
+	for {
+		b, err := sc.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return r.flush(true)
+		}
+		if err != nil {
+			return err
+		}
+		for i := range b.Cells {
+			if err := r.cell(ctx, &b.Cells[i]); err != nil {
+				return err
+			}
+		}
+		if b.RowsComplete {
+			if err := r.flush(true); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (r *reader) clear() {
+	r.row.Row, r.row.Cells, r.arena, r.bytes = nil, r.row.Cells[:0], nil, 0
+}
+
+// due tells whether progress is to be saved.
+func (r *reader) due() bool {
+	return r.size >= r.cfg.ProgressBytes || time.Since(r.since) >= r.cfg.ProgressInterval
+}
+
+// cell adds k to the row at hand. The bytes are copied: a row may go on in the next answer.
+func (r *reader) cell(ctx context.Context, k *cell.Cell) error {
+	if r.row.Row == nil || !bytes.Equal(r.row.Row, k.Row) {
+		if err := r.flush(true); err != nil {
+			return err
+		}
+		if r.rows > 0 && r.due() {
+			if err := r.checkpoint(ctx, true); err != nil {
+				return err
+			}
+			r.begin(ctx)
+		}
+		r.row.Row = r.keep(k.Row)
+		r.resume = append(r.resume[:0], k.Row...)
+	} else if r.bytes >= r.cfg.RecordBytes {
+		row := r.row.Row
+		if err := r.flush(false); err != nil {
+			return err
+		}
+		r.row.Row = r.keep(row)
+	}
+	r.row.Cells = append(r.row.Cells, schema.Cell{
+		Family: r.keep(k.Family), Qualifier: r.keep(k.Qualifier), Timestamp: k.Timestamp,
+		Type: schema.CellType(k.Type), Value: r.keep(k.Value), Tags: r.keep(k.Tags),
+	})
+	r.bytes += int64(len(k.Family)+len(k.Qualifier)+len(k.Value)+len(k.Tags)) + 9
+	return nil
+}
+
+func (r *reader) keep(b []byte) []byte {
+	n := len(r.arena)
+	r.arena = append(r.arena, b...)
+	return r.arena[n:len(r.arena):len(r.arena)]
+}
+
+// flush emits the row at hand. complete: no more cells of it follow.
+func (r *reader) flush(complete bool) error {
+	if r.row.Row == nil {
+		return nil
+	}
+	c := &r.row
+	c.Table, c.Sequence, c.Timestamp = r.sh.table.Name, 0, time.Now().UnixMilli()
+	c.Source = schema.Source{
+		Version: r.cfg.Version, Connector: r.cfg.Connector, ClusterID: r.cfg.ClusterID, Region: r.sh.region.Encoded,
+		Kind: schema.KindScan, Epoch: r.sh.table.Epoch,
+	}
+	if err := r.batch.Add(c); err != nil {
+		return err
+	}
+	crash.Point(crash.MidShard)
+	r.cfg.Stats.Row(c.Table, len(c.Cells), r.bytes+int64(len(c.Row)))
+	if complete {
+		r.rows++
+		r.resume = append(append(r.resume[:0], c.Row...), 0) // the next row that can exist
+	}
+	r.size += r.bytes
+	arena := r.arena[:0]
+	r.clear()
+	r.arena = arena
+	return nil
+}

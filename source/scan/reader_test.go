@@ -1,0 +1,245 @@
+package scan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/waltap/waltap/internal/hbase/admin"
+	"github.com/waltap/waltap/internal/hbase/cell"
+	hscan "github.com/waltap/waltap/internal/hbase/scan"
+	"github.com/waltap/waltap/internal/kafka"
+	"github.com/waltap/waltap/source"
+)
+
+// world is a table, a Kafka and a checkpoint topic that outlive a Scanner.
+type world struct {
+	mu        sync.Mutex
+	rows      []string
+	regions   []admin.Region
+	readPoint uint64
+	failAfter int // answers of a scan until it fails; 0: never
+	fail      error
+	rejected  bool // Kafka acknowledges nothing
+	opened    []hscan.Request
+	produced  map[string]int
+	saved     map[rangeKey]Range
+	saves     int
+	reread    int64
+}
+
+func newWorld(rows int, regions ...admin.Region) *world {
+	w := &world{regions: regions, readPoint: 10, produced: map[string]int{}, saved: map[rangeKey]Range{}}
+	for i := range rows {
+		w.rows = append(w.rows, fmt.Sprintf("%03d", i))
+	}
+	return w
+}
+
+func (w *world) Produce(_ context.Context, _ kafka.TopicPartition, recs []kafka.Record, done func(error)) {
+	w.mu.Lock()
+	rejected := w.rejected
+	for _, r := range recs {
+		w.produced[string(r.Key)]++
+	}
+	w.mu.Unlock()
+	if rejected {
+		done(errors.New("kafka is away"))
+		return
+	}
+	done(nil)
+}
+
+func (w *world) Save(_ context.Context, r Range) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.saved[r.key()] = r
+	w.saves++
+	return nil
+}
+
+func (w *world) Ranges(string, int64) ([]Range, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []Range
+	for _, r := range w.saved {
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+func (w *world) Shards(int, int)        {}
+func (w *world) Row(string, int, int64) {}
+func (w *world) Retry(error)            {}
+func (w *world) Reread(n int64)         { w.mu.Lock(); w.reread += n; w.mu.Unlock() }
+
+// rowStream hands out one row per answer.
+type rowStream struct {
+	w    *world
+	rows []string
+}
+
+func (s *rowStream) ReadPoint() uint64           { return s.w.readPoint }
+func (s *rowStream) Close(context.Context) error { return nil }
+func (s *rowStream) Next(context.Context) (*hscan.Batch, error) {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	if s.w.failAfter > 0 {
+		if s.w.failAfter--; s.w.failAfter == 0 {
+			return nil, s.w.fail
+		}
+	}
+	if len(s.rows) == 0 {
+		return nil, io.EOF
+	}
+	row := s.rows[0]
+	s.rows = s.rows[1:]
+	return &hscan.Batch{RowsComplete: true, Cells: []cell.Cell{
+		{Row: []byte(row), Family: []byte("f"), Qualifier: []byte("q"), Timestamp: 1, Type: cell.Put, Value: make([]byte, 91)},
+	}}, nil
+}
+
+// scan runs a new Scanner over the world, as a process that was started anew does.
+func (w *world) scan(t *testing.T, progressBytes int64) error {
+	t.Helper()
+	pub := source.NewPublisher(w, 0, func(string, source.Tally) {})
+	pub.Route("default:t", "p.default.t", 1)
+	s := New(Config{Publisher: pub, Progress: w, Stats: w, Threads: 1, ProgressBytes: progressBytes, ProgressInterval: time.Hour})
+	s.regions = func(context.Context, string) ([]admin.Region, error) { return w.regions, nil }
+	s.open = func(_ context.Context, req hscan.Request) (stream, error) {
+		w.opened = append(w.opened, req)
+		start, stop := maxStart(req.Region.Start, req.Start), minEnd(req.Region.End, req.Stop)
+		st := &rowStream{w: w}
+		for _, r := range w.rows {
+			if r >= string(start) && (len(stop) == 0 || r < string(stop)) {
+				st.rows = append(st.rows, r)
+			}
+		}
+		return st, nil
+	}
+	return s.Run(t.Context(), []Table{{Name: "default:t", Epoch: 1}})
+}
+
+func (w *world) check(t *testing.T, twice int) {
+	t.Helper()
+	n := 0
+	for _, r := range w.rows {
+		switch w.produced[r] {
+		case 1:
+		case 2:
+			n++
+		default:
+			t.Errorf("row %s was produced %d times", r, w.produced[r])
+		}
+	}
+	if n > twice {
+		t.Errorf("%d rows were read twice, want at most %d", n, twice)
+	}
+}
+
+var whole = admin.Region{Encoded: "r", Name: []byte("t,,1.r.")}
+
+// A process that dies takes everything with it that was not saved: here its last save is undone by hand.
+func TestResumesInsideARange(t *testing.T) {
+	w := newWorld(100, whole)
+	w.failAfter, w.fail = 58, errors.New("no way on")
+	if err := w.scan(t, 1000); err == nil { // 102 bytes a row: saved behind each tenth row
+		t.Fatal("the scan succeeded")
+	}
+	r := w.saved[rangeKey{table: "default:t", region: "r"}]
+	if string(r.Upto) != "056\x00" || r.Rows != 57 || r.Done || r.ReadPoint != 10 || w.saves < 6 {
+		t.Fatalf("saved %d times, last %+v", w.saves, r)
+	}
+	r.Upto = []byte("049\x00") // as a kill would have left it
+	w.saved[r.key()] = r
+	w.readPoint, w.failAfter = 20, 0
+	if err := w.scan(t, 1000); err != nil {
+		t.Fatal(err)
+	}
+	w.check(t, 10)
+	if start := string(w.opened[len(w.opened)-1].Start); start != "049\x00" {
+		t.Errorf("went on at %q", start)
+	}
+	ranges, _ := w.Ranges("default:t", 1)
+	points := NewReadPoints(ranges)
+	for _, row := range []string{"000", "049", "055", "099"} {
+		// Behind what was saved, rows may have been delivered at 10: what came after 10 is replayed.
+		if p := points.Of([]byte(row)); p != 10 {
+			t.Errorf("read point of %s = %d, want that of the first scan", row, p)
+		}
+	}
+}
+
+func TestABeginningAnewKeepsTheLowestReadPoint(t *testing.T) {
+	w := newWorld(10, whole)
+	w.failAfter, w.fail = 1, errors.New("no way on") // nothing read, maybe something was delivered
+	if err := w.scan(t, 1000); err == nil {
+		t.Fatal("the scan succeeded")
+	}
+	w.readPoint = 20
+	if err := w.scan(t, 1000); err != nil {
+		t.Fatal(err)
+	}
+	if r := w.saved[rangeKey{table: "default:t", region: "r"}]; !r.Done || r.ReadPoint != 10 {
+		t.Errorf("saved %+v, want the read point of the first beginning", r)
+	}
+	if w.opened[1].ReadPoint != 0 {
+		t.Errorf("a new process asked for read point %d, which no server need still have", w.opened[1].ReadPoint)
+	}
+}
+
+func TestWhatKafkaRefusesIsNotSaved(t *testing.T) {
+	w := newWorld(30, whole)
+	w.rejected = true
+	if err := w.scan(t, 1000); err == nil {
+		t.Fatal("the scan succeeded")
+	}
+	if r := w.saved[rangeKey{table: "default:t", region: "r"}]; len(r.Upto) > 0 || r.Rows != 0 {
+		t.Errorf("saved %+v", r)
+	}
+	if w.reread != 10 {
+		t.Errorf("%d rows are to be read again, want the first interval's 10", w.reread)
+	}
+}
+
+func TestGoesOnInTheDaughtersOfASplitRegion(t *testing.T) {
+	w := newWorld(100, whole)
+	w.failAfter, w.fail = 40, &hscan.RegionGoneError{Region: "r", Err: errors.New("split")}
+	w.regions = []admin.Region{whole}
+	a := admin.Region{Encoded: "a", Name: []byte("t,,2.a."), End: []byte("050")}
+	b := admin.Region{Encoded: "b", Name: []byte("t,050,2.b."), Start: []byte("050")}
+	first := true
+	pub := source.NewPublisher(w, 0, func(string, source.Tally) {})
+	pub.Route("default:t", "p.default.t", 1)
+	s := New(Config{Publisher: pub, Progress: w, Stats: w, Threads: 1, ProgressInterval: time.Hour})
+	s.regions = func(context.Context, string) ([]admin.Region, error) {
+		if first {
+			first = false
+			return []admin.Region{whole}, nil
+		}
+		return []admin.Region{a, b}, nil
+	}
+	var asked []string
+	s.open = func(_ context.Context, req hscan.Request) (stream, error) {
+		asked = append(asked, fmt.Sprintf("%s[%s,%s)", req.Region.Encoded, req.Start, req.Stop))
+		st := &rowStream{w: w}
+		for _, r := range w.rows {
+			if r >= string(req.Start) && (len(req.Stop) == 0 || r < string(req.Stop)) {
+				st.rows = append(st.rows, r)
+			}
+		}
+		return st, nil
+	}
+	if err := s.Run(t.Context(), []Table{{Name: "default:t", Epoch: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	w.check(t, 0)
+	if want := []string{"r[,)", "a[038\x00,050)", "b[050,)"}; !slices.Equal(asked, want) {
+		t.Errorf("asked for %q, want %q", asked, want)
+	}
+}
