@@ -143,11 +143,15 @@ func (w *Watermark) step(ctx context.Context) (*checkpoint.Watermark, error) {
 	defer cancel()
 	estimated := *w.mode.Load() == Metrics
 	at, waits, err := w.prove(ctx, estimated)
-	if err != nil || waits != "" {
-		w.wait(waits)
+	if err != nil {
 		return nil, err
 	}
-	if at <= w.cfg.Last || estimated != (*w.mode.Load() == Metrics) { // degraded meanwhile
+	return w.publish(ctx, at, waits, estimated)
+}
+
+func (w *Watermark) publish(ctx context.Context, at int64, waits string, estimated bool) (_ *checkpoint.Watermark, err error) {
+	w.wait(waits)
+	if waits != "" || at <= w.cfg.Last || estimated != (*w.mode.Load() == Metrics) { // degraded meanwhile
 		return nil, nil
 	}
 	p := checkpoint.Watermark{FormatVersion: checkpoint.WatermarkFormatVersion, Connector: w.cfg.Connector, Time: at, Estimated: estimated}
@@ -161,7 +165,6 @@ func (w *Watermark) step(ctx context.Context) (*checkpoint.Watermark, error) {
 	}
 	w.setLast(at)
 	w.cfg.Stats.Watermark(at, estimated)
-	w.wait("")
 	return &p, nil
 }
 
