@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -50,7 +51,7 @@ type historyRun struct {
 func startHistory(t *testing.T, serial bool, tags ...string) *historyRun {
 	t.Helper()
 	table := testenv.Name(t)
-	createTable(t, table, "a", "b")
+	createHistoryTable(t, table)
 	h := &historyRun{table: table, serial: serial, build: testenv.BuildOptions{Tags: append([]string{"waltap_crash"}, tags...)},
 		log: filepath.Join(t.TempDir(), "writes.json")}
 	h.pipe = &pipe{name: table, tables: table, source: keys{
@@ -60,13 +61,29 @@ func startHistory(t *testing.T, serial bool, tags ...string) *historyRun {
 	}}
 	h.pipe.cleanUp(t)
 	var err error
-	h.writers, err = env.Src.StartHistory(t.Context(), table, judge.HistorySpec{Families: []string{"a", "b"}, Rows: 50, Seed: seed(t), Rate: 200, Threads: 3, Log: h.log})
+	h.writers, err = env.Src.StartHistory(t.Context(), table, judge.HistorySpec{Families: []string{"a", "b"}, Rows: 50, Seed: seed(t), Rate: 200, Threads: 3, Log: h.log,
+		// With a plain peer HBase may resend an old region's edits behind those of the region that it became. Of two values of
+		// one cell and timestamp, the destination then keeps the older one: a stated exception.
+		Distinct: serial})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { h.stopWriting(t) })
 	time.Sleep(time.Second) // something to scan
 	return h
+}
+
+// createHistoryTable makes a table that keeps delete markers for ever: a compaction, as of a split region, drops those that
+// are older than every put of the store, at one end only.
+func createHistoryTable(t *testing.T, name string) {
+	t.Helper()
+	table := judge.Table{Name: name, Splits: judge.HexSplits(8), Attributes: map[string]string{"hbase.hstore.time.to.purge.deletes": "1000000000000"}}
+	for _, f := range []string{"a", "b"} {
+		table.Families = append(table.Families, judge.Family{Name: f, Versions: 1000, Scope: 1, Attributes: map[string]string{"KEEP_DELETED_CELLS": "TRUE"}})
+	}
+	if err := env.Src.CreateTable(testenv.Context(t, time.Minute), table); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (h *historyRun) stopWriting(t *testing.T) {
@@ -209,7 +226,7 @@ func (h *historyRun) watermarks(t *testing.T) []checkpoint.Watermark {
 func (h *historyRun) check(t *testing.T) {
 	t.Helper()
 	h.finish(t)
-	identical(t, h.table, judge.ScanOptions{})
+	defer identical(t, h.table, judge.ScanOptions{}) // last: it ends the test when they are not
 	records := h.records(t)
 	scanned := 0
 	for _, r := range records {
@@ -234,15 +251,17 @@ func (h *historyRun) check(t *testing.T) {
 	t.Logf("%d watermarks", len(marks))
 }
 
-// churn splits, merges and moves regions of the table, one after the other, until the returned function is called.
+// churn splits, merges and moves regions of the table, one after the other, until the returned function is called, and
+// has done each of them.
 func churn(t *testing.T, table string, rnd *rand.Rand) (stop func()) {
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx := testenv.Context(t, torture(time.Minute, 10*time.Minute))
+	var stopping atomic.Bool
 	ended := make(chan struct{})
 	done := make(map[string]int)
 	var last error
 	go func() {
 		defer close(ended)
-		for step := 0; ctx.Err() == nil; step++ {
+		for step := 0; ctx.Err() == nil && (!stopping.Load() || len(done) < 3); step++ {
 			kind := []string{"move", "split", "move", "merge"}[step%4]
 			if err := change(ctx, table, kind, rnd); err == nil {
 				done[kind]++
@@ -255,21 +274,14 @@ func churn(t *testing.T, table string, rnd *rand.Rand) (stop func()) {
 			}
 		}
 	}()
-	stopped := false
-	stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
-		cancel()
+	return func() {
+		stopping.Store(true)
 		<-ended
-		t.Logf("regions: %v, last refusal: %v", done, last)
-		if done["move"] == 0 || done["split"] == 0 || done["merge"] == 0 {
+		t.Logf("regions: %v", done)
+		if len(done) < 3 {
 			t.Errorf("each of split, merge and move must have happened, there were %v; last refusal: %v", done, last)
 		}
 	}
-	t.Cleanup(stop)
-	return stop
 }
 
 func change(ctx context.Context, table, kind string, rnd *rand.Rand) error {
@@ -277,21 +289,21 @@ func change(ctx context.Context, table, kind string, rnd *rand.Rand) error {
 	if err != nil {
 		return err
 	}
-	switch i := rnd.IntN(len(regions)); kind {
-	case "move":
-		return env.Src.Move(ctx, regions[i].Encoded, "")
-	case "split":
-		if err := env.Src.MajorCompact(ctx, table); err != nil { // a region that refers to its parent's files cannot be split
-			return err
+	// A region that was split or merged a moment ago refuses, others do not.
+	for _, i := range rnd.Perm(len(regions) - 1) {
+		switch kind {
+		case "move":
+			err = env.Src.Move(ctx, regions[i].Encoded, "")
+		case "split":
+			err = env.Src.Split(ctx, table, fmt.Appendf(nil, "%02x", rnd.IntN(256)))
+		default:
+			err = env.Src.Merge(ctx, regions[i].Encoded, regions[i+1].Encoded)
 		}
-		return env.Src.Split(ctx, table, fmt.Appendf(nil, "%02x", rnd.IntN(256)))
-	default:
-		i = rnd.IntN(len(regions) - 1)
-		if err := env.Src.MajorCompact(ctx, table); err != nil {
-			return err
+		if err == nil {
+			break
 		}
-		return env.Src.Merge(ctx, regions[i].Encoded, regions[i+1].Encoded)
 	}
+	return err
 }
 
 // TestHistoryIsExactOverEveryKill kills waltap at every named point and at random while regions change.
@@ -304,7 +316,7 @@ func TestHistoryIsExactOverEveryKill(t *testing.T) {
 	}
 	stop := churn(t, h.table, rand.New(rand.NewPCG(rnd.Uint64(), 2)))
 	for _, point := range []string{crash.BeforeProduce, crash.Produced, crash.Unanswered, crash.AppliedUnmarked} {
-		h.crash(t, fmt.Sprintf("%s:%d", point, 1+rnd.IntN(4)))
+		h.crash(t, fmt.Sprintf("%s:%d", point, 1+rnd.IntN(torture(2, 6))))
 	}
 	h.kills(t, rnd, torture(3, 20))
 	// A second table joins: the peer is held again.
@@ -331,10 +343,9 @@ func TestHistoryOfASerialPeerIsInOrderOverRegions(t *testing.T) {
 	}
 	stop := churn(t, h.table, rand.New(rand.NewPCG(rnd.Uint64(), 2)))
 	h.crash(t, fmt.Sprintf("%s:%d", crash.Produced, 1+rnd.IntN(4)))
-	h.kills(t, rnd, torture(2, 20))
+	h.kills(t, rnd, torture(1, 20))
 	h.start(t, "")
 	awaitStreaming(t, h.waltap)
-	time.Sleep(torture(3*time.Second, 20*time.Second))
 	stop()
 	h.check(t)
 }
@@ -342,8 +353,14 @@ func TestHistoryOfASerialPeerIsInOrderOverRegions(t *testing.T) {
 // The negative control of the tests above: a build that answers HBase before Kafka has acknowledged.
 func TestHistoryFindsWhatAnsweringEarlyLoses(t *testing.T) {
 	h := startHistory(t, false, "waltap_ack_early")
-	for range 3 {
-		h.crash(t, crash.BeforeProduce+":3")
+	h.start(t, "")
+	awaitStreaming(t, h.waltap)
+	if err := h.waltap.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		time.Sleep(time.Second) // a queue, so that a call holds many
+		h.crash(t, crash.BeforeProduce)
 	}
 	h.start(t, "")
 	awaitStreaming(t, h.waltap)
