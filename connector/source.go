@@ -30,6 +30,7 @@ func (p *process) source(ctx context.Context, c *config.Connector, st *status.Co
 		Allow: s.Peer.Allow, MaxBytesInFlight: s.Peer.MaxBytesInFlight,
 		SnapshotMode: string(s.Snapshot.Mode), SnapshotThreads: s.Snapshot.MaxThreads, ScannersPerServer: s.Snapshot.ScannersPerServer, FetchBytes: s.Snapshot.FetchSize,
 		ProgressInterval: s.Snapshot.ProgressInterval, ShardBytes: s.Snapshot.ShardMaxBytes, MaxWALHold: s.Snapshot.MaxWALHold, Limiter: p.limits[c.Name],
+		WatermarkMode: string(s.Watermark.Mode), WatermarkMargin: s.Watermark.Margin, EndTime: s.EndTime, RemovePeer: s.PeerOnEnd == config.PeerRemove,
 		ConnectTimeout: s.HBase.ConnectionTimeout, Stats: &sourceStats{status: st, log: log}, Log: log,
 	})
 }
@@ -57,10 +58,13 @@ func (s *sourceStats) Acked(table string, t source.Tally) {
 	}
 }
 
-func (s *sourceStats) Call()                      { s.status.Calls.Add(1) }
-func (s *sourceStats) Replay(entries int)         { s.status.Replays.Add(int64(entries)) }
-func (s *sourceStats) BelowReadPoint(changes int) { s.status.BelowReadPoint.Add(int64(changes)) }
-func (s *sourceStats) Marker(qualifier string)    { s.status.Markers.Add(1) }
+func (s *sourceStats) Call()                              { s.status.Calls.Add(1) }
+func (s *sourceStats) Replay(entries int)                 { s.status.Replays.Add(int64(entries)) }
+func (s *sourceStats) BelowReadPoint(changes int)         { s.status.BelowReadPoint.Add(int64(changes)) }
+func (s *sourceStats) Marker(qualifier string)            { s.status.Markers.Add(1) }
+func (s *sourceStats) Late(changes int)                   { s.status.LateRecords.Add(int64(changes)) }
+func (s *sourceStats) Watermark(ms int64, estimated bool) { s.status.SetWatermark(ms, estimated) }
+func (s *sourceStats) WatermarkWaits(text string)         { s.status.SetWatermarkWaits(text) }
 func (s *sourceStats) Shards(done, total int) {
 	s.status.SnapshotShardsDone.Store(int64(done))
 	s.status.SnapshotShardsTotal.Store(int64(total))

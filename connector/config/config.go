@@ -92,7 +92,36 @@ type Source struct {
 	TopicCreation   TopicCreation
 	ValueConverter  ValueConverter
 	CompressionType string // none, gzip, snappy, lz4 or zstd
+
+	Watermark Watermark
+	EndTime   time.Time // zero: none
+	PeerOnEnd PeerOnEnd
 }
+
+// Watermark says how a source finds its watermark.
+type Watermark struct {
+	Mode   WatermarkMode
+	Margin time.Duration
+}
+
+// WatermarkMode is a watermark.mode.
+type WatermarkMode string
+
+// The watermark modes.
+const (
+	WatermarkHeartbeat WatermarkMode = "heartbeat" // proved
+	WatermarkMetrics   WatermarkMode = "metrics"   // estimated
+	WatermarkOff       WatermarkMode = "off"
+)
+
+// PeerOnEnd is a peer.on.end.
+type PeerOnEnd string
+
+// What becomes of the peer at the end time.
+const (
+	PeerRemove PeerOnEnd = "remove"
+	PeerKeep   PeerOnEnd = "keep"
+)
 
 // Peer is the replication peer a source registers at its cluster, and the
 // virtual cluster that stands behind it.

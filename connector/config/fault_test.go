@@ -71,7 +71,8 @@ p.yaml:6: connector s: snapshot.mode: "initial-only" is not one of initial, no_d
 		{"neither topics nor regex", strings.Replace(goodSink, "topics: a", "tasks.max: 1", 1), "p.yaml:3: connector k: topics: required, or else topics.regex: which topics to apply"},
 		{"topics and regex", goodSink + "    topics.regex: b\n", "p.yaml:7: connector k: topics.regex: topics is given too: give exactly one of the two"},
 		{"the source's own znode", goodSource + "    hbase.peer.znode.parent: /hbase\n", "p.yaml:8: connector s: hbase.peer.znode.parent: /hbase is the source cluster's own znode: waltap would register as one of its region servers"},
-		{"allowed peers without set", goodSource + "    hbase.replication.scope.allow.peers: a\n", "p.yaml:8: connector s: hbase.replication.scope.allow.peers: only used with hbase.replication.scope: set"},
+		{"end time", goodSource + "    end.time: tomorrow\n", `p.yaml:8: connector s: end.time: "tomorrow" is not a time: want RFC 3339, such as 2026-11-20T10:00:00Z`},
+		{"end time without a watermark", goodSource + "    end.time: 2026-11-21T00:00:00Z\n    watermark.mode: \"off\"\n", "p.yaml:8: connector s: end.time: needs the watermark: set watermark.mode to heartbeat or metrics"},
 		{"two sinks in a group", goodSink + "  - {name: l, connector.class: HBaseSink, hbase.zookeeper.quorum: z, topics: a, consumer.group.id: connect-k}\n", "p.yaml:7: connector l: consumer.group.id: connector k has the group connect-k too: give each its own"},
 		{"two sources alike", goodSource + "  - {name: S, connector.class: HBaseSource, hbase.zookeeper.quorum: zk, topic.prefix: p, table.include.list: u, hbase.peer.id: waltap_s, hbase.peer.znode.parent: /waltap_s}\n", `p.yaml:8: connector S: hbase.peer.id: connector s has the peer waltap_s of the same cluster too: give each its own
 p.yaml:8: connector S: hbase.peer.listen: connector s listens on 0.0.0.0:16220 too: give each its own port

@@ -168,7 +168,7 @@ var keys = []Key{
 	},
 	{
 		Name: "hbase.replication.scope.allow.peers", Scope: InSource, Type: List, Example: "backup_cluster",
-		Doc: "Ids of the other peers that may begin to ship the tables when hbase.replication.scope is set. Any other such peer makes the connector refuse.",
+		Doc: "Ids of the other peers that may begin to ship the tables when hbase.replication.scope is set, and the heartbeat table when that is created. Any other such peer makes the connector refuse, or estimate the watermark (watermark.mode).",
 		set: into(parseList, func(t *target) *[]string { return &t.source.ReplicationScopeAllowPeers }),
 	},
 	{
@@ -200,6 +200,36 @@ var keys = []Key{
 		Name: "snapshot.progress.interval.ms", Scope: InSource, Type: Milliseconds, Default: "5000", Min: 100, Max: 600_000,
 		Doc: "How often the progress inside a range is saved, at the latest after 64 MiB. A scan that is killed reads again what lies behind it.",
 		set: milliseconds(func(t *target) *time.Duration { return &t.source.Snapshot.ProgressInterval }),
+	},
+	{
+		Name: "watermark.mode", Scope: InSource, Type: String, Default: "heartbeat", Values: []string{"heartbeat", "metrics", "off"},
+		Doc: "How the watermark is found, the time up to which every acknowledged write is in Kafka. heartbeat: proved, by a cell a second to each region server in a small table of waltap's own (waltap_heartbeat_<hbase.peer.id>). metrics: estimated from the source's replication metrics. Where heartbeats are not possible, metrics is used and a warning logged.",
+		set: text(func(t *target) *WatermarkMode { return &t.source.Watermark.Mode }),
+	},
+	{
+		Name: "watermark.margin.ms", Scope: InSource | InSink, Type: Milliseconds, Default: "5000", Max: maxMilliseconds,
+		Doc: "How far behind end.time a watermark must be: a write that HBase acknowledged late has an earlier write time. A source counts records that come later than that as late.",
+		set: func(t *target, value string) error {
+			if t.source != nil {
+				return milliseconds(func(t *target) *time.Duration { return &t.source.Watermark.Margin })(t, value)
+			}
+			return milliseconds(func(t *target) *time.Duration { return &t.sink.WatermarkMargin })(t, value)
+		},
+	},
+	{
+		Name: "end.time", Scope: InSource | InSink, Type: String, Example: "2026-11-21T00:00:00Z",
+		Doc: "Where to end, RFC 3339: the connector ends by itself when everything before it is through. A source ends when its watermark has passed it by watermark.margin.ms; its scan reads no cell with a later timestamp. A sink leaves out changes written at the source after it (scan records are always applied), and ends when every source of the topics has published such a watermark and all below it is applied.",
+		set: func(t *target, value string) error {
+			if t.source != nil {
+				return into(parseTime, func(t *target) *time.Time { return &t.source.EndTime })(t, value)
+			}
+			return into(parseTime, func(t *target) *time.Time { return &t.sink.EndTime })(t, value)
+		},
+	},
+	{
+		Name: "peer.on.end", Scope: InSource, Type: String, Default: "remove", Values: []string{"remove", "keep"},
+		Doc: "What becomes of the peer when end.time has come. keep: HBase keeps its WALs for it until you remove it.",
+		set: text(func(t *target) *PeerOnEnd { return &t.source.PeerOnEnd }),
 	},
 	{
 		Name: "snapshot.shard.max.bytes", Scope: InSource, Type: Size, Default: "1GiB", Min: 1 << 20,
@@ -296,16 +326,6 @@ var keys = []Key{
 		Name: "batch.linger.ms", Scope: InSink, Type: Milliseconds, Default: "50", Max: 60_000,
 		Doc: "How long a batch that is not full waits for more.",
 		set: milliseconds(func(t *target) *time.Duration { return &t.sink.BatchLinger }),
-	},
-	{
-		Name: "end.time", Scope: InSink, Type: String, Example: "2026-11-21T00:00:00Z",
-		Doc: "Where to end, RFC 3339: changes written at the source after it are left out, and the run ends by itself when all before it is applied: when every source of the topics has published a watermark of end.time and watermark.margin.ms, or later. Scan records are always applied.",
-		set: into(parseTime, func(t *target) *time.Time { return &t.sink.EndTime }),
-	},
-	{
-		Name: "watermark.margin.ms", Scope: InSink, Type: Milliseconds, Default: "5000", Max: maxMilliseconds,
-		Doc: "How far behind end.time a watermark must be: a write that HBase acknowledged late has an earlier write time.",
-		set: milliseconds(func(t *target) *time.Duration { return &t.sink.WatermarkMargin }),
 	},
 	{
 		Name: "hbase.table.late.put.window.ms", Scope: InSink, Type: Milliseconds, Default: "0", Max: maxMilliseconds,

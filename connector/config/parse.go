@@ -187,11 +187,16 @@ func completeSource(s *section, c *Connector, f *faults) {
 	if len(p.ZooKeeperQuorum) > 0 && p.ZNodeParent == c.Source.HBase.ZNodeParent && sameQuorum(p.ZooKeeperQuorum, c.Source.HBase.ZooKeeperQuorum) {
 		f.add(s.fault("hbase.peer.znode.parent"), "%s is the source cluster's own znode: waltap would register as one of its region servers", p.ZNodeParent)
 	}
-	if s.has("hbase.replication.scope.allow.peers") && c.Source.ReplicationScope == ScopeRequire {
-		f.add(s.fault("hbase.replication.scope.allow.peers"), "only used with hbase.replication.scope: set")
-	}
 	if key, err := checkScope(&c.Source.Scope); err != nil {
 		f.add(s.fault(key), "%v", err)
+	}
+	checkEnd(s, c.Source, f)
+}
+
+// checkEnd faults an end time that would never come.
+func checkEnd(s *section, c *Source, f *faults) {
+	if !c.EndTime.IsZero() && c.Watermark.Mode == WatermarkOff {
+		f.add(s.fault("end.time"), "needs the watermark: set watermark.mode to heartbeat or metrics")
 	}
 }
 

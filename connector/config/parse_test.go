@@ -64,6 +64,8 @@ func TestDefaults(t *testing.T) {
 				TopicCreation:    TopicCreation{Enable: true, Partitions: 8, ReplicationFactor: -1, MaxMessageBytes: 12 << 20},
 				ValueConverter:   ConverterAvro,
 				CompressionType:  "none",
+				Watermark:        Watermark{Mode: WatermarkHeartbeat, Margin: 5 * time.Second},
+				PeerOnEnd:        PeerRemove,
 			},
 			Raw: map[string]string{"connector.class": "HBaseSource", "hbase.zookeeper.quorum": "zk", "topic.prefix": "orders", "table.include.list": "orders"},
 		}, {
@@ -120,6 +122,9 @@ connectors:
     topic.creation: {enable: false, default: {partitions: 9, replication.factor: 3, max.message.bytes: 1048576}}
     value.converter: avro
     producer.override.compression.type: zstd
+    watermark: {mode: metrics, margin.ms: 7}
+    end.time: 2026-11-21T01:00:00.5+01:00
+    peer.on.end: keep
   - name: k
     connector.class: HBaseSink
     topics.regex: p\.(a|b)
@@ -130,6 +135,8 @@ connectors:
     consumer.start: latest
     consumer.group.id: cg
     batch: {max.records: 5, max.bytes: 2KB, linger.ms: 0}
+    end.time: 2026-11-21T00:00:00Z
+    watermark.margin.ms: 8
 `
 	got, err := Parse("p.yaml", []byte(text))
 	if err != nil {
@@ -160,6 +167,8 @@ connectors:
 		Snapshot:       Snapshot{Mode: SnapshotNoData, Order: SnapshotExact, MaxThreads: 3, ScannersPerServer: 4, FetchSize: 64 << 10, ProgressInterval: 5 * time.Second, ShardMaxBytes: 1 << 30, MaxWALHold: 6 * time.Hour},
 		TopicCreation:  TopicCreation{Partitions: 9, ReplicationFactor: 3, MaxMessageBytes: 1 << 20},
 		ValueConverter: ConverterAvro, CompressionType: "zstd",
+		Watermark: Watermark{Mode: WatermarkMetrics, Margin: 7 * time.Millisecond},
+		EndTime:   time.UnixMilli(1795219200500), PeerOnEnd: PeerKeep,
 	}
 	if d := cmp.Diff(source, got.Connectors[0].Source, compareConfig); d != "" {
 		t.Errorf("source (-want +got):\n%s", d)
@@ -171,7 +180,7 @@ connectors:
 	sink := &Sink{
 		TasksMax: 1, HBase: HBase{ZooKeeperQuorum: []string{"z3:2181"}, ZNodeParent: "/h", ConnectionTimeout: 10 * time.Second},
 		TopicsRegex: regexp.MustCompile(`^(?:p\.(a|b))$`), Renames: renames, ConsumerStart: ConsumerStart{Mode: StartLatest}, GroupID: "cg",
-		BatchMaxRecords: 5, BatchMaxBytes: 2000, WatermarkMargin: 5 * time.Second,
+		BatchMaxRecords: 5, BatchMaxBytes: 2000, EndTime: time.UnixMilli(1795219200000), WatermarkMargin: 8 * time.Millisecond,
 	}
 	if d := cmp.Diff(sink, got.Connectors[1].Sink, compareConfig); d != "" {
 		t.Errorf("sink (-want +got):\n%s", d)

@@ -72,6 +72,10 @@ waltap_lag_seconds{connector="orders-source"} 1.234
 # HELP waltap_last_record_timestamp_seconds Write time of the latest record, seconds since 1970.
 # TYPE waltap_last_record_timestamp_seconds gauge
 waltap_last_record_timestamp_seconds{connector="orders-source"} 1.7900000005e+09
+# HELP waltap_late_records_total Changes with a write time below the watermark, less its margin, that came after it was published.
+# TYPE waltap_late_records_total counter
+waltap_late_records_total{connector="orders-copy"} 0
+waltap_late_records_total{connector="orders-source"} 0
 # HELP waltap_looped_changes_total Changes left out because they came from the target.
 # TYPE waltap_looped_changes_total counter
 waltap_looped_changes_total{connector="orders-copy"} 0

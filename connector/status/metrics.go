@@ -67,8 +67,26 @@ func (c *collector) connectorMetrics() {
 	counter("skipped_changes_total", "Changes left out because they were written after the end time.", func(v *ConnectorView) int64 { return v.Skipped })
 	add(prometheus.GaugeValue, "lag_records", "Records of a sink's partitions that are not applied yet.",
 		func(v *ConnectorView) (float64, bool) { return float64(v.LagRecords), true })
+	counter("late_records_total", "Changes with a write time below the watermark, less its margin, that came after it was published.", func(v *ConnectorView) int64 { return v.LateRecords })
+	c.watermarkMetrics(add)
 	counter("retries_total", "Attempts that failed and were repeated.", func(v *ConnectorView) int64 { return v.Retries })
 	c.snapshotMetrics(add)
+}
+
+func (c *collector) watermarkMetrics(add func(prometheus.ValueType, string, string, func(*ConnectorView) (float64, bool))) {
+	watermark := func(name, help string, value func(*WatermarkView) float64) {
+		add(prometheus.GaugeValue, name, help, func(v *ConnectorView) (float64, bool) {
+			if v.Watermark == nil || v.Watermark.Time == nil {
+				return 0, false
+			}
+			return value(v.Watermark), true
+		})
+	}
+	watermark("watermark_timestamp_seconds", "Every change acknowledged at the source before this time is in Kafka, seconds since 1970.",
+		func(w *WatermarkView) float64 { return float64(w.Time.UnixMilli()) / 1000 })
+	watermark("watermark_lag_seconds", "From the watermark to now.", func(w *WatermarkView) float64 { return float64(*w.LagMS) / 1000 })
+	watermark("watermark_estimated", "1 when the watermark is an estimate from the source's metrics, 0 when it is proved.",
+		func(w *WatermarkView) float64 { return boolean(w.Estimated) })
 }
 
 func (c *collector) snapshotMetrics(add func(prometheus.ValueType, string, string, func(*ConnectorView) (float64, bool))) {

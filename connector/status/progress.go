@@ -125,6 +125,9 @@ func (m measured) attrs() []slog.Attr {
 	if m.LagMS != nil {
 		attrs = append(attrs, slog.Int64("lag_ms", *m.LagMS))
 	}
+	if w := m.Watermark; w != nil && w.Time != nil {
+		attrs = append(attrs, slog.Time("watermark", *w.Time), slog.Bool("watermark_estimated", w.Estimated))
+	}
 	if s := m.Snapshot; s != nil {
 		attrs = append(attrs, slog.Int64("shards_done", s.ShardsDone), slog.Int64("shards_total", s.ShardsTotal), slog.Int64("rows", s.Rows), slog.Int64("snapshot_bytes", s.Bytes), slog.Int64("seconds_left", s.SecondsLeft))
 	}
@@ -157,6 +160,9 @@ func (m measured) line() string {
 			parts = append(parts, "left "+(time.Duration(s.SecondsLeft)*time.Second).String())
 		}
 	}
+	if w := m.Watermark.text(); w != "" {
+		parts = append(parts, w)
+	}
 	parts = append(parts, "total "+grouped(m.Records)+" records")
 	for _, c := range m.incidents() {
 		parts = append(parts, grouped(c.count)+" "+c.name)
@@ -177,7 +183,7 @@ type incident struct {
 // incidents are the counters that are told only when there is something to tell.
 func (m measured) incidents() []incident {
 	var list []incident
-	for _, c := range []incident{{"replays", m.Replays}, {"retries", m.Retries}} {
+	for _, c := range []incident{{"replays", m.Replays}, {"retries", m.Retries}, {"late", m.LateRecords}} {
 		if c.count > 0 {
 			list = append(list, c)
 		}

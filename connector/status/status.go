@@ -89,6 +89,7 @@ type Connector struct {
 	Replays             atomic.Int64 // source: WAL edits that HBase shipped again
 	BelowReadPoint      atomic.Int64 // source: changes left out because the scan had delivered them
 	Markers             atomic.Int64 // source: markers in the WAL that carry no data
+	LateRecords         atomic.Int64 // source: changes with a write time below the watermark, less its margin, that came after it
 	Looped              atomic.Int64 // sink: changes left out because they came from the target
 	Superseded          atomic.Int64 // sink: cells left out of late replays, as newer ones had been applied
 	Skipped             atomic.Int64 // sink: changes left out because they were written after the end time
@@ -107,6 +108,7 @@ type Connector struct {
 	reason string
 	since  time.Time
 	tables map[string]*Counters
+	mark   watermark
 }
 
 // NewConnector returns the status of a connector that is Starting.
@@ -167,18 +169,20 @@ type ConnectorView struct {
 	Error string    `json:"error,omitempty"`
 	Since time.Time `json:"since"` // of the state
 	CountersView
-	Calls          int64         `json:"calls"`
-	Replays        int64         `json:"replays"`
-	Retries        int64         `json:"retries"`
-	BelowReadPoint int64         `json:"belowReadPoint"`
-	Markers        int64         `json:"markers"`
-	Looped         int64         `json:"looped"`
-	Superseded     int64         `json:"superseded"`
-	Skipped        int64         `json:"skipped"`
-	LagRecords     int64         `json:"lagRecords"`
-	LagMS          *int64        `json:"lagMs,omitempty"` // nil before the first record
-	Snapshot       *SnapshotView `json:"snapshot,omitempty"`
-	Tables         []TableView   `json:"tables"` // by name
+	Calls          int64          `json:"calls"`
+	Replays        int64          `json:"replays"`
+	Retries        int64          `json:"retries"`
+	BelowReadPoint int64          `json:"belowReadPoint"`
+	Markers        int64          `json:"markers"`
+	Looped         int64          `json:"looped"`
+	Superseded     int64          `json:"superseded"`
+	Skipped        int64          `json:"skipped"`
+	LagRecords     int64          `json:"lagRecords"`
+	LagMS          *int64         `json:"lagMs,omitempty"` // nil before the first record
+	LateRecords    int64          `json:"lateRecords"`
+	Watermark      *WatermarkView `json:"watermark,omitempty"` // nil before the first one, or what keeps it
+	Snapshot       *SnapshotView  `json:"snapshot,omitempty"`
+	Tables         []TableView    `json:"tables"` // by name
 }
 
 // SnapshotView is the progress of a scan.
@@ -222,7 +226,8 @@ func (c *Connector) View() ConnectorView {
 		CountersView: c.Counters.view(),
 		Calls:        c.Calls.Load(), Replays: c.Replays.Load(), Retries: c.Retries.Load(),
 		BelowReadPoint: c.BelowReadPoint.Load(), Markers: c.Markers.Load(), Looped: c.Looped.Load(), Superseded: c.Superseded.Load(), LagRecords: c.LagRecords.Load(), Skipped: c.Skipped.Load(),
-		Tables: []TableView{},
+		LateRecords: c.LateRecords.Load(),
+		Tables:      []TableView{},
 	}
 	if v.LastRecord != nil {
 		lag := c.LagMillis.Load()
@@ -239,6 +244,7 @@ func (c *Connector) View() ConnectorView {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	v.Watermark = c.mark.view(time.Now())
 	v.State, v.Phase, v.Error, v.Since = c.state, c.phase, c.reason, c.since
 	for name, t := range c.tables {
 		v.Tables = append(v.Tables, TableView{Name: name, CountersView: t.view(), SnapshotRows: t.SnapshotRows.Load()})

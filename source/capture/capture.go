@@ -23,6 +23,7 @@ import (
 	"github.com/waltap/waltap/source"
 	"github.com/waltap/waltap/source/replication"
 	"github.com/waltap/waltap/source/scan"
+	"github.com/waltap/waltap/source/watermark"
 )
 
 // Values of Config.SnapshotMode.
@@ -37,6 +38,7 @@ const (
 type Stats interface {
 	replication.Stats
 	scan.Stats
+	watermark.Stats
 	// Acked is told what Kafka has acknowledged.
 	Acked(table string, t source.Tally)
 	// Starting, Scanning, Streaming and Waiting say what the capture does now; text is for its user.
@@ -91,6 +93,12 @@ type Config struct {
 	ShardBytes        int64
 	Limiter           *scan.Limiter
 
+	WatermarkMode   string        // see package watermark
+	WatermarkMargin time.Duration // see watermark.Config
+	// EndTime, when not zero: the scan reads nothing newer, and the capture ends when the watermark has passed it.
+	EndTime    time.Time
+	RemovePeer bool // when the end time has come
+
 	ConnectTimeout time.Duration
 	Stats          Stats
 	Log            *slog.Logger
@@ -105,6 +113,10 @@ type Capture struct {
 	tables  []captured
 	pub     *source.Publisher
 	marks   tableMarks
+
+	watermark  *watermark.Watermark // nil: none
+	heartbeats string               // the heartbeat table; "": none
+	producer   *kafka.Producer
 }
 
 // Run captures until ctx ends (nil), the scan of an initial_only capture is complete (nil), or it
@@ -139,12 +151,19 @@ func (c *Capture) run(ctx context.Context) error {
 	}
 	producer := c.cfg.Kafka.NewProducer(kafka.ProducerConfig{Compression: c.cfg.Compression})
 	defer producer.Close()
+	c.producer = producer
 	c.pub = source.NewPublisher(producer, 0, c.cfg.Stats.Acked)
 	if err := c.prepareTopics(ctx); err != nil {
 		return err
 	}
 	if c.cfg.SnapshotMode == SnapshotInitialOnly {
 		return c.scan(ctx)
+	}
+	if ended, err := c.endedBefore(ctx); ended || err != nil {
+		return err
+	}
+	if err := c.prepareWatermark(ctx); err != nil {
+		return err
 	}
 	r, err := c.listen(ctx)
 	if err != nil {
@@ -243,7 +262,7 @@ func (c *Capture) follow(ctx context.Context, r *receiver) error {
 	if err := c.release(ctx, p); err != nil {
 		return err
 	}
-	return c.watch(ctx, r, p)
+	return c.stream(ctx, r, p)
 }
 
 // scan reads the tables that were not read yet and marks them as captured.
@@ -263,6 +282,7 @@ func (c *Capture) scan(ctx context.Context) error {
 			Cluster: c.cluster, Connector: c.cfg.Connector, Version: c.cfg.Version, ClusterID: c.id,
 			Publisher: c.pub, Progress: &c.state, Stats: c.cfg.Stats,
 			Threads: c.cfg.SnapshotThreads, ScannersPerServer: c.cfg.ScannersPerServer, FetchBytes: c.cfg.FetchBytes,
+			EndTime:          c.cfg.EndTime,
 			ProgressInterval: c.cfg.ProgressInterval, ShardBytes: c.cfg.ShardBytes, Limiter: c.cfg.Limiter,
 		})
 		if err := s.Run(ctx, todo); err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/waltap/waltap/internal/hbase/zookeeper"
 	"github.com/waltap/waltap/schema"
 	"github.com/waltap/waltap/source/replication"
+	"github.com/waltap/waltap/source/watermark"
 )
 
 // shutdownTimeout is how long a clean stop waits for the calls in hand.
@@ -54,10 +55,14 @@ func (c *Capture) listen(ctx context.Context) (*receiver, error) {
 		return nil, fmt.Errorf("hbase.peer.listen: %w", err)
 	}
 	allow := &replication.AllowList{Extra: c.cfg.Allow, Hosts: c.regionServerHosts}
-	handler := replication.NewReceiver(replication.Config{
+	config := replication.Config{
 		Connector: c.cfg.Connector, Version: c.cfg.Version, ClusterID: c.id,
-		Table: c.marks.get, Publisher: c.pub, Stats: c.cfg.Stats,
-	})
+		Table: c.marks.get, Publisher: c.pub, Stats: c.cfg.Stats, IsHeartbeat: watermark.IsTable,
+	}
+	if c.watermark != nil {
+		config.Heartbeats = c.watermark
+	}
+	handler := replication.NewReceiver(config)
 	r := &receiver{broken: make(chan error, 1), server: rpc.NewServer(rpc.ServerConfig{
 		Services: map[string]rpc.Handler{replication.Service: handler.Serve},
 		Allow:    allow.Check, MaxBytesInFlight: c.cfg.MaxBytesInFlight, Logger: c.cfg.Log,

@@ -13,6 +13,7 @@ import (
 
 	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/internal/hbase/cell"
+	"github.com/waltap/waltap/source/watermark"
 )
 
 // Keys in the CONFIG of a peer of ours.
@@ -96,6 +97,9 @@ func (c *Capture) peer(captureID string) admin.Peer {
 	tables := make(map[string][]string, len(c.tables))
 	for _, t := range c.tables {
 		tables[t.name] = t.families
+	}
+	if c.heartbeats != "" {
+		tables[c.heartbeats] = []string{watermark.Family}
 	}
 	return admin.Peer{
 		ID: c.cfg.PeerID, ClusterKey: c.clusterKey(), Tables: tables, Serial: c.cfg.PeerSerial,

@@ -16,6 +16,8 @@ const (
 	phaseHeld = "held"
 	// phaseStreaming: the peer is enabled and every table of it was scanned (or is not to be).
 	phaseStreaming = "streaming"
+	// phaseEnded: the end time has come.
+	phaseEnded = "ended"
 )
 
 // captureState is the connector's own entry on the offsets topic, partition {"state":"capture"}.
@@ -28,6 +30,8 @@ type captureState struct {
 	HeldSince int64 `json:"held_since,omitempty"`
 	// Mode is the snapshot.mode the capture was started with.
 	Mode string `json:"mode"`
+	// EndTime that has come, ms; in phaseEnded only.
+	EndTime int64 `json:"end_time,omitempty"`
 }
 
 // tableState is the entry of one table, partition {"table":"ns:t"}.

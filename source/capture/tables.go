@@ -10,6 +10,7 @@ import (
 
 	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/schema"
+	"github.com/waltap/waltap/source/watermark"
 )
 
 const scopeAttribute = "REPLICATION_SCOPE"
@@ -34,7 +35,7 @@ func (c *Capture) listTables(ctx context.Context) ([]admin.Table, error) {
 	for _, t := range all {
 		name := t.FullName()
 		names[name] = true
-		if c.cfg.Tables.Match(name) {
+		if c.cfg.Tables.Match(name) && !watermark.IsTable(name) {
 			out = append(out, t)
 		}
 	}

@@ -29,6 +29,7 @@ func (c *Capture) prepareTopics(ctx context.Context) error {
 	internal := []kafka.TopicSpec{
 		{Name: schema.SchemaTopic(c.cfg.TopicPrefix), Partitions: 1, ReplicationFactor: c.cfg.ReplicationFactor, Configs: compacted},
 		{Name: schema.TablesTopic(c.cfg.TopicPrefix), Partitions: 1, ReplicationFactor: c.cfg.ReplicationFactor, Configs: compacted},
+		{Name: schema.WatermarksTopic(c.cfg.TopicPrefix), Partitions: 1, ReplicationFactor: c.cfg.ReplicationFactor, Configs: compacted},
 	}
 	if err := c.cfg.Kafka.EnsureTopics(ctx, internal...); err != nil {
 		return fmt.Errorf("create the internal topics: %w", err)

@@ -49,10 +49,21 @@ type Stats interface {
 	Replay(entries int)         // WAL edits that had been acknowledged before
 	BelowReadPoint(changes int) // changes that the scan has delivered
 	Marker(qualifier string)    // METAFAMILY cells that carry no data
+	Late(changes int)           // first deliveries with a write time at or below what Heartbeats.Late gave
 	Error(err error)            // a call was answered with an exception
 }
 
-// Config of a Receiver. All fields are required.
+// Heartbeats are cells of waltap's own that pass through the source's WAL among the data; a *watermark.Watermark.
+type Heartbeats interface {
+	// Begin is called when a call comes in, Acknowledged when Kafka has all of it and before HBase is answered, with
+	// what Begin has returned and the values of the heartbeats in the call.
+	Begin() uint64
+	Acknowledged(call uint64, values [][]byte)
+	// Late is the write time, ms, up to which changes are late.
+	Late() int64
+}
+
+// Config of a Receiver. All fields are required, but for Heartbeats.
 type Config struct {
 	Connector string
 	Version   string
@@ -60,6 +71,10 @@ type Config struct {
 	Table     func(name string) (Table, bool)
 	Publisher *source.Publisher
 	Stats     Stats
+	// IsHeartbeat tells the tables whose cells are heartbeats, never data, whether Heartbeats is set or not: a queue may
+	// hold some from before.
+	IsHeartbeat func(table string) bool
+	Heartbeats  Heartbeats
 }
 
 // Receiver handles the calls of the source's region servers.
@@ -105,6 +120,10 @@ func (r *Receiver) replicate(ctx context.Context, c *rpc.Call, answer func(error
 		answer(fmt.Errorf("parse ReplicateWALEntryRequest: %w", err))
 		return
 	}
+	var place uint64
+	if r.cfg.Heartbeats != nil {
+		place = r.cfg.Heartbeats.Begin()
+	}
 	regions, highest := regionsOf(req.Entry)
 	unlock, err := r.locks.lock(ctx, regions)
 	if err != nil {
@@ -119,15 +138,27 @@ func (r *Receiver) replicate(ctx context.Context, c *rpc.Call, answer func(error
 	batch := r.cfg.Publisher.Begin(ctx)
 	d := decoder{Receiver: r, batch: batch, cells: cell.NewReader(c.Cells, c.Codec, c.CellBytes)}
 	err = d.entries(req.Entry)
+	heartbeats, late := d.heartbeats, d.late // d itself is large, and not kept until Kafka answers
 	batch.Commit(err, func(err error) {
 		if err == nil {
 			r.seqs.acknowledge(highest)
+			r.acknowledged(place, heartbeats, late)
 		}
 		unlock()
 		if !early {
 			answer(err)
 		}
 	})
+}
+
+// acknowledged tells what is known only once Kafka has all of a call.
+func (r *Receiver) acknowledged(place uint64, heartbeats [][]byte, late int) {
+	if len(heartbeats) > 0 {
+		r.cfg.Heartbeats.Acknowledged(place, heartbeats)
+	}
+	if late > 0 {
+		r.cfg.Stats.Late(late)
+	}
 }
 
 // regionsOf lists the regions of a call, each once, with the highest sequence of each.
@@ -156,6 +187,9 @@ type decoder struct {
 	changes []schema.Change
 	used    int
 	byRow   map[string]int
+
+	heartbeats [][]byte // values
+	late       int      // changes
 }
 
 func (d *decoder) entries(entries []*pb.WALEntry) error {
@@ -164,10 +198,11 @@ func (d *decoder) entries(entries []*pb.WALEntry) error {
 		if e.GetKey() == nil {
 			return fmt.Errorf("read WAL entry %d of %d: it has no key", i+1, len(entries))
 		}
-		if d.seqs.seen(string(e.Key.GetEncodedRegionName()), e.Key.GetLogSequenceNumber()) {
+		replay := d.seqs.seen(string(e.Key.GetEncodedRegionName()), e.Key.GetLogSequenceNumber())
+		if replay {
 			replays++
 		}
-		if err := d.entry(e); err != nil {
+		if err := d.entry(e, replay); err != nil {
 			return fmt.Errorf("read WAL entry %d of %d (region %s, sequence %d): %w",
 				i+1, len(entries), e.Key.GetEncodedRegionName(), e.Key.GetLogSequenceNumber(), err)
 		}
@@ -186,8 +221,9 @@ func (d *decoder) entries(entries []*pb.WALEntry) error {
 }
 
 // entry reads the cells of one WAL edit and adds one change per row, rows in the order of their first cell.
-func (d *decoder) entry(e *pb.WALEntry) error {
+func (d *decoder) entry(e *pb.WALEntry, replay bool) error {
 	table := schema.NormalizeTable(string(e.Key.GetTableName()))
+	heartbeat := d.cfg.IsHeartbeat(table)
 	info, captured := d.cfg.Table(table)
 	src := schema.Source{
 		Version: d.cfg.Version, Connector: d.cfg.Connector, ClusterID: d.cfg.ClusterID,
@@ -211,6 +247,12 @@ func (d *decoder) entry(e *pb.WALEntry) error {
 			}
 			continue
 		}
+		if heartbeat {
+			if d.cfg.Heartbeats != nil {
+				d.heartbeats = append(d.heartbeats, bytes.Clone(k.Value))
+			}
+			continue
+		}
 		if !captured {
 			return fmt.Errorf("table %s: %w; the table list of the peer was changed by someone else: restore it or add the table to table.include.list", table, source.ErrUnknownTable)
 		}
@@ -222,6 +264,9 @@ func (d *decoder) entry(e *pb.WALEntry) error {
 			Family: k.Family, Qualifier: k.Qualifier, Timestamp: k.Timestamp,
 			Type: schema.CellType(k.Type), Value: k.Value, Tags: k.Tags,
 		})
+	}
+	if d.used > 0 && !replay && d.cfg.Heartbeats != nil && int64(e.Key.GetWriteTime()) <= d.cfg.Heartbeats.Late() {
+		d.late += d.used
 	}
 	return d.emit(table, info, src, e.Key)
 }

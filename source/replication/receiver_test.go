@@ -1,9 +1,11 @@
 package replication
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -72,13 +74,14 @@ func (p *heldProducer) changes(t *testing.T) []schema.Change {
 }
 
 type countStats struct {
-	mu             sync.Mutex
-	replays, below int
-	markers        []string
+	mu                   sync.Mutex
+	replays, below, late int
+	markers              []string
 }
 
 func (s *countStats) Call()                {}
 func (s *countStats) Error(error)          {}
+func (s *countStats) Late(n int)           { s.mu.Lock(); s.late += n; s.mu.Unlock() }
 func (s *countStats) Replay(n int)         { s.mu.Lock(); s.replays += n; s.mu.Unlock() }
 func (s *countStats) BelowReadPoint(n int) { s.mu.Lock(); s.below += n; s.mu.Unlock() }
 func (s *countStats) Marker(q string)      { s.mu.Lock(); s.markers = append(s.markers, q); s.mu.Unlock() }
@@ -88,12 +91,41 @@ type fixture struct {
 	addr     string
 	producer *heldProducer
 	stats    *countStats
+	beats    *heartbeats
+}
+
+// heartbeats records what comes back.
+type heartbeats struct {
+	mu    sync.Mutex
+	calls uint64
+	got   []string // "call: values"
+}
+
+func (h *heartbeats) Begin() uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.calls++
+	return h.calls
+}
+
+func (h *heartbeats) Acknowledged(call uint64, values [][]byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.got = append(h.got, fmt.Sprintf("%d: %s", call, bytes.Join(values, []byte(" "))))
+}
+
+func (h *heartbeats) Late() int64 { return 1233 }
+
+func (h *heartbeats) String() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return strings.Join(h.got, "; ")
 }
 
 // serve starts a Receiver behind a real port; table default:t is captured, rows below "m" were scanned up to sequence 10.
 func serve(t *testing.T) *fixture {
 	t.Helper()
-	f := &fixture{producer: &heldProducer{given: make(chan struct{}, 100)}, stats: &countStats{}}
+	f := &fixture{producer: &heldProducer{given: make(chan struct{}, 100)}, stats: &countStats{}, beats: &heartbeats{}}
 	pub := source.NewPublisher(f.producer, 0, func(string, source.Tally) {})
 	pub.Route("default:t", "p.default.t", 1)
 	r := NewReceiver(Config{
@@ -108,6 +140,7 @@ func serve(t *testing.T) *fixture {
 				return t != schema.Put || string(qualifier) != "out of scope"
 			}}, name == "default:t"
 		},
+		IsHeartbeat: func(name string) bool { return name == "default:beats" }, Heartbeats: f.beats,
 	})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -137,6 +170,8 @@ type edit struct {
 	seq    uint64
 	cells  []cell.Cell
 	count  int // announced; 0: as many as there are
+
+	written uint64 // default 1234
 }
 
 func (f *fixture) call(ctx context.Context, edits ...edit) error {
@@ -151,7 +186,7 @@ func (f *fixture) call(ctx context.Context, edits ...edit) error {
 			cells = cell.KeyValueCodecWithTags.Append(cells, &e.cells[i])
 		}
 		req.Entry = append(req.Entry, &pb.WALEntry{AssociatedCellCount: proto.Int32(int32(n)), Key: &pb.WALKey{
-			EncodedRegionName: []byte(cmp.Or(e.region, "r1")), TableName: []byte(e.table), LogSequenceNumber: proto.Uint64(e.seq), WriteTime: proto.Uint64(1234),
+			EncodedRegionName: []byte(cmp.Or(e.region, "r1")), TableName: []byte(e.table), LogSequenceNumber: proto.Uint64(e.seq), WriteTime: proto.Uint64(cmp.Or(e.written, 1234)),
 			ClusterIds: []*pb.UUID{
 				{MostSigBits: proto.Uint64(7), LeastSigBits: proto.Uint64(8)},
 				{MostSigBits: proto.Uint64(0xa << 56), LeastSigBits: proto.Uint64(0)},
@@ -204,6 +239,63 @@ func TestOneChangePerRowAndEditAnsweredAfterKafka(t *testing.T) {
 	want := "x:1/Put 2/Put|y:1/Put 2/Put|z:1/Put|x:/DeleteFamily"
 	if s := strings.Join(shape, "|"); s != want {
 		t.Errorf("changes %s\nwant    %s", s, want)
+	}
+}
+
+func beat(value string) cell.Cell {
+	k := put("b", "b")
+	k.Value = []byte(value)
+	return k
+}
+
+// TestHeartbeatsCountWithTheirCall: they come back when Kafka has the data beside them, never as data, and not at all when
+// the call fails.
+func TestHeartbeatsCountWithTheirCall(t *testing.T) {
+	f := serve(t)
+	mixed := []edit{
+		{table: "t", seq: 20, cells: []cell.Cell{put("z", "1")}},
+		{table: "beats", seq: 21, cells: []cell.Cell{beat("one")}},
+		{table: "beats", seq: 22, cells: []cell.Cell{beat("two")}},
+	}
+	for _, result := range []error{errors.New("no leader"), nil} {
+		answered := make(chan error, 1)
+		go func() { answered <- f.call(t.Context(), mixed...) }()
+		<-f.producer.given
+		if got := f.beats.String(); got != "" {
+			t.Errorf("before Kafka has acknowledged: %s", got)
+		}
+		f.producer.answer(result)
+		if err := <-answered; (err == nil) != (result == nil) {
+			t.Fatal(err)
+		}
+	}
+	if err := f.call(t.Context(), edit{table: "beats", seq: 23, cells: []cell.Cell{beat("three")}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.beats.String(); got != "2: one two; 3: three" {
+		t.Errorf("heartbeats %s", got)
+	}
+	for _, c := range f.producer.changes(t) {
+		if c.Table != "default:t" {
+			t.Errorf("a heartbeat was written as data: %+v", c)
+		}
+	}
+}
+
+func TestLateChangesAreCountedOnce(t *testing.T) {
+	f := serve(t)
+	for i, late := range []bool{false, true, true} { // the third is a replay
+		go func() { <-f.producer.given; f.producer.answer(nil) }()
+		e := edit{table: "t", seq: uint64(30 + min(i, 1)), cells: []cell.Cell{put("z", "1"), put("zz", "1")}}
+		if late {
+			e.written = 1233
+		}
+		if err := f.call(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if f.stats.late != 2 {
+		t.Errorf("%d late changes, want 2", f.stats.late)
 	}
 }
 

@@ -98,6 +98,14 @@ func (r *reader) run(ctx context.Context) error {
 	}
 }
 
+// maxTimestamp is the first timestamp that is not read; 0: there is none.
+func maxTimestamp(end time.Time) int64 {
+	if end.IsZero() {
+		return 0
+	}
+	return end.UnixMilli() + 1
+}
+
 // pass scans from Upto to the end of the range, or to an error. All that it read is acknowledged, and saved, when it
 // returns, but for what an error of Kafka's keeps it from: that is read again.
 func (r *reader) pass(ctx context.Context) error {
@@ -111,6 +119,9 @@ func (r *reader) pass(ctx context.Context) error {
 	}
 	if scope := r.sh.table.Scope; scope != nil {
 		req.MinTimestamp, req.MaxTimestamp = scope.MinTimestamp, scope.MaxTimestamp
+	}
+	if end := maxTimestamp(r.cfg.EndTime); end > 0 && (req.MaxTimestamp == 0 || end < req.MaxTimestamp) {
+		req.MaxTimestamp = end
 	}
 	sc, err := r.open(ctx, req)
 	if err != nil {

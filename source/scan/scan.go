@@ -70,6 +70,8 @@ type Config struct {
 	// 5 s) has passed: what a scan that is killed reads again is at most that, per range it had open.
 	ProgressBytes    int64
 	ProgressInterval time.Duration
+
+	EndTime time.Time // cells with a later timestamp are not read; zero: all are
 	// ShardBytes: a region above it is scanned in several shards, cut at sampled rows; default 1 GiB.
 	ShardBytes int64
 	// Limiter holds the scan back; nil: nothing does.

@@ -17,6 +17,7 @@ type Status struct {
 // ServerStatus is what a live region server last reported.
 type ServerStatus struct {
 	Name        ServerName
+	Reported    int64 // when, by the server's clock, ms; 0: unknown
 	Regions     []RegionLoad
 	Replication []ReplicationLoad
 }
@@ -66,7 +67,7 @@ func statusOf(m *pb.ClusterStatus) *Status {
 		Master:  serverNameOf(m.GetMaster()),
 	}
 	for _, live := range m.GetLiveServers() {
-		s := ServerStatus{Name: serverNameOf(live.GetServer())}
+		s := ServerStatus{Name: serverNameOf(live.GetServer()), Reported: int64(live.GetServerLoad().GetReportEndTime())}
 		for _, r := range live.GetServerLoad().GetRegionLoads() {
 			s.Regions = append(s.Regions, RegionLoad{
 				Name:           r.GetRegionSpecifier().GetValue(),

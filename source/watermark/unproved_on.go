@@ -1,0 +1,5 @@
+//go:build waltap_watermark_unproved
+
+package watermark
+
+const unproved = true
