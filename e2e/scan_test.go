@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -19,14 +18,6 @@ import (
 	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/schema"
 )
-
-// torture chooses the stated size with TORTURE=1.
-func torture(small, stated int64) int64 {
-	if os.Getenv("TORTURE") == "1" {
-		return stated
-	}
-	return small
-}
 
 // limit changes the limits of a running scan.
 func limit(t *testing.T, w *testenv.Waltap, connector string, rowsPerSecond int64) {
@@ -113,7 +104,7 @@ func scanned(t *testing.T, prefix, table string) (records, rows int64) {
 // One region, binary keys, read in parts by two threads: a kill costs no more than an interval of progress, and the
 // limits that hold the scan back are those last set.
 func TestKilledInsideARegion(t *testing.T) {
-	table, rows, rate := testenv.Name(t), torture(60_000, 2_000_000), torture(6_000, 60_000)
+	table, rows, rate := testenv.Name(t), torture[int64](60_000, 2_000_000), torture[int64](6_000, 60_000)
 	const interval = 500 * time.Millisecond
 	err := env.Src.CreateTable(testenv.Context(t, time.Minute), judge.Table{Name: table, Families: []judge.Family{{Name: "a", Versions: 1000, Scope: 1}}})
 	if err != nil {
