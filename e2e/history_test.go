@@ -24,9 +24,6 @@ import (
 	"github.com/waltap/waltap/schema"
 )
 
-// watermarksPublished: the source publishes watermarks, so that a topic without any is a fault.
-const watermarksPublished = false
-
 // torture chooses the size the project promises to pass; else what fits into make test.
 func torture[T any](small, stated T) T {
 	if os.Getenv("TORTURE") == "1" {
@@ -168,16 +165,6 @@ func (h *historyRun) finish(t *testing.T) {
 	}
 }
 
-func kafkaClient(t *testing.T) *kafka.Client {
-	t.Helper()
-	c, err := kafka.Connect(t.Context(), kafka.Config{BootstrapServers: []string{env.Kafka.Bootstrap()}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	return c
-}
-
 // records reads the table's topic.
 func (h *historyRun) records(t *testing.T) []history.Record {
 	t.Helper()
@@ -242,7 +229,7 @@ func (h *historyRun) check(t *testing.T) {
 		t.Error(history.Summary(faults))
 	}
 	marks := h.watermarks(t)
-	if watermarksPublished && len(marks) == 0 {
+	if len(marks) == 0 {
 		t.Error("no watermark was published")
 	}
 	if untrue := history.CheckWatermarks(h.writes, records, marks); len(untrue) > 0 {
