@@ -17,6 +17,7 @@ import (
 	"github.com/waltap/waltap/connector/config"
 	"github.com/waltap/waltap/connector/status"
 	"github.com/waltap/waltap/internal/kafka"
+	"github.com/waltap/waltap/source/scan"
 )
 
 // Version of this build; set by -ldflags -X github.com/waltap/waltap/connector.Version=…
@@ -35,12 +36,13 @@ type process struct {
 	status *status.Process
 	log    *slog.Logger
 	kafka  *kafka.Client
+	limits map[string]*scan.Limiter // of the sources' scans, by connector
 }
 
 // Run runs the connectors of cfg until ctx ends, all of them have ended, or one has failed: then the others are
 // stopped cleanly and its error is returned. Progress and log go to stderr.
 func Run(ctx context.Context, cfg *config.Process, stderr io.Writer) error {
-	p := &process{cfg: cfg, log: newLogger(cfg, stderr), status: &status.Process{Version: Version, Started: time.Now()}}
+	p := &process{cfg: cfg, log: newLogger(cfg, stderr), status: &status.Process{Version: Version, Started: time.Now()}, limits: newLimits(cfg)}
 	for _, c := range cfg.Connectors {
 		p.status.Connectors = append(p.status.Connectors, status.NewConnector(c.Name, string(c.Class)))
 	}
@@ -83,7 +85,7 @@ func (p *process) serve() (stop func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("listeners: %w", err)
 	}
-	srv := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
+	srv := &http.Server{Handler: limitsHandler(p.limits, handler), ReadHeaderTimeout: 5 * time.Second}
 	var done sync.WaitGroup
 	done.Go(func() {
 		if err := srv.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {

@@ -24,14 +24,14 @@ func (p *process) source(ctx context.Context, c *config.Connector, st *status.Co
 		TopicPrefix: s.TopicPrefix, TopicCreate: s.TopicCreation.Enable, Partitions: s.TopicCreation.Partitions,
 		ReplicationFactor: s.TopicCreation.ReplicationFactor, MaxMessageBytes: s.TopicCreation.MaxMessageBytes,
 		Compression: s.CompressionType,
-		Tables:      s.Tables, SetScope: s.ReplicationScope == config.ScopeSet, ScopeAllowPeers: s.ReplicationScopeAllowPeers,
+		Tables:      s.Tables, Scope: s.Scope, SetScope: s.ReplicationScope == config.ScopeSet, ScopeAllowPeers: s.ReplicationScopeAllowPeers,
 		PeerID: s.Peer.ID, PeerCreate: s.Peer.Create, PeerSerial: s.Peer.Serial, PeerQuorum: s.Peer.ZooKeeperQuorum, PeerRoot: s.Peer.ZNodeParent,
 		PeerSessionTimeout: s.Peer.SessionTimeout, Listen: s.Peer.Listen, AdvertisedHost: s.Peer.AdvertisedHost,
 		Allow: s.Peer.Allow, MaxBytesInFlight: s.Peer.MaxBytesInFlight,
 		SnapshotMode: string(s.Snapshot.Mode), SnapshotThreads: s.Snapshot.MaxThreads, ScannersPerServer: s.Snapshot.ScannersPerServer, FetchBytes: s.Snapshot.FetchSize,
 		WatermarkMode: string(s.Watermark.Mode), WatermarkMargin: s.Watermark.Margin, EndTime: s.EndTime, RemovePeer: s.PeerOnEnd == config.PeerRemove,
-		ProgressInterval: s.Snapshot.ProgressInterval,
-		ConnectTimeout:   s.HBase.ConnectionTimeout, Stats: &sourceStats{status: st, log: log}, Log: log,
+		ProgressInterval: s.Snapshot.ProgressInterval, ShardBytes: s.Snapshot.ShardMaxBytes, Limiter: p.limits[c.Name],
+		ConnectTimeout: s.HBase.ConnectionTimeout, Stats: &sourceStats{status: st, log: log}, Log: log,
 	})
 }
 
@@ -70,10 +70,12 @@ func (s *sourceStats) Shards(done, total int) {
 	s.status.SnapshotShardsTotal.Store(int64(total))
 }
 
-func (s *sourceStats) Row(table string, cells int, bytes int64) {
-	s.status.SnapshotRows.Add(1)
+func (s *sourceStats) Left(d time.Duration) { s.status.SnapshotLeft.Store(int64(max(1, d.Seconds()))) }
+
+func (s *sourceStats) Row(table string, rows int64, cells int, bytes int64) {
+	s.status.SnapshotRows.Add(rows)
 	s.status.SnapshotBytes.Add(bytes)
-	s.status.Table(table).SnapshotRows.Add(1)
+	s.status.Table(table).SnapshotRows.Add(rows)
 }
 
 func (s *sourceStats) Reread(rows int64) { s.status.SnapshotReread.Add(rows) }

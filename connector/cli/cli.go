@@ -22,9 +22,10 @@ const (
 )
 
 type commands struct {
-	Run     runCommand     `cmd:"" help:"Run the connectors of a configuration file until SIGINT or SIGTERM."`
-	Peer    peerCommands   `cmd:"" help:"Look at and change waltap's replication peers. Needs neither a worker nor Kafka."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Run     runCommand      `cmd:"" help:"Run the connectors of a configuration file until SIGINT or SIGTERM."`
+	Peer    peerCommands    `cmd:"" help:"Look at and change waltap's replication peers. Needs neither a worker nor Kafka."`
+	Offsets offsetsCommands `cmd:"" help:"Look at and move the offsets of a sink's consumer group."`
+	Version versionCommand  `cmd:"" help:"Print the version."`
 }
 
 // env is what commands get beside their flags.

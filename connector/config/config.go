@@ -87,6 +87,7 @@ type Source struct {
 
 	TopicPrefix     string
 	Tables          TableFilter
+	Scope           schema.Scope
 	Snapshot        Snapshot
 	TopicCreation   TopicCreation
 	ValueConverter  ValueConverter
@@ -154,6 +155,9 @@ type Snapshot struct {
 	ScannersPerServer int
 	FetchSize         int64 // bytes of one answer of a scan
 	ProgressInterval  time.Duration
+	ShardMaxBytes     int64
+	MaxRowsPerSecond  int64 // 0: no limit
+	MaxBytesPerSecond int64 // 0: no limit
 }
 
 // SnapshotMode is a snapshot.mode.

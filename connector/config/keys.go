@@ -87,6 +87,31 @@ var keys = []Key{
 		set: into(parseTablePatterns, func(t *target) *[]TablePattern { return &t.source.Tables.Exclude }),
 	},
 	{
+		Name: "column.include.list", Scope: InSource, Type: RegexList, Example: "default:orders:a, shop:.*:b:price.*",
+		Doc: "Families and columns to capture, of the tables chosen: namespace:table:family or namespace:table:family:qualifier, each part a regular expression that matches the whole of its name. Absent: all. A family's delete marker is captured with any of its columns. It may not change later.",
+		set: into(parseColumnPatterns, func(t *target) *[]schema.ColumnPattern { return &t.source.Scope.Columns }),
+	},
+	{
+		Name: "row.start", Scope: InSource, Type: String, Example: `user1\x00`,
+		Doc: "First row to capture, by scan and stream, as the HBase shell writes it (\\xNN for bytes). Absent: the first of all. It may not change later.",
+		set: into(parseRow, func(t *target) *[]byte { return &t.source.Scope.RowStart }),
+	},
+	{
+		Name: "row.stop", Scope: InSource, Type: String, Example: "user2",
+		Doc: "Row before which capture ends, written as row.start. Absent: the end of the table. It may not change later.",
+		set: into(parseRow, func(t *target) *[]byte { return &t.source.Scope.RowStop }),
+	},
+	{
+		Name: "snapshot.timestamp.min", Scope: InSource, Type: Integer, Default: "0",
+		Doc: "The scan reads cells and delete markers from this timestamp on. 0: all. The stream has no such bound. It may not change later.",
+		set: number(func(t *target) *int64 { return &t.source.Scope.MinTimestamp }),
+	},
+	{
+		Name: "snapshot.timestamp.max", Scope: InSource, Type: Integer, Default: "0",
+		Doc: "The scan reads cells and delete markers before this timestamp. 0: all. The stream has no such bound. It may not change later.",
+		set: number(func(t *target) *int64 { return &t.source.Scope.MaxTimestamp }),
+	},
+	{
 		Name: "hbase.peer.id", Scope: InSource, Type: String, DefaultDoc: "waltap_<name>, other characters than letters, digits and '_' replaced by '_'", Example: "waltap_orders",
 		Doc: "Id of the replication peer at the source: letters, digits, '_' and '.'.",
 		set: into(parsePeerID, func(t *target) *string { return &t.source.Peer.ID }),
@@ -205,6 +230,21 @@ var keys = []Key{
 		Name: "peer.on.end", Scope: InSource, Type: String, Default: "remove", Values: []string{"remove", "keep"},
 		Doc: "What becomes of the peer when end.time has come. keep: HBase keeps its WALs for it until you remove it.",
 		set: text(func(t *target) *PeerOnEnd { return &t.source.PeerOnEnd }),
+	},
+	{
+		Name: "snapshot.shard.max.bytes", Scope: InSource, Type: Size, Default: "1GiB", Min: 1 << 20,
+		Doc: "A region above this size is scanned in several parts, cut at sampled rows. The size is what its server reports, in MiB.",
+		set: number(func(t *target) *int64 { return &t.source.Snapshot.ShardMaxBytes }),
+	},
+	{
+		Name: "snapshot.max.rows.per.second", Scope: InSource, Type: Integer, Default: "0", Max: math.MaxInt32,
+		Doc: "Most rows that the scan reads in a second. 0: no limit. PUT /v1/connectors/NAME/snapshot/limits changes it while it runs.",
+		set: number(func(t *target) *int64 { return &t.source.Snapshot.MaxRowsPerSecond }),
+	},
+	{
+		Name: "snapshot.max.bytes.per.second", Scope: InSource, Type: Size, Default: "0",
+		Doc: "Most bytes that the scan reads in a second. 0: no limit. PUT /v1/connectors/NAME/snapshot/limits changes it while it runs.",
+		set: number(func(t *target) *int64 { return &t.source.Snapshot.MaxBytesPerSecond }),
 	},
 	{
 		Name: "topic.creation.enable", Scope: InSource, Type: Boolean, Default: "true",

@@ -187,6 +187,9 @@ func completeSource(s *section, c *Connector, f *faults) {
 	if len(p.ZooKeeperQuorum) > 0 && p.ZNodeParent == c.Source.HBase.ZNodeParent && sameQuorum(p.ZooKeeperQuorum, c.Source.HBase.ZooKeeperQuorum) {
 		f.add(s.fault("hbase.peer.znode.parent"), "%s is the source cluster's own znode: waltap would register as one of its region servers", p.ZNodeParent)
 	}
+	if key, err := checkScope(&c.Source.Scope); err != nil {
+		f.add(s.fault(key), "%v", err)
+	}
 	checkEnd(s, c.Source, f)
 }
 

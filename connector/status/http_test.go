@@ -105,6 +105,9 @@ waltap_snapshot_reread_rows_total{connector="orders-source"} 0
 # HELP waltap_snapshot_rows_total Rows the scan has read.
 # TYPE waltap_snapshot_rows_total counter
 waltap_snapshot_rows_total{connector="orders-source"} 120034
+# HELP waltap_snapshot_seconds_left Seconds that the scan is likely to take yet; 0: not known, or complete.
+# TYPE waltap_snapshot_seconds_left gauge
+waltap_snapshot_seconds_left{connector="orders-source"} 0
 # HELP waltap_snapshot_shards Parts of the tables to scan.
 # TYPE waltap_snapshot_shards gauge
 waltap_snapshot_shards{connector="orders-source"} 8

@@ -101,6 +101,7 @@ func (c *collector) snapshotMetrics(add func(prometheus.ValueType, string, strin
 	snapshot(prometheus.CounterValue, "snapshot_rows_total", "Rows the scan has read.", func(v *SnapshotView) int64 { return v.Rows })
 	snapshot(prometheus.CounterValue, "snapshot_bytes_total", "Bytes the scan has read.", func(v *SnapshotView) int64 { return v.Bytes })
 	snapshot(prometheus.CounterValue, "snapshot_reread_rows_total", "Rows the scan has read once more, as they were not acknowledged.", func(v *SnapshotView) int64 { return v.Reread })
+	snapshot(prometheus.GaugeValue, "snapshot_seconds_left", "Seconds that the scan is likely to take yet; 0: not known, or complete.", func(v *SnapshotView) int64 { return v.SecondsLeft })
 	snapshot(prometheus.GaugeValue, "snapshot_shards_done", "Parts of the tables that are scanned.", func(v *SnapshotView) int64 { return v.ShardsDone })
 	snapshot(prometheus.GaugeValue, "snapshot_shards", "Parts of the tables to scan.", func(v *SnapshotView) int64 { return v.ShardsTotal })
 }

@@ -129,7 +129,7 @@ func (m measured) attrs() []slog.Attr {
 		attrs = append(attrs, slog.Time("watermark", *w.Time), slog.Bool("watermark_estimated", w.Estimated))
 	}
 	if s := m.Snapshot; s != nil {
-		attrs = append(attrs, slog.Int64("shards_done", s.ShardsDone), slog.Int64("shards_total", s.ShardsTotal), slog.Int64("rows", s.Rows))
+		attrs = append(attrs, slog.Int64("shards_done", s.ShardsDone), slog.Int64("shards_total", s.ShardsTotal), slog.Int64("rows", s.Rows), slog.Int64("snapshot_bytes", s.Bytes), slog.Int64("seconds_left", s.SecondsLeft))
 	}
 	for _, c := range m.incidents() {
 		attrs = append(attrs, slog.Int64(c.name, c.count))
@@ -156,6 +156,9 @@ func (m measured) line() string {
 	}
 	if s := m.Snapshot; s != nil && m.State == Snapshot {
 		parts = append(parts, fmt.Sprintf("shards %d/%d rows %s", s.ShardsDone, s.ShardsTotal, grouped(s.Rows)))
+		if s.SecondsLeft > 0 {
+			parts = append(parts, "left "+(time.Duration(s.SecondsLeft)*time.Second).String())
+		}
 	}
 	if w := m.Watermark.text(); w != "" {
 		parts = append(parts, w)

@@ -96,7 +96,7 @@ func TestProgressLog(t *testing.T) {
 	if err := NewProgressLog(p, log).step(t.Context(), time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	const want = `{"level":"INFO","msg":"progress","connector":"orders-source","state":"SNAPSHOT","records":120,"records_per_second":0,"bytes_per_second":0,"lag_ms":1234,"shards_done":3,"shards_total":8,"rows":120034,"retries":2,"phase":"scanning default:orders"}
+	const want = `{"level":"INFO","msg":"progress","connector":"orders-source","state":"SNAPSHOT","records":120,"records_per_second":0,"bytes_per_second":0,"lag_ms":1234,"shards_done":3,"shards_total":8,"rows":120034,"snapshot_bytes":5000,"seconds_left":0,"retries":2,"phase":"scanning default:orders"}
 {"level":"ERROR","msg":"progress","connector":"orders-copy","state":"FAILED","records":0,"records_per_second":0,"bytes_per_second":0,"error":"gone"}
 `
 	if d := cmp.Diff(want, out.String()); d != "" {

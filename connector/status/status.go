@@ -97,6 +97,7 @@ type Connector struct {
 	Retries             atomic.Int64 // attempts that failed and were repeated
 	LagMillis           atomic.Int64 // from the write at the source to the acknowledgement, of the latest record
 	SnapshotBytes       atomic.Int64
+	SnapshotLeft        atomic.Int64 // source: seconds that the scan is likely to take yet; 0: not known
 	SnapshotReread      atomic.Int64 // source: rows that the scan read once more, as they were not acknowledged
 	SnapshotShardsDone  atomic.Int64
 	SnapshotShardsTotal atomic.Int64
@@ -191,6 +192,7 @@ type SnapshotView struct {
 	Reread      int64 `json:"reread"`
 	ShardsDone  int64 `json:"shardsDone"`
 	ShardsTotal int64 `json:"shardsTotal"`
+	SecondsLeft int64 `json:"secondsLeft,omitempty"` // an estimate; 0: not known, or complete
 }
 
 // TableView is a table of a connector at one moment.
@@ -235,6 +237,9 @@ func (c *Connector) View() ConnectorView {
 		v.Snapshot = &SnapshotView{
 			Rows: c.SnapshotRows.Load(), Bytes: c.SnapshotBytes.Load(), Reread: c.SnapshotReread.Load(),
 			ShardsDone: c.SnapshotShardsDone.Load(), ShardsTotal: total,
+		}
+		if v.Snapshot.ShardsDone < total {
+			v.Snapshot.SecondsLeft = c.SnapshotLeft.Load()
 		}
 	}
 	c.mu.Lock()

@@ -9,7 +9,8 @@ type HistorySpec struct {
 	Seed     int64    `json:"seed"`
 	Rate     int      `json:"rate"` // writes a second, roughly
 	Threads  int      `json:"threads"`
-	Log      string   `json:"log"` // file; complete after Stop
+	Distinct bool     `json:"distinct"` // puts that rewrite a cell (same column and timestamp) have another value than the cell
+	Log      string   `json:"log"`      // file; complete after Stop
 }
 
 // History is the running writers.

@@ -193,9 +193,9 @@ func downAndBack(ctx context.Context, s *scene) (err error) {
 		var permanent *sink.PermanentError
 		switch {
 		case aerr == nil:
-			err = errors.New("Apply succeeded while the target was away")
+			err = errors.New("a batch was reported as applied while the target was away")
 		case errors.As(aerr, &permanent):
-			err = fmt.Errorf("Apply says that repeating cannot help while the target is away: %w", aerr)
+			err = fmt.Errorf("while the target is away the sink says that repeating cannot help: %w", aerr)
 		}
 	}
 	if serr := s.Start(ctx); serr != nil {

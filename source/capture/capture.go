@@ -69,6 +69,7 @@ type Config struct {
 	Compression       string
 
 	Tables          TableFilter
+	Scope           schema.Scope
 	SetScope        bool
 	ScopeAllowPeers []string
 
@@ -88,6 +89,8 @@ type Config struct {
 	ScannersPerServer int
 	FetchBytes        int64
 	ProgressInterval  time.Duration
+	ShardBytes        int64
+	Limiter           *scan.Limiter
 
 	WatermarkMode   string        // see package watermark
 	WatermarkMargin time.Duration // see watermark.Config
@@ -207,7 +210,11 @@ func (c *Capture) selectTables(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		c.tables = append(c.tables, captured{Table: t, name: names[i], families: scopedFamilies(t), topic: topic})
+		families := c.cfg.Scope.Families(names[i], scopedFamilies(t))
+		if len(families) == 0 {
+			return fmt.Errorf("column.include.list: no family of table %s with %s 1 matches; name one, or take the table off table.include.list", names[i], scopeAttribute)
+		}
+		c.tables = append(c.tables, captured{Table: t, name: names[i], families: families, topic: topic})
 	}
 	return schema.CheckTopicCollisions(c.cfg.TopicPrefix, names)
 }
@@ -221,7 +228,11 @@ func (c *Capture) loadTables() error {
 			return err
 		}
 		if !known {
-			st = tableState{Epoch: 1, Families: t.families}
+			st = tableState{Epoch: 1, Families: t.families, Scope: c.cfg.Scope.String()}
+		}
+		if was, is := st.Scope, c.cfg.Scope.String(); was != is {
+			return fmt.Errorf("table %s was captured with another scope (%s; now %s): what it left out would be missing; restore row.start, row.stop, column.include.list and snapshot.timestamp.*, or capture under a new connector and topic.prefix",
+				t.name, scopeText(was), scopeText(is))
 		}
 		t.state = st
 		if err := t.checkFamilies(); err != nil {
@@ -229,6 +240,13 @@ func (c *Capture) loadTables() error {
 		}
 	}
 	return nil
+}
+
+func scopeText(s string) string {
+	if s == "" {
+		return "everything"
+	}
+	return s
 }
 
 // follow brings every table under capture and stays until ctx ends or the capture is broken.
@@ -254,7 +272,7 @@ func (c *Capture) scan(ctx context.Context) error {
 	var todo []scan.Table
 	for _, t := range c.tables {
 		if !t.state.Captured && c.cfg.SnapshotMode != SnapshotNoData {
-			todo = append(todo, scan.Table{Name: t.name, Families: t.families, Epoch: t.state.Epoch})
+			todo = append(todo, scan.Table{Name: t.name, Families: t.families, Epoch: t.state.Epoch, Scope: &c.cfg.Scope})
 		}
 	}
 	if len(todo) > 0 {
@@ -264,7 +282,7 @@ func (c *Capture) scan(ctx context.Context) error {
 			Publisher: c.pub, Progress: &c.state, Stats: c.cfg.Stats,
 			Threads: c.cfg.SnapshotThreads, ScannersPerServer: c.cfg.ScannersPerServer, FetchBytes: c.cfg.FetchBytes,
 			EndTime:          c.cfg.EndTime,
-			ProgressInterval: c.cfg.ProgressInterval,
+			ProgressInterval: c.cfg.ProgressInterval, ShardBytes: c.cfg.ShardBytes, Limiter: c.cfg.Limiter,
 		})
 		if err := s.Run(ctx, todo); err != nil {
 			return err
@@ -303,7 +321,7 @@ func (c *Capture) mark(t *captured) error {
 	if err != nil {
 		return err
 	}
-	m := replication.Table{Epoch: t.state.Epoch}
+	m := replication.Table{Epoch: t.state.Epoch, Keep: c.cfg.Scope.Keeper(t.name)}
 	if len(ranges) > 0 {
 		m.ReadPoint = scan.NewReadPoints(ranges).Of
 	}

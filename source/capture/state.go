@@ -36,6 +36,8 @@ type captureState struct {
 type tableState struct {
 	Epoch    int64    `json:"epoch"`
 	Families []string `json:"families"`
+	// Scope is the schema.Scope in words: what was left out is not known, so it may not change.
+	Scope string `json:"scope,omitempty"`
 	// Partitions of the data topic: rows are spread by their number, so it may not change.
 	Partitions int32 `json:"partitions"`
 	// Captured: the scan has delivered the table, or there was none to make.

@@ -39,6 +39,8 @@ type Table struct {
 	// ReadPoint gives the sequence up to which the full scan has delivered row; changes at or below it
 	// are left out. Nil when there was no scan.
 	ReadPoint func(row []byte) uint64
+	// Keep tells whether a cell is to be captured. Nil: all are.
+	Keep func(row, family, qualifier []byte, t schema.CellType) bool
 }
 
 // Stats is told what the receiver does; every method may be called from many goroutines.
@@ -253,6 +255,9 @@ func (d *decoder) entry(e *pb.WALEntry, replay bool) error {
 		}
 		if !captured {
 			return fmt.Errorf("table %s: %w; the table list of the peer was changed by someone else: restore it or add the table to table.include.list", table, source.ErrUnknownTable)
+		}
+		if info.Keep != nil && !info.Keep(k.Row, k.Family, k.Qualifier, schema.CellType(k.Type)) {
+			continue
 		}
 		c := d.change(k.Row)
 		c.Cells = append(c.Cells, schema.Cell{

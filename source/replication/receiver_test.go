@@ -136,6 +136,8 @@ func serve(t *testing.T) *fixture {
 					return 10
 				}
 				return 0
+			}, Keep: func(row, family, qualifier []byte, t schema.CellType) bool {
+				return t != schema.Put || string(qualifier) != "out of scope"
 			}}, name == "default:t"
 		},
 		IsHeartbeat: func(name string) bool { return name == "default:beats" }, Heartbeats: f.beats,
@@ -294,6 +296,19 @@ func TestLateChangesAreCountedOnce(t *testing.T) {
 	}
 	if f.stats.late != 2 {
 		t.Errorf("%d late changes, want 2", f.stats.late)
+	}
+}
+
+func TestCellsOutOfScopeAreLeftOut(t *testing.T) {
+	f := serve(t)
+	go func() { <-f.producer.given; f.producer.answer(nil) }()
+	err := f.call(t.Context(), edit{table: "t", seq: 20, cells: []cell.Cell{put("y", "out of scope"), put("z", "1"), put("z", "out of scope"), put("z", "2")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := f.producer.changes(t)
+	if len(got) != 1 || string(got[0].Row) != "z" || len(got[0].Cells) != 2 || string(got[0].Cells[1].Qualifier) != "2" {
+		t.Errorf("changes %+v, want one, of z, with 1 and 2", got)
 	}
 }
 

@@ -38,15 +38,18 @@ func (s *Scanner) lower(r *Range) {
 
 // region scans sh within its region. On error rest is what is left to scan; what lies before it is
 // acknowledged and saved.
-func (s *Scanner) region(ctx context.Context, sh shard) (rest span, err error) {
+func (s *Scanner) region(ctx context.Context, sh shard, est *share) (rest span, err error) {
 	release, err := s.slot(ctx, sh.region.Server)
 	if err != nil {
 		return sh.span, err
 	}
 	defer release()
-	r := &reader{Scanner: s, sh: sh, rng: Range{
+	r := &reader{Scanner: s, sh: sh, est: est, rng: Range{
 		Table: sh.table.Name, Epoch: sh.table.Epoch, Region: sh.region.Encoded, Start: sh.span.start, End: sh.span.end,
 	}}
+	if sh.table.Scope != nil {
+		r.keeps = sh.table.Scope.Keeper(sh.table.Name)
+	}
 	err = r.run(ctx)
 	if err == nil || len(r.rng.Upto) == 0 {
 		return sh.span, err
@@ -58,6 +61,7 @@ func (s *Scanner) region(ctx context.Context, sh shard) (rest span, err error) {
 type reader struct {
 	*Scanner
 	sh    shard
+	est   *share
 	rng   Range  // as it is saved; everything before Upto is acknowledged
 	point uint64 // at which this reader scans; 0 before it has opened its first scanner
 
@@ -67,6 +71,8 @@ type reader struct {
 	rows   int64
 	size   int64
 	since  time.Time
+
+	keeps func(row, family, qualifier []byte, t schema.CellType) bool // nil: all
 
 	row   schema.Change
 	arena []byte
@@ -106,11 +112,17 @@ func (r *reader) pass(ctx context.Context) error {
 	if len(r.rng.Upto) > 0 {
 		start = r.rng.Upto
 	}
-	sc, err := r.open(ctx, hscan.Request{
+	req := hscan.Request{
 		Table: r.sh.table.Name, Region: r.sh.region, Start: start, Stop: r.sh.span.end,
 		Families: r.sh.table.Families, MaxResultBytes: r.cfg.FetchBytes, ReadPoint: r.point,
-		MaxTimestamp: maxTimestamp(r.cfg.EndTime),
-	})
+	}
+	if scope := r.sh.table.Scope; scope != nil {
+		req.MinTimestamp, req.MaxTimestamp = scope.MinTimestamp, scope.MaxTimestamp
+	}
+	if end := maxTimestamp(r.cfg.EndTime); end > 0 && (req.MaxTimestamp == 0 || end < req.MaxTimestamp) {
+		req.MaxTimestamp = end
+	}
+	sc, err := r.open(ctx, req)
 	if err != nil {
 		return err
 	}
@@ -175,7 +187,7 @@ func (r *reader) copy(ctx context.Context, sc stream) error {
 	for {
 		b, err := sc.Next(ctx)
 		if errors.Is(err, io.EOF) {
-			return r.flush(true)
+			return r.flush(ctx, true)
 		}
 		if err != nil {
 			return err
@@ -186,7 +198,7 @@ func (r *reader) copy(ctx context.Context, sc stream) error {
 			}
 		}
 		if b.RowsComplete {
-			if err := r.flush(true); err != nil {
+			if err := r.flush(ctx, true); err != nil {
 				return err
 			}
 		}
@@ -205,7 +217,7 @@ func (r *reader) due() bool {
 // cell adds k to the row at hand. The bytes are copied: a row may go on in the next answer.
 func (r *reader) cell(ctx context.Context, k *cell.Cell) error {
 	if r.row.Row == nil || !bytes.Equal(r.row.Row, k.Row) {
-		if err := r.flush(true); err != nil {
+		if err := r.flush(ctx, true); err != nil {
 			return err
 		}
 		if r.rows > 0 && r.due() {
@@ -218,18 +230,24 @@ func (r *reader) cell(ctx context.Context, k *cell.Cell) error {
 		r.resume = append(r.resume[:0], k.Row...)
 	} else if r.bytes >= r.cfg.RecordBytes {
 		row := r.row.Row
-		if err := r.flush(false); err != nil {
+		if err := r.flush(ctx, false); err != nil {
 			return err
 		}
 		r.row.Row = r.keep(row)
+	}
+	r.bytes += cellOverhead + int64(len(k.Row)+len(k.Family)+len(k.Qualifier)+len(k.Value)+len(k.Tags))
+	if r.keeps != nil && !r.keeps(k.Row, k.Family, k.Qualifier, schema.CellType(k.Type)) {
+		return nil
 	}
 	r.row.Cells = append(r.row.Cells, schema.Cell{
 		Family: r.keep(k.Family), Qualifier: r.keep(k.Qualifier), Timestamp: k.Timestamp,
 		Type: schema.CellType(k.Type), Value: r.keep(k.Value), Tags: r.keep(k.Tags),
 	})
-	r.bytes += int64(len(k.Family)+len(k.Qualifier)+len(k.Value)+len(k.Tags)) + 9
 	return nil
 }
+
+// cellOverhead is what HBase stores for a cell beside its row, family, qualifier, value and tags: lengths, timestamp, type.
+const cellOverhead = 22
 
 func (r *reader) keep(b []byte) []byte {
 	n := len(r.arena)
@@ -238,7 +256,7 @@ func (r *reader) keep(b []byte) []byte {
 }
 
 // flush emits the row at hand. complete: no more cells of it follow.
-func (r *reader) flush(complete bool) error {
+func (r *reader) flush(ctx context.Context, complete bool) error {
 	if r.row.Row == nil {
 		return nil
 	}
@@ -248,18 +266,25 @@ func (r *reader) flush(complete bool) error {
 		Version: r.cfg.Version, Connector: r.cfg.Connector, ClusterID: r.cfg.ClusterID, Region: r.sh.region.Encoded,
 		Kind: schema.KindScan, Epoch: r.sh.table.Epoch,
 	}
-	if err := r.batch.Add(c); err != nil {
-		return err
+	if len(c.Cells) > 0 { // else none of its cells is in scope
+		if err := r.batch.Add(c); err != nil {
+			return err
+		}
+		crash.Point(crash.MidShard)
 	}
-	crash.Point(crash.MidShard)
-	r.cfg.Stats.Row(c.Table, len(c.Cells), r.bytes+int64(len(c.Row)))
+	size, rows := r.bytes, int64(0)
 	if complete {
-		r.rows++
+		rows = 1
 		r.resume = append(append(r.resume[:0], c.Row...), 0) // the next row that can exist
 	}
-	r.size += r.bytes
+	r.cfg.Stats.Row(c.Table, rows, len(c.Cells), size)
+	r.rows += rows
+	r.size += size
 	arena := r.arena[:0]
 	r.clear()
 	r.arena = arena
-	return nil
+	if d, ok := r.est.read(size); ok {
+		r.cfg.Stats.Left(d)
+	}
+	return r.cfg.Limiter.Wait(ctx, rows, size)
 }

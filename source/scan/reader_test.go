@@ -14,6 +14,7 @@ import (
 	"github.com/waltap/waltap/internal/hbase/cell"
 	hscan "github.com/waltap/waltap/internal/hbase/scan"
 	"github.com/waltap/waltap/internal/kafka"
+	"github.com/waltap/waltap/schema"
 	"github.com/waltap/waltap/source"
 )
 
@@ -23,6 +24,7 @@ type world struct {
 	rows      []string
 	regions   []admin.Region
 	readPoint uint64
+	sizes     map[string]int64
 	failAfter int // answers of a scan until it fails; 0: never
 	fail      error
 	rejected  bool // Kafka acknowledges nothing
@@ -73,10 +75,11 @@ func (w *world) Ranges(string, int64) ([]Range, error) {
 	return out, nil
 }
 
-func (w *world) Shards(int, int)        {}
-func (w *world) Row(string, int, int64) {}
-func (w *world) Retry(error)            {}
-func (w *world) Reread(n int64)         { w.mu.Lock(); w.reread += n; w.mu.Unlock() }
+func (w *world) Shards(int, int)               {}
+func (w *world) Row(string, int64, int, int64) {}
+func (w *world) Left(time.Duration)            {}
+func (w *world) Retry(error)                   {}
+func (w *world) Reread(n int64)                { w.mu.Lock(); w.reread += n; w.mu.Unlock() }
 
 // rowStream hands out one row per answer.
 type rowStream struct {
@@ -100,18 +103,21 @@ func (s *rowStream) Next(context.Context) (*hscan.Batch, error) {
 	row := s.rows[0]
 	s.rows = s.rows[1:]
 	return &hscan.Batch{RowsComplete: true, Cells: []cell.Cell{
-		{Row: []byte(row), Family: []byte("f"), Qualifier: []byte("q"), Timestamp: 1, Type: cell.Put, Value: make([]byte, 91)},
+		{Row: []byte(row), Family: []byte("f"), Qualifier: []byte("q"), Timestamp: 1, Type: cell.Put, Value: make([]byte, 75)},
 	}}, nil
 }
 
-// scan runs a new Scanner over the world, as a process that was started anew does.
-func (w *world) scan(t *testing.T, progressBytes int64) error {
-	t.Helper()
+// scanner is a new Scanner over the world, as a process that was started anew has one.
+func (w *world) scanner(cfg Config) *Scanner {
 	pub := source.NewPublisher(w, 0, func(string, source.Tally) {})
 	pub.Route("default:t", "p.default.t", 1)
-	s := New(Config{Publisher: pub, Progress: w, Stats: w, Threads: 1, ProgressBytes: progressBytes, ProgressInterval: time.Hour})
+	cfg.Publisher, cfg.Progress, cfg.Stats, cfg.ProgressInterval = pub, w, w, time.Hour
+	s := New(cfg)
 	s.regions = func(context.Context, string) ([]admin.Region, error) { return w.regions, nil }
+	s.sizes = func(context.Context) (map[string]int64, error) { return w.sizes, nil }
 	s.open = func(_ context.Context, req hscan.Request) (stream, error) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		w.opened = append(w.opened, req)
 		start, stop := maxStart(req.Region.Start, req.Start), minEnd(req.Region.End, req.Stop)
 		st := &rowStream{w: w}
@@ -122,8 +128,15 @@ func (w *world) scan(t *testing.T, progressBytes int64) error {
 		}
 		return st, nil
 	}
-	return s.Run(t.Context(), []Table{{Name: "default:t", Epoch: 1}})
+	return s
 }
+
+func (w *world) scan(t *testing.T, progressBytes int64) error {
+	t.Helper()
+	return w.scanner(Config{Threads: 1, ProgressBytes: progressBytes}).Run(t.Context(), tables)
+}
+
+var tables = []Table{{Name: "default:t", Epoch: 1}}
 
 func (w *world) check(t *testing.T, twice int) {
 	t.Helper()
@@ -210,36 +223,55 @@ func TestWhatKafkaRefusesIsNotSaved(t *testing.T) {
 func TestGoesOnInTheDaughtersOfASplitRegion(t *testing.T) {
 	w := newWorld(100, whole)
 	w.failAfter, w.fail = 40, &hscan.RegionGoneError{Region: "r", Err: errors.New("split")}
-	w.regions = []admin.Region{whole}
-	a := admin.Region{Encoded: "a", Name: []byte("t,,2.a."), End: []byte("050")}
-	b := admin.Region{Encoded: "b", Name: []byte("t,050,2.b."), Start: []byte("050")}
-	first := true
-	pub := source.NewPublisher(w, 0, func(string, source.Tally) {})
-	pub.Route("default:t", "p.default.t", 1)
-	s := New(Config{Publisher: pub, Progress: w, Stats: w, Threads: 1, ProgressInterval: time.Hour})
+	s := w.scanner(Config{Threads: 1})
+	located := 0
 	s.regions = func(context.Context, string) ([]admin.Region, error) {
-		if first {
-			first = false
+		if located++; located == 1 {
 			return []admin.Region{whole}, nil
 		}
-		return []admin.Region{a, b}, nil
+		return []admin.Region{
+			{Encoded: "a", Name: []byte("t,,2.a."), End: []byte("050")},
+			{Encoded: "b", Name: []byte("t,050,2.b."), Start: []byte("050")},
+		}, nil
 	}
-	var asked []string
-	s.open = func(_ context.Context, req hscan.Request) (stream, error) {
-		asked = append(asked, fmt.Sprintf("%s[%s,%s)", req.Region.Encoded, req.Start, req.Stop))
-		st := &rowStream{w: w}
-		for _, r := range w.rows {
-			if r >= string(req.Start) && (len(req.Stop) == 0 || r < string(req.Stop)) {
-				st.rows = append(st.rows, r)
-			}
-		}
-		return st, nil
-	}
-	if err := s.Run(t.Context(), []Table{{Name: "default:t", Epoch: 1}}); err != nil {
+	if err := s.Run(t.Context(), tables); err != nil {
 		t.Fatal(err)
 	}
 	w.check(t, 0)
+	var asked []string
+	for _, r := range w.opened {
+		asked = append(asked, fmt.Sprintf("%s[%s,%s)", r.Region.Encoded, r.Start, r.Stop))
+	}
 	if want := []string{"r[,)", "a[038\x00,050)", "b[050,)"}; !slices.Equal(asked, want) {
 		t.Errorf("asked for %q, want %q", asked, want)
+	}
+}
+
+func TestScansOnlyWhatIsInScope(t *testing.T) {
+	w := newWorld(100, admin.Region{Encoded: "a", Name: []byte("t,,2.a."), End: []byte("050")},
+		admin.Region{Encoded: "b", Name: []byte("t,050,2.b."), Start: []byte("050"), End: []byte("090")},
+		admin.Region{Encoded: "c", Name: []byte("t,090,2.c."), Start: []byte("090")})
+	column, err := schema.ParseColumnPattern("default:t:f:other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	scope := &schema.Scope{RowStart: []byte("040"), RowStop: []byte("060"), MinTimestamp: 1, MaxTimestamp: 7}
+	if err := w.scanner(Config{}).Run(t.Context(), []Table{{Name: "default:t", Epoch: 1, Scope: scope}}); err != nil {
+		t.Fatal(err)
+	}
+	if len(w.produced) != 20 || w.produced["040"] != 1 || w.produced["059"] != 1 || len(w.saved) != 2 {
+		t.Errorf("%d rows in %d ranges, want the 20 from 040 to 059 in 2", len(w.produced), len(w.saved))
+	}
+	for _, r := range w.opened {
+		if r.MinTimestamp != 1 || r.MaxTimestamp != 7 {
+			t.Errorf("asked for timestamps from %d to %d", r.MinTimestamp, r.MaxTimestamp)
+		}
+	}
+	w = newWorld(10, whole)
+	if err := w.scanner(Config{}).Run(t.Context(), []Table{{Name: "default:t", Epoch: 1, Scope: &schema.Scope{Columns: []schema.ColumnPattern{column}}}}); err != nil {
+		t.Fatal(err)
+	}
+	if r := w.saved[rangeKey{table: "default:t", region: "r"}]; len(w.produced) != 0 || !r.Done || r.Rows != 10 {
+		t.Errorf("%d rows produced, saved %+v: want none, and the range done", len(w.produced), r)
 	}
 }

@@ -27,7 +27,9 @@ type Progress interface {
 // Stats is told how the scan goes; every method may be called from many goroutines.
 type Stats interface {
 	Shards(done, total int)
-	Row(table string, cells int, bytes int64)
+	Row(table string, rows int64, cells int, bytes int64) // rows 0: more of the same row follows
+	// Left says how long the rest of the scan is likely to take.
+	Left(d time.Duration)
 	// Reread: rows that were read but not acknowledged are read again.
 	Reread(rows int64)
 	Retry(err error)
@@ -38,6 +40,16 @@ type Table struct {
 	Name     string
 	Families []string // only these
 	Epoch    int64
+	// Scope narrows the rows, columns and timestamps; nil: nothing does.
+	Scope *schema.Scope
+}
+
+// rows is the range of rows that is scanned.
+func (t *Table) rows() span {
+	if t.Scope == nil {
+		return span{}
+	}
+	return span{t.Scope.RowStart, t.Scope.RowStop}
 }
 
 // Config of a Scanner. Zero numbers mean the default.
@@ -60,6 +72,10 @@ type Config struct {
 	ProgressInterval time.Duration
 
 	EndTime time.Time // cells with a later timestamp are not read; zero: all are
+	// ShardBytes: a region above it is scanned in several shards, cut at sampled rows; default 1 GiB.
+	ShardBytes int64
+	// Limiter holds the scan back; nil: nothing does.
+	Limiter *Limiter
 }
 
 // Scanner scans tables.
@@ -67,6 +83,8 @@ type Scanner struct {
 	cfg     Config
 	regions func(ctx context.Context, table string) ([]admin.Region, error)
 	open    func(ctx context.Context, req hscan.Request) (stream, error)
+	sizes   func(ctx context.Context) (map[string]int64, error) // of regions by their full names, bytes
+	left    estimate
 
 	mu      sync.Mutex
 	servers map[admin.ServerName]chan struct{}
@@ -102,6 +120,12 @@ func New(cfg Config) *Scanner {
 	if cfg.ProgressInterval <= 0 {
 		cfg.ProgressInterval = 5 * time.Second
 	}
+	if cfg.ShardBytes <= 0 {
+		cfg.ShardBytes = 1 << 30
+	}
+	if cfg.Limiter == nil {
+		cfg.Limiter = new(Limiter)
+	}
 	s := &Scanner{cfg: cfg, servers: make(map[admin.ServerName]chan struct{}), points: make(map[rangeKey]uint64)}
 	s.regions = func(ctx context.Context, table string) ([]admin.Region, error) {
 		return cfg.Cluster.Regions(ctx, table)
@@ -113,32 +137,55 @@ func New(cfg Config) *Scanner {
 		}
 		return sc, nil
 	}
+	s.sizes = func(ctx context.Context) (map[string]int64, error) { return regionSizes(ctx, cfg.Cluster) }
 	return s
+}
+
+// regionSizes asks the master, which knows what the region servers last reported: megabytes, some seconds old.
+func regionSizes(ctx context.Context, cluster *admin.Cluster) (map[string]int64, error) {
+	st, err := cluster.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	sizes := make(map[string]int64)
+	for _, server := range st.Servers {
+		for _, r := range server.Regions {
+			sizes[string(r.Name)] = int64(max(r.StoreFileMB, r.UncompressedMB)+r.MemStoreMB) << 20
+		}
+	}
+	return sizes, nil
 }
 
 type shard struct {
 	table  Table
 	region admin.Region
 	span   span
+	left   int64 // bytes that it is likely to hold
 }
 
 // Run scans what is left of tables and returns when Kafka has acknowledged all of it. Rows that
 // Progress holds as done are not read again.
 func (s *Scanner) Run(ctx context.Context, tables []Table) error {
 	var shards []shard
+	var all []Range
 	for _, t := range tables {
 		ranges, err := s.cfg.Progress.Ranges(t.Name, t.Epoch)
 		if err != nil {
 			return err
 		}
 		s.remember(ranges)
-		more, err := s.plan(ctx, t, span{}, ranges)
+		more, err := s.plan(ctx, t, t.rows(), ranges)
 		if err != nil {
 			return err
 		}
-		shards = append(shards, more...)
+		shards, all = append(shards, more...), append(all, ranges...)
+	}
+	shards, err := s.split(ctx, shards, all)
+	if err != nil {
+		return err
 	}
 	s.grow(len(shards))
+	s.left.begin(shards)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(s.cfg.Threads)
 	for _, sh := range shards {
@@ -183,10 +230,11 @@ func (s *Scanner) finished() {
 
 // shard scans one range to its end, over moves and splits of its region.
 func (s *Scanner) shard(ctx context.Context, sh shard) error {
-	todo := []shard{sh}
+	todo, est := []shard{sh}, &share{estimate: &s.left, left: sh.left}
+	defer est.end()
 	for pause := time.Duration(0); len(todo) > 0; {
 		cur := todo[0]
-		rest, err := s.region(ctx, cur)
+		rest, err := s.region(ctx, cur, est)
 		var gone *hscan.RegionGoneError
 		switch {
 		case err == nil:

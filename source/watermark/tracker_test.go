@@ -54,7 +54,6 @@ var (
 type script struct {
 	t *testing.T
 	*Tracker
-	sent map[admin.ServerName]map[uint64]string // regions
 }
 
 // beat sends a heartbeat to region "r", which is answered.

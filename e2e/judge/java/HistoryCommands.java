@@ -71,6 +71,7 @@ final class HistoryCommands {
     private final long seed;
     private final int rate;
     private final int threadCount;
+    private final boolean distinct;
     private final BufferedWriter log;
     private final List<Thread> threads = new ArrayList<>();
     private final AtomicLong acked = new AtomicLong();
@@ -86,6 +87,7 @@ final class HistoryCommands {
       seed = r.number("seed");
       rate = r.integer("rate");
       threadCount = Math.max(1, r.integer("threads"));
+      distinct = r.flag("distinct");
       log = Files.newBufferedWriter(Path.of(r.string("log")));
     }
 
@@ -177,8 +179,10 @@ final class HistoryCommands {
         }
       }
 
-      private byte[] value() {
-        return Bytes.toBytes("w" + thread + "." + values++);
+      /** Unlike any other, or for an explicit timestamp, unless distinct, always the same. */
+      private byte[] value(long ts) {
+        boolean rewrite = ts != Long.MAX_VALUE && !distinct;
+        return Bytes.toBytes(rewrite ? "at " + ts : "w" + thread + "." + values++);
       }
 
       private void put(byte[] row, byte[] family, long ts, int columns) throws IOException {
@@ -187,7 +191,7 @@ final class HistoryCommands {
         int first = random.nextInt(4);
         for (int i = 0; i < columns; i++) {
           byte[] qualifier = Bytes.toBytes("q" + (first + i) % 4);
-          byte[] value = value();
+          byte[] value = value(ts);
           put.addColumn(family, qualifier, ts, value);
           cells.add(cell(family, qualifier, ts == Long.MAX_VALUE ? SERVER_TIME : ts, "Put", value));
         }
@@ -198,7 +202,7 @@ final class HistoryCommands {
       }
 
       private void putAt(byte[] row, byte[] family, byte[] qualifier, long ts) throws IOException {
-        byte[] value = value();
+        byte[] value = value(ts);
         JsonArray cells = new JsonArray();
         cells.add(cell(family, qualifier, ts, "Put", value));
         Put put = new Put(row).addColumn(family, qualifier, ts, value);

@@ -26,7 +26,9 @@ type ServerStatus struct {
 type RegionLoad struct {
 	Name        []byte // full region name
 	StoreFileMB uint32
-	MemStoreMB  uint32
+	// UncompressedMB is what the store files hold uncompressed.
+	UncompressedMB uint32
+	MemStoreMB     uint32
 }
 
 // ReplicationLoad is the state of one replication source: one peer's queue on one server.
@@ -68,9 +70,10 @@ func statusOf(m *pb.ClusterStatus) *Status {
 		s := ServerStatus{Name: serverNameOf(live.GetServer()), Reported: int64(live.GetServerLoad().GetReportEndTime())}
 		for _, r := range live.GetServerLoad().GetRegionLoads() {
 			s.Regions = append(s.Regions, RegionLoad{
-				Name:        r.GetRegionSpecifier().GetValue(),
-				StoreFileMB: r.GetStorefileSize_MB(),
-				MemStoreMB:  r.GetMemStoreSize_MB(),
+				Name:           r.GetRegionSpecifier().GetValue(),
+				StoreFileMB:    r.GetStorefileSize_MB(),
+				UncompressedMB: r.GetStoreUncompressedSize_MB(),
+				MemStoreMB:     r.GetMemStoreSize_MB(),
 			})
 		}
 		for _, r := range live.GetServerLoad().GetReplLoadSource() {

@@ -1,0 +1,72 @@
+package connector
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"github.com/waltap/waltap/connector/config"
+	"github.com/waltap/waltap/source/scan"
+)
+
+// maxLimitsBody bounds the body of a change of limits.
+const maxLimitsBody = 4 << 10
+
+// newLimits makes a limiter for each source.
+func newLimits(cfg *config.Process) map[string]*scan.Limiter {
+	limits := make(map[string]*scan.Limiter)
+	for _, c := range cfg.Connectors {
+		if c.Source != nil {
+			s := c.Source.Snapshot
+			limits[c.Name] = scan.NewLimiter(scan.Limits{RowsPerSecond: s.MaxRowsPerSecond, BytesPerSecond: s.MaxBytesPerSecond})
+		}
+	}
+	return limits
+}
+
+// limitsHandler serves GET and PUT /v1/connectors/{name}/snapshot/limits, and all else by next. A PUT takes effect at
+// once, until the process ends; a limit that its body does not name stays as it is.
+func limitsHandler(limits map[string]*scan.Limiter, next http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", next)
+	mux.HandleFunc("GET /v1/connectors/{name}/snapshot/limits", func(w http.ResponseWriter, r *http.Request) {
+		if l := limiterOf(limits, w, r); l != nil {
+			writeLimits(w, l)
+		}
+	})
+	mux.HandleFunc("PUT /v1/connectors/{name}/snapshot/limits", func(w http.ResponseWriter, r *http.Request) {
+		l := limiterOf(limits, w, r)
+		if l == nil {
+			return
+		}
+		want := l.Limits()
+		d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxLimitsBody))
+		d.DisallowUnknownFields()
+		err := d.Decode(&want)
+		if err == nil && (want.RowsPerSecond < 0 || want.BytesPerSecond < 0) {
+			err = fmt.Errorf("limits are not negative; 0 is no limit")
+		}
+		if err != nil {
+			http.Error(w, fmt.Sprintf(`read limits: %v; send {"rowsPerSecond": 1000, "bytesPerSecond": 0}`, err), http.StatusBadRequest)
+			return
+		}
+		l.Set(want)
+		writeLimits(w, l)
+	})
+	return mux
+}
+
+// limiterOf finds the limiter that a request names, or answers it.
+func limiterOf(limits map[string]*scan.Limiter, w http.ResponseWriter, r *http.Request) *scan.Limiter {
+	l, ok := limits[r.PathValue("name")]
+	if !ok {
+		http.Error(w, fmt.Sprintf("this process has no source connector %q", r.PathValue("name")), http.StatusNotFound)
+		return nil
+	}
+	return l
+}
+
+func writeLimits(w http.ResponseWriter, l *scan.Limiter) {
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(l.Limits()) // an error here is the client's going away
+}
