@@ -75,7 +75,13 @@ func killInTheStream(t *testing.T, build testenv.BuildOptions) (table string) {
 			t.Error(err)
 		}
 	})
-	time.Sleep(3 * time.Second) // HBase looks for new edits every half second
+	before, err := view(t.Context(), w, "_source")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// After so many kills HBase may pause for seconds before it tries again.
+	await(t, w, "_source", "a call from HBase", func(v status.ConnectorView) bool { return v.Calls > before.Calls })
+	time.Sleep(200 * time.Millisecond) // it is answered early, or not at all
 	if err := w.Kill(); err != nil {
 		t.Fatal(err)
 	}

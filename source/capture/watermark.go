@@ -50,6 +50,9 @@ func (c *Capture) prepareWatermark(ctx context.Context) error {
 
 // prepareHeartbeats sees to the heartbeat table; why says what keeps us from having one that our peer alone ships.
 func (c *Capture) prepareHeartbeats(ctx context.Context) (why string, err error) {
+	if _, err := c.findPeer(ctx); err != nil { // someone else's peer: no table for it
+		return "", err
+	}
 	name := watermark.TableName(c.cfg.PeerID)
 	peers, err := c.cluster.Peers(ctx)
 	if err != nil {

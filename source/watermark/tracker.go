@@ -39,6 +39,7 @@ type server struct {
 	provenN uint64 // its number
 	next    uint64
 	beats   []*sent // those behind provenN, by number
+	stride  uint64  // of thin; 0: all heartbeats are there
 	calls   []call
 }
 
@@ -75,9 +76,25 @@ func (t *Tracker) Sent(s admin.ServerName, region string, at int64) uint64 {
 		v = &server{}
 		t.servers[s] = v
 	}
+	if len(v.beats) >= maxBeats {
+		v.thin()
+	}
 	v.next++
 	v.beats = append(v.beats, &sent{n: v.next, at: at, region: region})
 	return v.next
+}
+
+// maxBeats bounds the heartbeats that are remembered per server: none comes back while the peer is disabled.
+const maxBeats = 4096
+
+// thin forgets heartbeats evenly over the time. One that is forgotten proves nothing when it comes back; those beside it do.
+func (v *server) thin() {
+	for v.stride = max(2, v.stride); ; v.stride *= 2 {
+		v.beats = slices.DeleteFunc(v.beats, func(b *sent) bool { return b.n%v.stride != 0 })
+		if len(v.beats) <= maxBeats*3/4 {
+			return
+		}
+	}
 }
 
 // Answered tells that s itself answered its heartbeat n with success.
@@ -167,6 +184,9 @@ func (v *server) prove() {
 		}
 	}
 	v.beats = slices.DeleteFunc(v.beats, func(b *sent) bool { return b.n <= v.provenN })
+	if len(v.beats) < maxBeats/4 {
+		v.stride = 0
+	}
 	v.calls = slices.DeleteFunc(v.calls, func(c call) bool { return c.beats[len(c.beats)-1] <= v.provenN })
 }
 

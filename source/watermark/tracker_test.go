@@ -236,6 +236,31 @@ func TestForgets(t *testing.T) {
 	}
 }
 
+// TestLongSilence: a peer that is disabled for long costs little memory, and nothing of what comes back afterwards.
+func TestLongSilence(t *testing.T) {
+	s := &script{t: t, Tracker: NewTracker()}
+	var all []Beat
+	for at := range int64(5 * maxBeats) {
+		all = append(all, s.beat(a1, at+1))
+	}
+	if n := len(s.servers[a1].beats); n > maxBeats {
+		t.Errorf("%d heartbeats are kept", n)
+	}
+	s.list(a1)
+	for _, b := range all[:100] {
+		s.back(b)
+	}
+	w, ok := s.list(a1)
+	if !ok || w > 99 || w < 60 {
+		t.Errorf("after 100 of them came back: %d, %v", w, ok)
+	}
+	for _, b := range all[100:] {
+		s.back(b)
+	}
+	s.back(s.beat(a1, 1_000_000))
+	s.want(all[len(all)-1].Sent, a1)
+}
+
 func TestParseBeat(t *testing.T) {
 	b := Beat{Run: "r1", Server: admin.ServerName{Host: "host-1.x", Port: 16020, StartCode: 7}, Region: "abc", N: 5, Sent: 99}
 	if got, ok := ParseBeat(b.String()); !ok || got != b {
