@@ -168,7 +168,7 @@ func (h *historyRun) finish(t *testing.T) {
 	}
 }
 
-func kafkaClient(t *testing.T) *kafka.Client {
+func topicClient(t *testing.T) *kafka.Client {
 	t.Helper()
 	c, err := kafka.Connect(t.Context(), kafka.Config{BootstrapServers: []string{env.Kafka.Bootstrap()}})
 	if err != nil {
@@ -187,7 +187,7 @@ func (h *historyRun) records(t *testing.T) []history.Record {
 	}
 	var out []history.Record
 	var d schema.Decoder
-	err = kafkaClient(t).ReadAll(testenv.Context(t, time.Minute), topic, func(k kafka.Record) error {
+	err = topicClient(t).ReadAll(testenv.Context(t, time.Minute), topic, func(k kafka.Record) error {
 		r, err := history.DecodeRecord(&d, k)
 		out = append(out, r)
 		return err
@@ -200,7 +200,7 @@ func (h *historyRun) records(t *testing.T) []history.Record {
 
 func (h *historyRun) watermarks(t *testing.T) []checkpoint.Watermark {
 	t.Helper()
-	c, ctx, topic := kafkaClient(t), testenv.Context(t, time.Minute), schema.WatermarksTopic(h.pipe.name)
+	c, ctx, topic := topicClient(t), testenv.Context(t, time.Minute), schema.WatermarksTopic(h.pipe.name)
 	topics, err := c.Topics(ctx)
 	if err != nil {
 		t.Fatal(err)
