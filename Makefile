@@ -1,12 +1,13 @@
 # make demo   the main job on real servers (ONCE=1: ends after the comparison)
 # make test   all tests, those against real HBase and Kafka included; SEED=n repeats the random ones
+# make torture   the end-to-end tests at the stated size: more kills, longer, larger; SEED=n repeats
 SHELL := /bin/bash
 SEED ?= $(shell date +%s)
 export SEED
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build demo test unit e2e lint deps fuzz
+.PHONY: build demo test torture unit e2e lint deps fuzz
 
 build:
 	go build -o bin/waltap .
@@ -22,14 +23,22 @@ test: deps lint unit e2e
 lint:
 	@test -z "$$(gofmt -l .)" || { echo "not formatted:"; gofmt -l .; exit 1; }
 	go vet -tags e2e ./...
+	go vet -tags waltap_crash,waltap_ack_early ./internal/crash ./source/...
 	go run $(STATICCHECK) -tags e2e ./...
 
 unit:
 	go test ./...
+	go test -tags waltap_crash ./internal/crash
 
 e2e: deps
 	@echo "SEED=$(SEED)"
 	go test -tags e2e -count=1 -p 1 -timeout 20m ./e2e/...
+
+# TORTURE=1 is what the tests look at; RUN=TestHistory chooses some
+RUN ?= .
+torture: deps
+	@echo "SEED=$(SEED)"
+	TORTURE=1 go test -tags e2e -count=1 -timeout 6h -v -run '$(RUN)' ./e2e/... ; status=$$?; echo "SEED=$(SEED)"; exit $$status
 
 # each fuzz target for a while: make fuzz FUZZTIME=60s
 FUZZTIME ?= 20s

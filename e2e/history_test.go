@@ -359,3 +359,22 @@ func TestHistoryFindsWhatAnsweringEarlyLoses(t *testing.T) {
 	}
 	t.Logf("lost, as it must: %s", history.Summary(faults[:1]))
 }
+
+// The negative control of the watermark check: a build that publishes a time without proof.
+func TestHistoryFindsAnUnprovedWatermark(t *testing.T) {
+	h := startHistory(t, false, "waltap_watermark_unproved")
+	for range 3 {
+		h.start(t, "")
+		awaitStreaming(t, h.waltap)
+		time.Sleep(2 * time.Second)
+		if err := h.waltap.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second) // a queue, which the first watermark knows nothing of
+	}
+	h.start(t, "")
+	h.finish(t)
+	if untrue := history.CheckWatermarks(h.writes, h.records(t), h.watermarks(t)); len(untrue) == 0 {
+		t.Fatal("publishing without proof has made no watermark untrue: the check proves nothing")
+	}
+}
