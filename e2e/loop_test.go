@@ -70,7 +70,7 @@ func awaitAll(t *testing.T, w *testenv.Waltap, pipes ...*pipe) {
 // settled waits until the topics of the pipes grow no more, for longer than a change takes to come round.
 func settled(t *testing.T, pipes ...*pipe) map[string]map[int32]int64 {
 	t.Helper()
-	c, ctx := topicClient(t), testenv.Context(t, time.Minute)
+	c, ctx := kafkaClient(t), testenv.Context(t, time.Minute)
 	ends := func() map[string]map[int32]int64 {
 		out := make(map[string]map[int32]int64)
 		for _, p := range pipes {
@@ -109,7 +109,7 @@ func dataTopic(t *testing.T, p *pipe) string {
 func origins(t *testing.T, p *pipe) (own, foreign int) {
 	t.Helper()
 	var d schema.Decoder
-	err := topicClient(t).ReadAll(testenv.Context(t, time.Minute), dataTopic(t, p), func(k kafka.Record) error {
+	err := kafkaClient(t).ReadAll(testenv.Context(t, time.Minute), dataTopic(t, p), func(k kafka.Record) error {
 		var c schema.Change
 		if err := d.Decode(k.Value, &c); err != nil {
 			return err
