@@ -22,7 +22,11 @@ type captured struct {
 	families []string
 	topic    string
 	state    tableState
+	gone     bool // the source has dropped it
 }
+
+// unscanned tells whether the table is still to be scanned.
+func (t *captured) unscanned() bool { return !t.state.Captured && !t.gone }
 
 // listTables lists the tables that are to be captured, by name. System tables are never chosen.
 func (c *Capture) listTables(ctx context.Context) ([]admin.Table, error) {

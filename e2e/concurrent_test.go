@@ -1,0 +1,92 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/waltap/waltap/connector/status"
+	"github.com/waltap/waltap/e2e/judge"
+	"github.com/waltap/waltap/e2e/testenv"
+)
+
+// startApart runs source and sink in processes of their own: a sink that is killed forgets which cells it has applied last.
+func (p *pipe) startApart(t *testing.T) (source, sink *testenv.Waltap) {
+	t.Helper()
+	p.cleanUp(t)
+	sink = env.StartWaltap(t, testenv.WaltapOptions{Name: "sink", Config: processYAML(p.sinkConfig())})
+	return env.StartWaltap(t, testenv.WaltapOptions{Name: "source", Config: processYAML(p.sourceConfig())}), sink
+}
+
+// peerIsHeld tells whether HBase queues its WAL for the peer and ships nothing.
+func peerIsHeld(t *testing.T, id string) bool {
+	t.Helper()
+	peers, err := env.Src.Peers(testenv.Context(t, time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(peers, func(x judge.Peer) bool { return x.ID == id })
+	if i < 0 {
+		t.Fatalf("the source has no peer %s", id)
+	}
+	return peers[i].Disabled
+}
+
+// Cells are written, and written again with the same timestamps, while the tables that hold them are scanned; the source
+// is killed in the middle.
+func TestConcurrentOrderUnderWrites(t *testing.T) {
+	table := testenv.Name(t)
+	createTable(t, table, "a", "b")
+	load(t, table, 4000, "a", "b")
+	stop := mutate(t, table, 500, "a", "b")
+	p := &pipe{name: table, tables: table, source: keys{"snapshot.order": "concurrent", "snapshot.fetch.size": "16KiB",
+		"snapshot.max.rows.per.second": "1000", "snapshot.progress.interval.ms": "500"}}
+	w, sink := p.startApart(t)
+	v := await(t, w, "_source", "changes during the scan", func(v status.ConnectorView) bool {
+		return v.State == status.Snapshot && v.Snapshot != nil && v.Snapshot.Rows > 1000 && v.LastRecord != nil
+	})
+	if v.Snapshot.ShardsDone == v.Snapshot.ShardsTotal || v.BelowReadPoint != 0 {
+		t.Errorf("%d changes left out, the scan at %+v: want changes, all of them, during the scan", v.BelowReadPoint, *v.Snapshot)
+	}
+	if err := w.Restart(); err != nil { // kills
+		t.Fatal(err)
+	}
+	await(t, w, "_source", "the scan to go on", func(v status.ConnectorView) bool { return v.State == status.Snapshot })
+	if peerIsHeld(t, p.name) {
+		t.Error("the peer is held during a concurrent scan")
+	}
+	awaitStreaming(t, w)
+	stop()
+	identical(t, table, judge.ScanOptions{})
+	v, err := view(t.Context(), sink, "_sink")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v.Superseded == 0 {
+		t.Error("the sink has left nothing out: no scan record came behind a newer change, the test proves nothing")
+	}
+	t.Logf("%d cells of the scan were behind newer ones", v.Superseded)
+}
+
+// A scan that would make the source keep its WALs for too long goes on beside the changes.
+func TestScanThatSwitchesToConcurrentOrder(t *testing.T) {
+	table := testenv.Name(t)
+	createTable(t, table, "a")
+	load(t, table, 2000, "a")
+	p := &pipe{name: table, tables: table, source: keys{"snapshot.max.wal.hold": "2000", "snapshot.on.wal.hold": "concurrent", "snapshot.max.rows.per.second": "200"}}
+	w, _ := p.startApart(t)
+	await(t, w, "_source", "the scan", func(v status.ConnectorView) bool { return v.State == status.Snapshot })
+	if !peerIsHeld(t, p.name) {
+		t.Error("the peer is not held while an exact scan begins")
+	}
+	write(t, table, judge.Put("0", "a", "q", "queued during the scan"))
+	v := await(t, w, "_source", "the queued change", func(v status.ConnectorView) bool { return v.LastRecord != nil })
+	if v.State != status.Snapshot || v.Snapshot.ShardsDone == v.Snapshot.ShardsTotal {
+		t.Errorf("state %s, %+v: want the change during the scan", v.State, *v.Snapshot)
+	}
+	limit(t, w, table+"_source", 0)
+	awaitStreaming(t, w)
+	identical(t, table, judge.ScanOptions{})
+}
