@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -89,4 +90,59 @@ func TestScanThatSwitchesToConcurrentOrder(t *testing.T) {
 	limit(t, w, table+"_source", 0)
 	awaitStreaming(t, w)
 	identical(t, table, judge.ScanOptions{})
+}
+
+// Tables come to match while the connector runs: one that is filled and written to, and one that HBase does not replicate
+// yet. The first table streams on.
+func TestTableJoinsLater(t *testing.T) {
+	name := testenv.Name(t)
+	first, second, third := name+"_first", name+"_second", name+"_third"
+	createTable(t, first, "a")
+	load(t, first, 200, "a")
+	p := &pipe{name: name, tables: name + "_[a-z]+", source: keys{"table.refresh.interval.ms": "1000", "snapshot.max.rows.per.second": "1000"}}
+	w := p.start(t)
+	awaitStreaming(t, w)
+	stop := []func() int64{mutate(t, first, 200, "a")}
+
+	ctx := testenv.Context(t, time.Minute)
+	err := env.Src.CreateTable(ctx, judge.Table{Name: third, Families: []judge.Family{{Name: "a", Versions: 1000}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, third, judge.Put("before", "a", "q", "v"))
+	createTable(t, second, "a")
+	load(t, second, 3000, "a")
+	stop = append(stop, mutate(t, second, 200, "a"))
+	table := func(v status.ConnectorView, name string) (c status.TableView) {
+		if i := slices.IndexFunc(v.Tables, func(x status.TableView) bool { return x.Name == "default:"+name }); i >= 0 {
+			c = v.Tables[i]
+		}
+		return c
+	}
+	v := await(t, w, "_source", "the scan of the second table", func(v status.ConnectorView) bool {
+		return v.State == status.Snapshot && table(v, second).SnapshotRows > 500
+	})
+	if !strings.Contains(v.Phase, "default:"+second) || !strings.Contains(v.Phase, "alter 'default:"+third+"', {NAME => 'a', REPLICATION_SCOPE => '1'}") {
+		t.Errorf("the status says %q, want what is scanned, and the command that lets the third table join", v.Phase)
+	}
+	if peerIsHeld(t, p.name) {
+		t.Error("the peer is held while a table joins")
+	}
+	streamed := table(v, first).Records
+	await(t, w, "_source", "changes of the first table during the scan of the second", func(v status.ConnectorView) bool {
+		return table(v, first).Records > streamed && v.State == status.Snapshot
+	})
+	if err := env.Src.AlterFamily(ctx, third, "a", map[string]string{"REPLICATION_SCOPE": "1"}); err != nil {
+		t.Fatal(err)
+	}
+	await(t, w, "_source", "all tables to be captured", func(v status.ConnectorView) bool {
+		return v.State == status.Running && v.Phase == "" && table(v, third).SnapshotRows > 0
+	})
+	write(t, third, judge.Put("after", "a", "q", "v"))
+	for _, f := range stop {
+		f()
+	}
+	for _, name := range []string{first, second, third} {
+		identical(t, name, judge.ScanOptions{})
+	}
 }

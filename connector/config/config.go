@@ -87,6 +87,7 @@ type Source struct {
 
 	TopicPrefix     string
 	Tables          TableFilter
+	TableRefresh    time.Duration
 	Scope           schema.Scope
 	Snapshot        Snapshot
 	TopicCreation   TopicCreation

@@ -87,6 +87,11 @@ var keys = []Key{
 		set: into(parseTablePatterns, func(t *target) *[]TablePattern { return &t.source.Tables.Exclude }),
 	},
 	{
+		Name: "table.refresh.interval.ms", Scope: InSource, Type: Milliseconds, Default: "30000", Min: 1000, Max: maxMilliseconds,
+		Doc: "How often to look for tables of the source that have come to match an expression of table.include.list. They are scanned in concurrent order while the others stream (docs/snapshot-order.md).",
+		set: milliseconds(func(t *target) *time.Duration { return &t.source.TableRefresh }),
+	},
+	{
 		Name: "column.include.list", Scope: InSource, Type: RegexList, Example: "default:orders:a, shop:.*:b:price.*",
 		Doc: "Families and columns to capture, of the tables chosen: namespace:table:family or namespace:table:family:qualifier, each part a regular expression that matches the whole of its name. Absent: all. A family's delete marker is captured with any of its columns. It may not change later.",
 		set: into(parseColumnPatterns, func(t *target) *[]schema.ColumnPattern { return &t.source.Scope.Columns }),
@@ -178,7 +183,7 @@ var keys = []Key{
 	},
 	{
 		Name: "snapshot.order", Scope: InSource, Type: String, Default: "exact", Values: []string{"exact", "concurrent"},
-		Doc: "exact: changes queue in HBase's WAL until the scan is done, so each row's records are in order. The source needs room for that WAL. concurrent: changes flow during the scan, for tables too large to queue behind; docs/snapshot-order.md has its exceptions.",
+		Doc: "exact: changes queue in HBase's WAL until the scan is done, so each row's records are in order. The source needs room for that WAL. concurrent: changes flow during the scan, for tables too large to queue behind; docs/snapshot-order.md has its exceptions. Tables that join later are always scanned in concurrent order.",
 		set: text(func(t *target) *SnapshotOrder { return &t.source.Snapshot.Order }),
 	},
 	{

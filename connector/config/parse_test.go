@@ -59,6 +59,7 @@ func TestDefaults(t *testing.T) {
 				},
 				ReplicationScope: ScopeRequire,
 				TopicPrefix:      "orders",
+				TableRefresh:     30 * time.Second,
 				Tables:           TableFilter{Include: []TablePattern{{text: "orders", name: "default:orders"}}},
 				Snapshot:         Snapshot{Mode: SnapshotInitial, Order: SnapshotExact, MaxThreads: 2, ScannersPerServer: 1, FetchSize: 2 << 20, ProgressInterval: 5 * time.Second, ShardMaxBytes: 1 << 30, MaxWALHold: 6 * time.Hour, OnWALHold: OnWALHoldFail},
 				TopicCreation:    TopicCreation{Enable: true, Partitions: 8, ReplicationFactor: -1, MaxMessageBytes: 12 << 20},
@@ -159,7 +160,8 @@ connectors:
 			Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}, MaxBytesInFlight: 2 << 30,
 		},
 		ReplicationScope: ScopeSet, ReplicationScopeAllowPeers: []string{"a", "b"},
-		TopicPrefix: "p",
+		TopicPrefix:  "p",
+		TableRefresh: 30 * time.Second,
 		Tables: TableFilter{
 			Include: patterns,
 			Exclude: []TablePattern{{text: "shop:tmp", name: "shop:tmp"}},

@@ -6,7 +6,7 @@
 // queue, what the scan has delivered is left out by its sequence (see scan.ReadPoints). Every step is kept on the
 // offsets topic before the next begins, so that a capture that was killed goes on where it was.
 //
-// In concurrent order the peer ships from the first second and the tables are scanned
+// In concurrent order, and for tables that join later (join.go), the peer ships from the first second and the tables are scanned
 // beside: see concurrent.go.
 package capture
 
@@ -74,6 +74,7 @@ type Config struct {
 	Scope           schema.Scope
 	SetScope        bool
 	ScopeAllowPeers []string
+	TableRefresh    time.Duration // how often the source is asked for tables that have come to match
 
 	PeerID             string
 	PeerCreate         bool
@@ -120,7 +121,9 @@ type Capture struct {
 	marks   tableMarks
 
 	background background
+	refused    map[string]string // tables that match and cannot be captured: why
 	flow       flow
+	stalled    string // why no change flows; "": they do
 
 	watermark  *watermark.Watermark // nil: none
 	heartbeats string               // the heartbeat table; "": none
@@ -209,23 +212,33 @@ func (c *Capture) selectTables(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := requireScope(tables); err != nil {
+	if tables, err = c.withScope(tables); err != nil {
 		return err
 	}
 	names := make([]string, len(tables))
 	for i, t := range tables {
-		names[i] = t.FullName()
-		topic, err := schema.DataTopic(c.cfg.TopicPrefix, names[i])
+		n, err := c.newCaptured(t)
 		if err != nil {
 			return err
 		}
-		families := c.cfg.Scope.Families(names[i], scopedFamilies(t))
-		if len(families) == 0 {
-			return fmt.Errorf("column.include.list: no family of table %s with %s 1 matches; name one, or take the table off table.include.list", names[i], scopeAttribute)
-		}
-		c.tables = append(c.tables, captured{Table: t, name: names[i], families: families, topic: topic})
+		names[i] = n.name
+		c.tables = append(c.tables, *n)
 	}
 	return schema.CheckTopicCollisions(c.cfg.TopicPrefix, names)
+}
+
+// newCaptured is t with its families in scope and its topic.
+func (c *Capture) newCaptured(t admin.Table) (*captured, error) {
+	name := t.FullName()
+	topic, err := schema.DataTopic(c.cfg.TopicPrefix, name)
+	if err != nil {
+		return nil, err
+	}
+	families := c.cfg.Scope.Families(name, scopedFamilies(t))
+	if len(families) == 0 {
+		return nil, fmt.Errorf("column.include.list: no family of table %s with %s 1 matches; name one, or take the table off table.include.list", name, scopeAttribute)
+	}
+	return &captured{Table: t, name: name, families: families, topic: topic}, nil
 }
 
 // loadTables reads what is known of the tables; one not known yet begins with epoch 1.

@@ -123,7 +123,7 @@ func (b *background) wait() {
 // scanNext begins the scan of a table, if one is left and none is at work.
 func (c *Capture) scanNext(ctx context.Context) {
 	b := &c.background
-	i := slices.IndexFunc(c.tables, func(t captured) bool { return t.unscanned() })
+	i := slices.IndexFunc(c.tables, func(t captured) bool { return t.unscanned() && !t.joining })
 	if b.done != nil || i < 0 {
 		return
 	}
@@ -198,11 +198,19 @@ func (c *Capture) showFlow() {
 	c.flow.mu.Lock()
 	c.flow.topics, c.flow.scanning = topics, scanning
 	c.flow.mu.Unlock()
-	if len(scanning) == 0 {
-		c.cfg.Stats.Streaming("")
+	if c.stalled != "" {
+		c.cfg.Stats.Waiting(c.stalled)
 		return
 	}
-	c.cfg.Stats.Scanning(tableList(scanning) + ", while changes flow")
+	text := c.notJoined()
+	if len(scanning) == 0 {
+		c.cfg.Stats.Streaming(text)
+		return
+	}
+	if text != "" {
+		text = "; " + text
+	}
+	c.cfg.Stats.Scanning(tableList(scanning) + ", while changes flow" + text)
 }
 
 // notScanned is an error while tables are being scanned: no watermark may be published then, as it would say that

@@ -51,10 +51,11 @@ func TestWhatIsScannedKeepsItsOrder(t *testing.T) {
 // flowStats notes the last thing shown.
 type flowStats struct {
 	Stats
-	streaming, scanning string
+	streaming, scanning, waiting string
 }
 
 func (s *flowStats) Streaming(text string) { s.streaming, s.scanning = "streaming"+text, "" }
+func (s *flowStats) Waiting(text string)   { s.waiting = text }
 func (s *flowStats) Scanning(text string)  { s.streaming, s.scanning = "", text }
 
 func TestNoWatermarkBeforeAllIsScanned(t *testing.T) {

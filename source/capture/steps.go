@@ -193,6 +193,8 @@ func (c *Capture) watch(ctx context.Context, r *receiver, st captureState) error
 	c.scanNext(ctx)
 	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
+	refresh := time.NewTicker(c.cfg.TableRefresh)
+	defer refresh.Stop()
 	for {
 		var err error
 		select {
@@ -205,6 +207,10 @@ func (c *Capture) watch(ctx context.Context, r *receiver, st captureState) error
 		case <-tick.C:
 			err = c.checkPeer(ctx, st)
 			c.scanNext(ctx)
+		case <-refresh.C:
+			if c.cfg.PeerCreate { // else the table list is the operator's
+				c.join(ctx, st)
+			}
 		}
 		if err != nil {
 			return err
@@ -217,19 +223,19 @@ func (c *Capture) checkPeer(ctx context.Context, st captureState) error {
 	wctx, cancel := context.WithTimeout(ctx, watchInterval)
 	defer cancel()
 	p, err := c.findPeer(wctx)
+	c.stalled = ""
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil && admin.IsRetriable(err):
-		c.cfg.Stats.Waiting("source does not answer: " + err.Error())
+		c.stalled = "source does not answer: " + err.Error()
 	case err != nil:
 		return err
 	case p == nil || (c.cfg.PeerCreate && p.Config[captureKey] != st.CaptureID):
 		return fmt.Errorf("%w: peer %s was removed or replaced: the changes since then are lost to this connector; set snapshot.mode: when_needed to scan the tables again", ErrRescanRequired, c.cfg.PeerID)
 	case !p.Enabled:
-		c.cfg.Stats.Waiting("peer " + p.ID + " was disabled: HBase keeps its WALs; run: waltap peer enable")
-	default:
-		c.showFlow()
+		c.stalled = "peer " + p.ID + " was disabled: HBase keeps its WALs; run: waltap peer enable"
 	}
+	c.showFlow()
 	return nil
 }
