@@ -24,11 +24,12 @@ func (p *process) source(ctx context.Context, c *config.Connector, st *status.Co
 		TopicPrefix: s.TopicPrefix, TopicCreate: s.TopicCreation.Enable, Partitions: s.TopicCreation.Partitions,
 		ReplicationFactor: s.TopicCreation.ReplicationFactor, MaxMessageBytes: s.TopicCreation.MaxMessageBytes,
 		Compression: s.CompressionType,
-		Tables:      s.Tables, Scope: s.Scope, SetScope: s.ReplicationScope == config.ScopeSet, ScopeAllowPeers: s.ReplicationScopeAllowPeers,
+		Tables:      s.Tables, Scope: s.Scope, SetScope: s.ReplicationScope == config.ScopeSet, ScopeAllowPeers: s.ReplicationScopeAllowPeers, TableRefresh: s.TableRefresh,
 		PeerID: s.Peer.ID, PeerCreate: s.Peer.Create, PeerSerial: s.Peer.Serial, PeerQuorum: s.Peer.ZooKeeperQuorum, PeerRoot: s.Peer.ZNodeParent,
 		PeerSessionTimeout: s.Peer.SessionTimeout, Listen: s.Peer.Listen, AdvertisedHost: s.Peer.AdvertisedHost,
 		Allow: s.Peer.Allow, MaxBytesInFlight: s.Peer.MaxBytesInFlight,
-		SnapshotMode: string(s.Snapshot.Mode), SnapshotThreads: s.Snapshot.MaxThreads, ScannersPerServer: s.Snapshot.ScannersPerServer, FetchBytes: s.Snapshot.FetchSize,
+		SnapshotMode: string(s.Snapshot.Mode), SnapshotOrder: string(s.Snapshot.Order), ConcurrentOverHold: s.Snapshot.OnWALHold == config.OnWALHoldConcurrent,
+		SnapshotThreads: s.Snapshot.MaxThreads, ScannersPerServer: s.Snapshot.ScannersPerServer, FetchBytes: s.Snapshot.FetchSize,
 		ProgressInterval: s.Snapshot.ProgressInterval, ShardBytes: s.Snapshot.ShardMaxBytes, MaxWALHold: s.Snapshot.MaxWALHold, Limiter: p.limits[c.Name],
 		WatermarkMode: string(s.Watermark.Mode), WatermarkMargin: s.Watermark.Margin, EndTime: s.EndTime, RemovePeer: s.PeerOnEnd == config.PeerRemove,
 		ConnectTimeout: s.HBase.ConnectionTimeout, Stats: &sourceStats{status: st, log: log}, Log: log,
@@ -45,10 +46,10 @@ type sourceStats struct {
 
 var _ capture.Stats = (*sourceStats)(nil)
 
-func (s *sourceStats) Starting(text string) { s.status.Set(status.Starting, text) }
-func (s *sourceStats) Scanning(text string) { s.status.Set(status.Snapshot, text) }
-func (s *sourceStats) Streaming()           { s.status.Set(status.Running, "") }
-func (s *sourceStats) Waiting(text string)  { s.status.Set(status.Waiting, text) }
+func (s *sourceStats) Starting(text string)  { s.status.Set(status.Starting, text) }
+func (s *sourceStats) Scanning(text string)  { s.status.Set(status.Snapshot, text) }
+func (s *sourceStats) Streaming(text string) { s.status.Set(status.Running, text) }
+func (s *sourceStats) Waiting(text string)   { s.status.Set(status.Waiting, text) }
 
 func (s *sourceStats) Acked(table string, t source.Tally) {
 	s.status.Add(t.Records, t.Cells, t.Bytes, t.Written)

@@ -87,6 +87,7 @@ type Source struct {
 
 	TopicPrefix     string
 	Tables          TableFilter
+	TableRefresh    time.Duration
 	Scope           schema.Scope
 	Snapshot        Snapshot
 	TopicCreation   TopicCreation
@@ -157,6 +158,7 @@ type Snapshot struct {
 	ProgressInterval  time.Duration
 	ShardMaxBytes     int64
 	MaxWALHold        time.Duration
+	OnWALHold         OnWALHold
 	MaxRowsPerSecond  int64 // 0: no limit
 	MaxBytesPerSecond int64 // 0: no limit
 }
@@ -175,8 +177,20 @@ const (
 // SnapshotOrder is a snapshot.order.
 type SnapshotOrder string
 
-// SnapshotExact queues the changes in HBase's WAL until the scan is done.
-const SnapshotExact SnapshotOrder = "exact"
+// The orders of scan and changes.
+const (
+	SnapshotExact      SnapshotOrder = "exact"      // changes queue in HBase's WAL until the scan is done
+	SnapshotConcurrent SnapshotOrder = "concurrent" // changes flow during the scan
+)
+
+// OnWALHold is a snapshot.on.wal.hold.
+type OnWALHold string
+
+// What becomes of a scan that is not complete within snapshot.max.wal.hold.
+const (
+	OnWALHoldFail       OnWALHold = "fail"
+	OnWALHoldConcurrent OnWALHold = "concurrent" // it goes on in concurrent order
+)
 
 // TopicCreation says how data topics that do not exist yet are made.
 type TopicCreation struct {

@@ -87,6 +87,11 @@ var keys = []Key{
 		set: into(parseTablePatterns, func(t *target) *[]TablePattern { return &t.source.Tables.Exclude }),
 	},
 	{
+		Name: "table.refresh.interval.ms", Scope: InSource, Type: Milliseconds, Default: "30000", Min: 1000, Max: maxMilliseconds,
+		Doc: "How often to look for tables of the source that have come to match an expression of table.include.list. They are scanned in concurrent order while the others stream (docs/snapshot-order.md).",
+		set: milliseconds(func(t *target) *time.Duration { return &t.source.TableRefresh }),
+	},
+	{
 		Name: "column.include.list", Scope: InSource, Type: RegexList, Example: "default:orders:a, shop:.*:b:price.*",
 		Doc: "Families and columns to capture, of the tables chosen: namespace:table:family or namespace:table:family:qualifier, each part a regular expression that matches the whole of its name. Absent: all. A family's delete marker is captured with any of its columns. It may not change later.",
 		set: into(parseColumnPatterns, func(t *target) *[]schema.ColumnPattern { return &t.source.Scope.Columns }),
@@ -177,8 +182,8 @@ var keys = []Key{
 		set: text(func(t *target) *SnapshotMode { return &t.source.Snapshot.Mode }),
 	},
 	{
-		Name: "snapshot.order", Scope: InSource, Type: String, Default: "exact", Values: []string{"exact"},
-		Doc: "exact: changes queue in HBase's WAL until the scan is done, so each row's records are in order. The source needs room for that WAL.",
+		Name: "snapshot.order", Scope: InSource, Type: String, Default: "exact", Values: []string{"exact", "concurrent"},
+		Doc: "exact: changes queue in HBase's WAL until the scan is done, so each row's records are in order. The source needs room for that WAL. concurrent: changes flow during the scan, for tables too large to queue behind; docs/snapshot-order.md has its exceptions. Tables that join later are always scanned in concurrent order.",
 		set: text(func(t *target) *SnapshotOrder { return &t.source.Snapshot.Order }),
 	},
 	{
@@ -238,8 +243,13 @@ var keys = []Key{
 	},
 	{
 		Name: "snapshot.max.wal.hold", Scope: InSource, Type: Milliseconds, Default: "21600000", Min: 1000, Max: maxMilliseconds,
-		Doc: "How long the source may keep its WALs for a scan, milliseconds. Over it the connector fails; the peer, and with it the WALs, are kept until it is started with more time, or the peer is removed.",
+		Doc: "How long the source may keep its WALs for a scan, milliseconds. What happens over it is snapshot.on.wal.hold.",
 		set: milliseconds(func(t *target) *time.Duration { return &t.source.Snapshot.MaxWALHold }),
+	},
+	{
+		Name: "snapshot.on.wal.hold", Scope: InSource, Type: String, Default: "fail", Values: []string{"fail", "concurrent"},
+		Doc: "When a scan is not complete within snapshot.max.wal.hold: fail keeps the peer, and with it the WALs, until the connector is started with more time, or the peer is removed. concurrent lets the changes flow and goes on with the scan in concurrent order (snapshot.order).",
+		set: text(func(t *target) *OnWALHold { return &t.source.Snapshot.OnWALHold }),
 	},
 	{
 		Name: "snapshot.max.rows.per.second", Scope: InSource, Type: Integer, Default: "0", Max: math.MaxInt32,

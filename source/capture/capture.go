@@ -5,6 +5,9 @@
 // (disabled) state so that HBase queues its WAL for us, tables scanned into Kafka, peer enabled, queue followed. Of the
 // queue, what the scan has delivered is left out by its sequence (see scan.ReadPoints). Every step is kept on the
 // offsets topic before the next begins, so that a capture that was killed goes on where it was.
+//
+// In concurrent order, and for tables that join later (join.go), the peer ships from the first second and the tables are scanned
+// beside: see concurrent.go.
 package capture
 
 import (
@@ -13,7 +16,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/waltap/waltap/checkpoint"
@@ -44,8 +46,8 @@ type Stats interface {
 	// Starting, Scanning, Streaming and Waiting say what the capture does now; text is for its user.
 	Starting(text string)
 	Scanning(text string)
-	Streaming()
-	Waiting(text string) // changes do not flow until something outside is mended
+	Streaming(text string) // text: what keeps some tables out, if anything does
+	Waiting(text string)   // changes do not flow until something outside is mended
 }
 
 // TableFilter chooses tables by their full names; Named lists those that must exist.
@@ -72,6 +74,7 @@ type Config struct {
 	Scope           schema.Scope
 	SetScope        bool
 	ScopeAllowPeers []string
+	TableRefresh    time.Duration // how often the source is asked for tables that have come to match
 
 	PeerID             string
 	PeerCreate         bool
@@ -85,13 +88,16 @@ type Config struct {
 	MaxBytesInFlight   int64
 
 	SnapshotMode      string
+	SnapshotOrder     string
 	SnapshotThreads   int
 	ScannersPerServer int
 	FetchBytes        int64
 	ProgressInterval  time.Duration
 	MaxWALHold        time.Duration
-	ShardBytes        int64
-	Limiter           *scan.Limiter
+	// ConcurrentOverHold: a scan that is not complete within MaxWALHold goes on in concurrent order.
+	ConcurrentOverHold bool
+	ShardBytes         int64
+	Limiter            *scan.Limiter
 
 	WatermarkMode   string        // see package watermark
 	WatermarkMargin time.Duration // see watermark.Config
@@ -113,6 +119,11 @@ type Capture struct {
 	tables  []captured
 	pub     *source.Publisher
 	marks   tableMarks
+
+	background background
+	refused    map[string]string // tables that match and cannot be captured: why
+	flow       flow
+	stalled    string // why no change flows; "": they do
 
 	watermark  *watermark.Watermark // nil: none
 	heartbeats string               // the heartbeat table; "": none
@@ -201,23 +212,33 @@ func (c *Capture) selectTables(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := requireScope(tables); err != nil {
+	if tables, err = c.withScope(tables); err != nil {
 		return err
 	}
 	names := make([]string, len(tables))
 	for i, t := range tables {
-		names[i] = t.FullName()
-		topic, err := schema.DataTopic(c.cfg.TopicPrefix, names[i])
+		n, err := c.newCaptured(t)
 		if err != nil {
 			return err
 		}
-		families := c.cfg.Scope.Families(names[i], scopedFamilies(t))
-		if len(families) == 0 {
-			return fmt.Errorf("column.include.list: no family of table %s with %s 1 matches; name one, or take the table off table.include.list", names[i], scopeAttribute)
-		}
-		c.tables = append(c.tables, captured{Table: t, name: names[i], families: families, topic: topic})
+		names[i] = n.name
+		c.tables = append(c.tables, *n)
 	}
 	return schema.CheckTopicCollisions(c.cfg.TopicPrefix, names)
+}
+
+// newCaptured is t with its families in scope and its topic.
+func (c *Capture) newCaptured(t admin.Table) (*captured, error) {
+	name := t.FullName()
+	topic, err := schema.DataTopic(c.cfg.TopicPrefix, name)
+	if err != nil {
+		return nil, err
+	}
+	families := c.cfg.Scope.Families(name, scopedFamilies(t))
+	if len(families) == 0 {
+		return nil, fmt.Errorf("column.include.list: no family of table %s with %s 1 matches; name one, or take the table off table.include.list", name, scopeAttribute)
+	}
+	return &captured{Table: t, name: name, families: families, topic: topic}, nil
 }
 
 // loadTables reads what is known of the tables; one not known yet begins with epoch 1.
@@ -252,40 +273,37 @@ func scopeText(s string) string {
 
 // follow brings every table under capture and stays until ctx ends or the capture is broken.
 func (c *Capture) follow(ctx context.Context, r *receiver) error {
-	p, err := c.ensurePeer(ctx)
+	st, err := c.ensurePeer(ctx)
 	if err != nil {
 		return err
 	}
-	if err := c.scanHeld(ctx, p); err != nil {
-		return err
+	if !c.background.open {
+		if err := c.scanHeld(ctx, &st); err != nil {
+			return err
+		}
+		if err := c.release(ctx, st); err != nil {
+			return err
+		}
 	}
-	if err := c.release(ctx, p); err != nil {
-		return err
-	}
-	return c.stream(ctx, r, p)
+	return c.stream(ctx, r, st)
 }
 
 // scan reads the tables that were not read yet and marks them as captured.
 func (c *Capture) scan(ctx context.Context) error {
-	if err := c.publishDescriptors(ctx); err != nil {
+	if err := c.publishDescriptors(ctx, c.tables); err != nil {
 		return err
 	}
 	var todo []scan.Table
-	for _, t := range c.tables {
-		if !t.state.Captured && c.cfg.SnapshotMode != SnapshotNoData {
-			todo = append(todo, scan.Table{Name: t.name, Families: t.families, Epoch: t.state.Epoch, Scope: &c.cfg.Scope})
+	var names []string
+	for i := range c.tables {
+		if t := &c.tables[i]; !t.state.Captured && c.cfg.SnapshotMode != SnapshotNoData {
+			todo = append(todo, c.scanTable(t))
+			names = append(names, t.name)
 		}
 	}
 	if len(todo) > 0 {
-		c.cfg.Stats.Scanning(tableList(todo))
-		s := scan.New(scan.Config{
-			Cluster: c.cluster, Connector: c.cfg.Connector, Version: c.cfg.Version, ClusterID: c.id,
-			Publisher: c.pub, Progress: &c.state, Stats: c.cfg.Stats,
-			Threads: c.cfg.SnapshotThreads, ScannersPerServer: c.cfg.ScannersPerServer, FetchBytes: c.cfg.FetchBytes,
-			EndTime:          c.cfg.EndTime,
-			ProgressInterval: c.cfg.ProgressInterval, ShardBytes: c.cfg.ShardBytes, Limiter: c.cfg.Limiter,
-		})
-		if err := s.Run(ctx, todo); err != nil {
+		c.cfg.Stats.Scanning(tableList(names))
+		if err := c.scanner().Run(ctx, todo); err != nil {
 			return err
 		}
 		c.cfg.Log.Info("scan complete", "tables", len(todo))
@@ -305,15 +323,18 @@ func (c *Capture) scan(ctx context.Context) error {
 	return nil
 }
 
-func tableList(tables []scan.Table) string {
-	if len(tables) > 3 {
-		return fmt.Sprintf("%d tables", len(tables))
-	}
-	names := make([]string, len(tables))
-	for i, t := range tables {
-		names[i] = t.Name
-	}
-	return strings.Join(names, ", ")
+func (c *Capture) scanTable(t *captured) scan.Table {
+	return scan.Table{Name: t.name, Families: t.families, Epoch: t.state.Epoch, Scope: &c.cfg.Scope}
+}
+
+func (c *Capture) scanner() *scan.Scanner {
+	return scan.New(scan.Config{
+		Cluster: c.cluster, Connector: c.cfg.Connector, Version: c.cfg.Version, ClusterID: c.id,
+		Publisher: c.pub, Progress: &c.state, Stats: c.cfg.Stats,
+		Threads: c.cfg.SnapshotThreads, ScannersPerServer: c.cfg.ScannersPerServer, FetchBytes: c.cfg.FetchBytes,
+		EndTime:          c.cfg.EndTime,
+		ProgressInterval: c.cfg.ProgressInterval, ShardBytes: c.cfg.ShardBytes, Limiter: c.cfg.Limiter,
+	})
 }
 
 // mark opens the receiver for the table's changes.
@@ -323,7 +344,7 @@ func (c *Capture) mark(t *captured) error {
 		return err
 	}
 	m := replication.Table{Epoch: t.state.Epoch, Keep: c.cfg.Scope.Keeper(t.name)}
-	if len(ranges) > 0 {
+	if len(ranges) > 0 && !t.state.Concurrent {
 		m.ReadPoint = scan.NewReadPoints(ranges).Of
 	}
 	c.marks.set(t.name, m)

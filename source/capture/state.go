@@ -14,7 +14,7 @@ import (
 const (
 	// phaseHeld: the peer is disabled, HBase queues its WAL for us, tables are being scanned.
 	phaseHeld = "held"
-	// phaseStreaming: the peer is enabled and every table of it was scanned (or is not to be).
+	// phaseStreaming: the peer is enabled and every table of it was scanned, or is not to be, or is Concurrent.
 	phaseStreaming = "streaming"
 	// phaseEnded: the end time has come.
 	phaseEnded = "ended"
@@ -44,6 +44,9 @@ type tableState struct {
 	Partitions int32 `json:"partitions"`
 	// Captured: the scan has delivered the table, or there was none to make.
 	Captured bool `json:"captured"`
+	// Concurrent: its changes flow, or have flowed, while it is scanned. It stays for the epoch, as nothing of its stream may
+	// be left out.
+	Concurrent bool `json:"concurrent,omitempty"`
 }
 
 // state is the capture's view of the offsets topic.

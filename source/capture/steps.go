@@ -38,8 +38,15 @@ func (c *Capture) ensurePeer(ctx context.Context) (captureState, error) {
 			st.CaptureID = p.Config[captureKey] // ours, but its progress is not on this Kafka: hold it and scan
 		}
 	}
+	if c.cfg.SnapshotOrder == OrderConcurrent {
+		c.letFlow()
+	}
 	if st.Phase == phaseStreaming && !c.anyNew() && c.sameTables(p) {
 		return st, nil
+	}
+	if c.anyNew() && !c.needsHold() {
+		err = c.openPeer(ctx, &st, p)
+		return st, err
 	}
 	err = c.hold(ctx, &st, p)
 	return st, err
@@ -66,7 +73,7 @@ func (c *Capture) hold(ctx context.Context, st *captureState, p *admin.Peer) err
 			return err
 		}
 	}
-	if p != nil && p.Enabled && c.anyNew() {
+	if p != nil && p.Enabled && c.needsHold() {
 		if err := c.cluster.DisablePeer(ctx, p.ID); err != nil {
 			return fmt.Errorf("disable peer %s: %w", p.ID, err)
 		}
@@ -98,23 +105,6 @@ func (c *Capture) hold(ctx context.Context, st *captureState, p *admin.Peer) err
 	return nil
 }
 
-// scanHeld scans while the source keeps its WALs for us, for no longer than MaxWALHold: they fill its disks.
-func (c *Capture) scanHeld(ctx context.Context, st captureState) error {
-	if st.HeldSince == 0 {
-		return c.scan(ctx)
-	}
-	since := time.UnixMilli(st.HeldSince)
-	hctx, cancel := context.WithDeadline(ctx, since.Add(c.cfg.MaxWALHold))
-	defer cancel()
-	err := c.scan(hctx)
-	if err != nil && hctx.Err() != nil && ctx.Err() == nil {
-		return fmt.Errorf("snapshot.max.wal.hold: the source has kept its WALs since %s and the scan is not complete within %s: it still keeps them for peer %s. "+
-			"Raise the key and start again, which goes on where the scan was, or free the WALs with: waltap peer remove (a new full scan follows)",
-			since.UTC().Format(time.RFC3339), c.cfg.MaxWALHold, c.cfg.PeerID)
-	}
-	return err
-}
-
 // rollWALs makes every region server begin a new WAL, so that the peer's queue begins with edits that bear the scope.
 func (c *Capture) rollWALs(ctx context.Context) error {
 	servers, err := c.cluster.RegionServers(ctx)
@@ -140,7 +130,7 @@ func (c *Capture) release(ctx context.Context, st captureState) error {
 		return err
 	}
 	if p == nil || p.Config[captureKey] != st.CaptureID {
-		return fmt.Errorf("%w: peer %s was removed or replaced during the scan; start the connector again, it begins with a new scan", ErrRescanRequired, c.cfg.PeerID)
+		return c.replaced()
 	}
 	if !p.Enabled {
 		if err := c.cluster.EnablePeer(ctx, p.ID); err != nil {
@@ -150,6 +140,11 @@ func (c *Capture) release(ctx context.Context, st captureState) error {
 	crash.Point(crash.EnabledUnsaved)
 	st.Phase, st.HeldSince = phaseStreaming, 0
 	return c.state.saveCapture(ctx, st)
+}
+
+// replaced is the error of a scan whose peer is another one, or none, at its end.
+func (c *Capture) replaced() error {
+	return fmt.Errorf("%w: peer %s was removed or replaced during the scan; start the connector again, it begins with a new scan", ErrRescanRequired, c.cfg.PeerID)
 }
 
 // gap decides what becomes of a capture whose peer is gone, or is another one under the same name.
@@ -170,7 +165,7 @@ func (c *Capture) gap(ctx context.Context, st captureState, p *admin.Peer) error
 			return err
 		}
 		t.state.Epoch++
-		t.state.Captured = false
+		t.state.Captured, t.state.Concurrent = false, false
 		if err := c.state.saveTable(ctx, t.name, t.state); err != nil {
 			return err
 		}
@@ -190,35 +185,57 @@ func (c *Capture) foreignPeer(ctx context.Context, p *admin.Peer) (captureState,
 	return st, nil
 }
 
-// watch looks after the peer while changes flow.
+// watch looks after the peer and the scans beside it while changes flow.
 func (c *Capture) watch(ctx context.Context, r *receiver, st captureState) error {
-	c.cfg.Stats.Streaming()
+	ctx, cancel := context.WithCancel(ctx)
+	defer c.background.wait()
+	defer cancel()
+	c.scanNext(ctx)
 	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
+	refresh := time.NewTicker(c.cfg.TableRefresh)
+	defer refresh.Stop()
 	for {
+		var err error
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case err := <-r.broken:
 			return fmt.Errorf("hbase.peer.listen: the port is closed: %w", err)
+		case end := <-c.background.done:
+			err = c.scanEnded(ctx, end)
 		case <-tick.C:
+			err = c.checkPeer(ctx, st)
+			c.scanNext(ctx)
+		case <-refresh.C:
+			if c.cfg.PeerCreate { // else the table list is the operator's
+				c.join(ctx, st)
+			}
 		}
-		wctx, cancel := context.WithTimeout(ctx, watchInterval)
-		p, err := c.findPeer(wctx)
-		cancel()
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case err != nil && admin.IsRetriable(err):
-			c.cfg.Stats.Waiting("source does not answer: " + err.Error())
-		case err != nil:
+		if err != nil {
 			return err
-		case p == nil || (c.cfg.PeerCreate && p.Config[captureKey] != st.CaptureID):
-			return fmt.Errorf("%w: peer %s was removed or replaced: the changes since then are lost to this connector; set snapshot.mode: when_needed to scan the tables again", ErrRescanRequired, c.cfg.PeerID)
-		case !p.Enabled:
-			c.cfg.Stats.Waiting("peer " + p.ID + " was disabled: HBase keeps its WALs; run: waltap peer enable")
-		default:
-			c.cfg.Stats.Streaming()
 		}
 	}
+}
+
+// checkPeer looks whether changes still flow. What heals is shown only.
+func (c *Capture) checkPeer(ctx context.Context, st captureState) error {
+	wctx, cancel := context.WithTimeout(ctx, watchInterval)
+	defer cancel()
+	p, err := c.findPeer(wctx)
+	c.stalled = ""
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil && admin.IsRetriable(err):
+		c.stalled = "source does not answer: " + err.Error()
+	case err != nil:
+		return err
+	case p == nil || (c.cfg.PeerCreate && p.Config[captureKey] != st.CaptureID):
+		return fmt.Errorf("%w: peer %s was removed or replaced: the changes since then are lost to this connector; set snapshot.mode: when_needed to scan the tables again", ErrRescanRequired, c.cfg.PeerID)
+	case !p.Enabled:
+		c.stalled = "peer " + p.ID + " was disabled: HBase keeps its WALs; run: waltap peer enable"
+	}
+	c.showFlow()
+	return nil
 }

@@ -22,7 +22,12 @@ type captured struct {
 	families []string
 	topic    string
 	state    tableState
+	joining  bool // not on the peer's table list yet
+	gone     bool // the source has dropped it
 }
+
+// unscanned tells whether the table is still to be scanned.
+func (t *captured) unscanned() bool { return !t.state.Captured && !t.gone }
 
 // listTables lists the tables that are to be captured, by name. System tables are never chosen.
 func (c *Capture) listTables(ctx context.Context) ([]admin.Table, error) {
@@ -79,6 +84,30 @@ func requireScope(tables []admin.Table) error {
 			t.FullName(), scopeAttribute, t.FullName(), strings.Join(alter, ", ")))
 	}
 	return errors.Join(errs...)
+}
+
+// withScope refuses tables that are included by their names, and of which nothing would be shipped. Those that an
+// expression matches may join later, if there are others: else a table that came to match while this connector ran would
+// keep it from being started again.
+func (c *Capture) withScope(tables []admin.Table) ([]admin.Table, error) {
+	named := c.cfg.Tables.Named()
+	var out, later []admin.Table
+	for _, t := range tables {
+		if len(scopedFamilies(t)) == 0 && !slices.Contains(named, t.FullName()) {
+			later = append(later, t)
+			continue
+		}
+		out = append(out, t)
+	}
+	if len(out) == 0 || !c.cfg.PeerCreate || c.cfg.SnapshotMode == SnapshotInitialOnly {
+		out, later = tables, nil
+	}
+	refused := make(map[string]string)
+	for _, t := range later {
+		refused[t.FullName()] = requireScope([]admin.Table{t}).Error()
+	}
+	c.setRefused(refused)
+	return out, requireScope(out)
 }
 
 // setScope raises the scope of all families of tables. It changes nothing, and fails, when another peer

@@ -78,13 +78,13 @@ func (c *Capture) prepareTopic(ctx context.Context, t *captured) error {
 }
 
 // publishDescriptors writes the Avro schema and the table descriptors that differ from what stands on their topics.
-func (c *Capture) publishDescriptors(ctx context.Context) error {
+func (c *Capture) publishDescriptors(ctx context.Context, tables []captured) error {
 	fingerprint := fmt.Sprintf("%016x", schema.AvroFingerprint())
 	if err := c.publish(ctx, schema.SchemaTopic(c.cfg.TopicPrefix), map[string][]byte{fingerprint: []byte(schema.AvroSchema)}); err != nil {
 		return err
 	}
-	values := make(map[string][]byte, len(c.tables))
-	for _, t := range c.tables {
+	values := make(map[string][]byte, len(tables))
+	for _, t := range tables {
 		regions, err := c.cluster.Regions(ctx, t.name)
 		if err != nil {
 			return fmt.Errorf("locate the regions of %s: %w", t.name, err)

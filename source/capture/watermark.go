@@ -120,13 +120,16 @@ func (c *Capture) lastWatermark(ctx context.Context) (int64, error) {
 }
 
 func (c *Capture) endOffsets(ctx context.Context) (map[string]map[int32]int64, error) {
-	out := make(map[string]map[int32]int64, len(c.tables))
-	for _, t := range c.tables {
-		ends, err := c.cfg.Kafka.EndOffsets(ctx, t.topic)
+	if err := c.flow.notScanned(); err != nil {
+		return nil, err
+	}
+	out := make(map[string]map[int32]int64)
+	for _, topic := range c.flow.dataTopics() {
+		ends, err := c.cfg.Kafka.EndOffsets(ctx, topic)
 		if err != nil {
 			return nil, err
 		}
-		out[t.topic] = ends
+		out[topic] = ends
 	}
 	return out, nil
 }
@@ -144,6 +147,7 @@ func (c *Capture) publishWatermark(ctx context.Context, w checkpoint.Watermark) 
 
 // stream follows the changes until ctx ends, the capture is broken, or its end time has come.
 func (c *Capture) stream(ctx context.Context, r *receiver, st captureState) error {
+	c.showFlow()
 	if c.watermark == nil {
 		return c.watch(ctx, r, st)
 	}
