@@ -38,6 +38,7 @@ func peerIsHeld(t *testing.T, id string) bool {
 // Cells are written, and written again with the same timestamps, while the tables that hold them are scanned; the source
 // is killed in the middle.
 func TestConcurrentOrderUnderWrites(t *testing.T) {
+	t.Parallel()
 	table := testenv.Name(t)
 	createTable(t, table, "a", "b")
 	load(t, table, 4000, "a", "b")
@@ -73,6 +74,7 @@ func TestConcurrentOrderUnderWrites(t *testing.T) {
 
 // A scan that would make the source keep its WALs for too long goes on beside the changes.
 func TestScanThatSwitchesToConcurrentOrder(t *testing.T) {
+	t.Parallel()
 	table := testenv.Name(t)
 	createTable(t, table, "a")
 	load(t, table, 2000, "a")
@@ -95,6 +97,7 @@ func TestScanThatSwitchesToConcurrentOrder(t *testing.T) {
 // Tables come to match while the connector runs: one that is filled and written to, and one that HBase does not replicate
 // yet. The first table streams on.
 func TestTableJoinsLater(t *testing.T) {
+	t.Parallel()
 	name := testenv.Name(t)
 	first, second, third := name+"_first", name+"_second", name+"_third"
 	createTable(t, first, "a")

@@ -2,4 +2,8 @@
 
 package replication
 
+import "time"
+
 const ackEarly = true
+
+func letOut() { time.Sleep(200 * time.Millisecond) }

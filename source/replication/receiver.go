@@ -134,6 +134,7 @@ func (r *Receiver) replicate(ctx context.Context, c *rpc.Call, answer func(error
 	if early {
 		ctx = context.WithoutCancel(ctx)
 		answer(nil)
+		letOut()
 	}
 	batch := r.cfg.Publisher.Begin(ctx)
 	d := decoder{Receiver: r, batch: batch, cells: cell.NewReader(c.Cells, c.Codec, c.CellBytes)}
