@@ -32,13 +32,13 @@ unit:
 
 e2e: deps
 	@echo "SEED=$(SEED)"
-	go test -tags e2e -count=1 -p 1 -timeout 20m ./e2e/...
+	go test -tags e2e -count=1 -p 1 -parallel 3 -timeout 20m ./e2e/...
 
 # TORTURE=1 is what the tests look at; RUN=TestHistory chooses some
 RUN ?= .
 torture: deps
 	@echo "SEED=$(SEED)"
-	TORTURE=1 go test -tags e2e -count=1 -timeout 6h -v -run '$(RUN)' ./e2e/... ; status=$$?; echo "SEED=$(SEED)"; exit $$status
+	TORTURE=1 go test -tags e2e -count=1 -p 1 -parallel 1 -timeout 6h -v -run '$(RUN)' ./e2e/... ; status=$$?; echo "SEED=$(SEED)"; exit $$status
 
 # each fuzz target for a while: make fuzz FUZZTIME=60s
 FUZZTIME ?= 20s

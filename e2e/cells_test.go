@@ -42,6 +42,7 @@ func everyCell(prefix string) []judge.Mutation {
 }
 
 func TestEveryTypeOfCellArrives(t *testing.T) {
+	t.Parallel()
 	ctx := testenv.Context(t, 3*time.Minute)
 	ns := testenv.Name(t)
 	table := ns + ":cells"
@@ -54,7 +55,7 @@ func TestEveryTypeOfCellArrives(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const life = 25 * time.Second
+	const life = 45 * time.Second
 	write(t, table, everyCell("a scan ")...)
 	write(t, table, judge.Put("a scan ttl", "ttl", "q", "v").WithTTL(life), judge.Put("a scan ttl", "ttl", "long", "v").WithTTL(time.Hour))
 	p := &pipe{name: ns, tables: table}
@@ -102,6 +103,7 @@ func TestEveryTypeOfCellArrives(t *testing.T) {
 }
 
 func TestVerifyReplicationFindsNoBadRow(t *testing.T) {
+	t.Parallel()
 	ctx := testenv.Context(t, 4*time.Minute)
 	table := testenv.Name(t)
 	createTable(t, table, "a", "b")
@@ -137,6 +139,7 @@ func TestVerifyReplicationFindsNoBadRow(t *testing.T) {
 }
 
 func TestRenamedTablesInTwoProcesses(t *testing.T) {
+	t.Parallel()
 	table := testenv.Name(t)
 	createTable(t, table, "a")
 	load(t, table, 500, "a")

@@ -12,6 +12,7 @@ import (
 )
 
 func TestKilledInTheMiddleOfTheScan(t *testing.T) {
+	t.Parallel()
 	table := testenv.Name(t)
 	createTable(t, table, "a", "b")
 	load(t, table, 60_000, "a", "b")

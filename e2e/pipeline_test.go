@@ -24,7 +24,8 @@ import (
 	"github.com/waltap/waltap/e2e/testenv"
 )
 
-// env is shared by all tests; they run one after the other, some stop its servers.
+// env is shared by all tests. Those that stop or pause its servers, or add a peer for all tables, run one after the other;
+// the others call t.Parallel and run when those are through.
 var env *testenv.Env
 
 func TestMain(m *testing.M) {
@@ -195,12 +196,13 @@ func load(t *testing.T, table string, rows int64, families ...string) {
 // mutate writes at random until the returned function is called; it returns the number of writes.
 func mutate(t *testing.T, table string, rate int, families ...string) (stop func() int64) {
 	t.Helper()
-	return mutateAt(t, env.Src, table, 2000, rate, families...)
+	return mutateAt(t, env.Src, table, judge.MutatorSpec{Families: families, Keys: 2000, Rate: rate})
 }
 
-func mutateAt(t *testing.T, c *judge.Cluster, table string, rows, rate int, families ...string) (stop func() int64) {
+func mutateAt(t *testing.T, c *judge.Cluster, table string, spec judge.MutatorSpec) (stop func() int64) {
 	t.Helper()
-	m, err := c.StartMutator(t.Context(), table, judge.MutatorSpec{Families: families, Keys: rows, Seed: seed(t), Rate: rate, Threads: 2, ValueSize: 20})
+	spec.Seed, spec.Threads, spec.ValueSize = seed(t), 2, 20
+	m, err := c.StartMutator(t.Context(), table, spec)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,6 +38,7 @@ func refused(t *testing.T, config string, want ...string) {
 }
 
 func TestWrongAddressesAreNamedWithTheirKeys(t *testing.T) {
+	t.Parallel()
 	table := testenv.Name(t)
 	createTable(t, table, "a")
 	closed, err := servers.FreePort()

@@ -104,6 +104,7 @@ func scanned(t *testing.T, prefix, table string) (records, rows int64) {
 // One region, binary keys, read in parts by two threads: a kill costs no more than an interval of progress, and the
 // limits that hold the scan back are those last set.
 func TestKilledInsideARegion(t *testing.T) {
+	t.Parallel()
 	table, rows, rate := testenv.Name(t), torture[int64](60_000, 2_000_000), torture[int64](6_000, 60_000)
 	const interval = 500 * time.Millisecond
 	err := env.Src.CreateTable(testenv.Context(t, time.Minute), judge.Table{Name: table, Families: []judge.Family{{Name: "a", Versions: 1000, Scope: 1}}})
@@ -151,6 +152,7 @@ func TestKilledInsideARegion(t *testing.T) {
 
 // Regions are split, merged and moved while they are scanned and written to.
 func TestRegionsChangeDuringTheScan(t *testing.T) {
+	t.Parallel()
 	table := testenv.Name(t)
 	createTable(t, table, "a", "b")
 	load(t, table, 20_000, "a", "b")
@@ -197,6 +199,7 @@ func TestRegionsChangeDuringTheScan(t *testing.T) {
 // Rows, families, columns and timestamps out of scope do not reach the destination, by scan or by stream; what is in
 // scope does, and another scope is refused later.
 func TestScopeOfScanAndStream(t *testing.T) {
+	t.Parallel()
 	table := testenv.Name(t)
 	createTable(t, table, "a", "b", "c")
 	rows := func(ts int64) {
@@ -259,6 +262,7 @@ func TestScopeOfScanAndStream(t *testing.T) {
 
 // A scan that would make the source keep its WALs for too long ends, and goes on when it is given more time.
 func TestScanThatHoldsTheWALTooLong(t *testing.T) {
+	t.Parallel()
 	table := testenv.Name(t)
 	createTable(t, table, "a")
 	load(t, table, 2000, "a")

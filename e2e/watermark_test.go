@@ -121,6 +121,7 @@ func sourceOnly(t *testing.T, p *pipe) *testenv.Waltap {
 
 // TestWatermarkIsTrue ends with a build that leaves the proof out, of which the same check must find false ones.
 func TestWatermarkIsTrue(t *testing.T) {
+	t.Parallel()
 	client := kafkaClient(t)
 	check := func(t *testing.T, build testenv.BuildOptions) (wrong, compared int) {
 		table := testenv.Name(t)
@@ -170,6 +171,7 @@ func TestWatermarkIsTrue(t *testing.T) {
 }
 
 func TestWatermarkMovesOnAnIdleCluster(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"heartbeat", "metrics"} {
 		t.Run(mode, func(t *testing.T) {
 			table := testenv.Name(t)
@@ -193,6 +195,7 @@ func TestWatermarkMovesOnAnIdleCluster(t *testing.T) {
 
 // TestSourceWithAnEndTime ends in the middle of a write load, by itself.
 func TestSourceWithAnEndTime(t *testing.T) {
+	t.Parallel()
 	ctx := testenv.Context(t, 2*time.Minute)
 	client := kafkaClient(t)
 	table := testenv.Name(t)

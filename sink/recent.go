@@ -19,11 +19,12 @@ const recentCells = 1 << 18
 //
 // A cell is left out only when the very same cell (row, family, qualifier, timestamp, type) of the same epoch of the table was
 // applied with a higher sequence; never because it merely looks old, as first deliveries come out of order, too. The
-// memory is bounded: each cell has one place, by its hash, which the next cell of that place takes over.
+// memory is bounded, and filled from the topic when a process begins (see worker.warm): each cell has one place, by its hash, which the next cell of that place takes over.
 type recent struct {
 	seed  maphash.Seed
 	slots []recentCell
 	key   []byte
+	warm  bool // it holds what was applied before this process began
 }
 
 type recentCell struct{ hash, sequence uint64 }

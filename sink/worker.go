@@ -34,6 +34,11 @@ func (w *worker) run(ctx context.Context, committed int64) error {
 	if offset != committed {
 		w.commit.done(w.tp, offset) // it stands here now, also when nothing more comes
 	}
+	if offset == committed && !w.recent.warm {
+		if err := w.warm(ctx, committed); err != nil {
+			return err
+		}
+	}
 	fctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	fetched := make(chan kafka.FetchResult)
