@@ -43,7 +43,8 @@ func TestConcurrentOrderUnderWrites(t *testing.T) {
 	load(t, table, 4000, "a", "b")
 	stop := mutate(t, table, 500, "a", "b")
 	p := &pipe{name: table, tables: table, source: keys{"snapshot.order": "concurrent", "snapshot.fetch.size": "16KiB",
-		"snapshot.max.rows.per.second": "1000", "snapshot.progress.interval.ms": "500"}}
+		"snapshot.max.rows.per.second": "1000", "snapshot.progress.interval.ms": "500",
+		"hbase.peer.zookeeper.session.timeout.ms": "4000"}} // how long the source keeps sending to the port of the one that was killed
 	w, sink := p.startApart(t)
 	v := await(t, w, "_source", "changes during the scan", func(v status.ConnectorView) bool {
 		return v.State == status.Snapshot && v.Snapshot != nil && v.Snapshot.Rows > 1000 && v.LastRecord != nil
