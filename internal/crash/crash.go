@@ -5,7 +5,7 @@ package crash
 
 // The points, in the order in which a connector that starts passes them.
 const (
-	HoldUnsaved     = "hold-unsaved"     // the capture has decided to hold its peer, no state is saved
+	HoldUnsaved     = "hold-unsaved"     // the capture has decided to hold, or to open, its peer, no state is saved
 	PeerNotAdded    = "peer-not-added"   // the state is saved, the peer is not added
 	PeerAdded       = "peer-added"       // the peer is added, waltap knows it by the saved capture id only
 	PeerDisabled    = "peer-disabled"    // a peer that shipped is disabled, its table list is still the old one

@@ -344,9 +344,7 @@ func (c *Capture) mark(t *captured) error {
 		return err
 	}
 	m := replication.Table{Epoch: t.state.Epoch, Keep: c.cfg.Scope.Keeper(t.name)}
-	if len(ranges) > 0 && !t.state.Concurrent {
-		m.ReadPoint = scan.NewReadPoints(ranges).Of
-	}
+	m.ReadPoint = t.state.readPoint(ranges)
 	c.marks.set(t.name, m)
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/waltap/waltap/internal/crash"
 	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/source/scan"
 )
@@ -33,6 +34,9 @@ func (c *Capture) needsHold() bool {
 	return slices.ContainsFunc(c.tables, func(t captured) bool { return !t.state.Captured && !t.state.Concurrent })
 }
 
+// flows tells whether there are tables to scan, and all of them while their changes flow.
+func (c *Capture) flows() bool { return c.anyNew() && !c.needsHold() }
+
 // letFlow makes all tables that are still to be scanned ones of concurrent order.
 func (c *Capture) letFlow() {
 	if c.cfg.SnapshotMode == SnapshotNoData {
@@ -51,6 +55,7 @@ func (c *Capture) openPeer(ctx context.Context, st *captureState, p *admin.Peer)
 	c.cfg.Stats.Starting("opening peer " + c.cfg.PeerID)
 	c.background.open = true
 	st.HeldSince = 0
+	crash.Point(crash.HoldUnsaved)
 	if err := c.state.saveCapture(ctx, *st); err != nil {
 		return err
 	}
@@ -66,9 +71,11 @@ func (c *Capture) openPeer(ctx context.Context, st *captureState, p *admin.Peer)
 	switch {
 	case p == nil:
 		want.Enabled = true
+		crash.Point(crash.PeerNotAdded)
 		if err := c.cluster.AddPeer(ctx, want); err != nil {
 			return fmt.Errorf("add peer %s: %w", want.ID, err)
 		}
+		crash.Point(crash.PeerAdded)
 		c.cfg.Log.Info("peer added, changes flow during the scan", "peer", want.ID, "cluster_key", want.ClusterKey)
 	case !c.sameTables(p):
 		if err := c.cluster.UpdatePeer(ctx, want); err != nil {
@@ -82,6 +89,7 @@ func (c *Capture) openPeer(ctx context.Context, st *captureState, p *admin.Peer)
 			return fmt.Errorf("enable peer %s: %w", p.ID, err)
 		}
 	}
+	crash.Point(crash.EnabledUnsaved)
 	st.Phase = phaseStreaming
 	return c.state.saveCapture(ctx, *st)
 }

@@ -49,6 +49,14 @@ type tableState struct {
 	Concurrent bool `json:"concurrent,omitempty"`
 }
 
+// readPoint gives the sequence up to which the scan has delivered a row, so that its changes may be left out; nil: none may.
+func (t tableState) readPoint(ranges []scan.Range) func(row []byte) uint64 {
+	if t.Concurrent || len(ranges) == 0 {
+		return nil
+	}
+	return scan.NewReadPoints(ranges).Of
+}
+
 // state is the capture's view of the offsets topic.
 type state struct {
 	store     *checkpoint.Store

@@ -41,14 +41,13 @@ func (c *Capture) ensurePeer(ctx context.Context) (captureState, error) {
 	if c.cfg.SnapshotOrder == OrderConcurrent {
 		c.letFlow()
 	}
-	if st.Phase == phaseStreaming && !c.anyNew() && c.sameTables(p) {
-		return st, nil
-	}
-	if c.anyNew() && !c.needsHold() {
+	switch {
+	case st.Phase == phaseStreaming && !c.anyNew() && c.sameTables(p):
+	case c.flows():
 		err = c.openPeer(ctx, &st, p)
-		return st, err
+	default:
+		err = c.hold(ctx, &st, p)
 	}
-	err = c.hold(ctx, &st, p)
 	return st, err
 }
 
