@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/waltap/waltap/checkpoint"
-	"github.com/waltap/waltap/connector/status"
 	"github.com/waltap/waltap/e2e/history"
 	"github.com/waltap/waltap/e2e/judge"
 	"github.com/waltap/waltap/e2e/servers"
@@ -214,7 +213,7 @@ func (h *historyRun) watermarks(t *testing.T) []checkpoint.Watermark {
 func (h *historyRun) check(t *testing.T) {
 	t.Helper()
 	h.finish(t)
-	await(t, h.waltap, "_source", "a watermark", func(v status.ConnectorView) bool { return v.Watermark != nil && v.Watermark.Time != nil })
+	awaitWatermark(t, h.waltap, time.Time{})
 	defer identical(t, h.table, judge.ScanOptions{}) // last: it ends the test when they are not
 	records := h.records(t)
 	scanned := 0
@@ -371,8 +370,7 @@ func TestHistoryFindsAnUnprovedWatermark(t *testing.T) {
 	h := startHistory(t, false, "waltap_watermark_unproved")
 	for range 3 {
 		h.start(t, "")
-		awaitStreaming(t, h.waltap)
-		time.Sleep(2 * time.Second)
+		awaitWatermark(t, h.waltap, time.Time{})
 		if err := h.waltap.Kill(); err != nil {
 			t.Fatal(err)
 		}
