@@ -21,7 +21,7 @@ func (p *process) source(ctx context.Context, c *config.Connector, st *status.Co
 	s := c.Source
 	return capture.Run(ctx, capture.Config{
 		Connector: c.Name, Version: Version, Source: adminConfig(s.HBase, log), Kafka: p.kafka,
-		TopicPrefix: s.TopicPrefix, TopicCreate: s.TopicCreation.Enable, Partitions: s.TopicCreation.Partitions,
+		Tasks: int32(s.TasksMax), TopicPrefix: s.TopicPrefix, TopicCreate: s.TopicCreation.Enable, Partitions: s.TopicCreation.Partitions,
 		ReplicationFactor: s.TopicCreation.ReplicationFactor, MaxMessageBytes: s.TopicCreation.MaxMessageBytes,
 		Compression: s.CompressionType,
 		Tables:      s.Tables, Scope: s.Scope, SetScope: s.ReplicationScope == config.ScopeSet, ScopeAllowPeers: s.ReplicationScopeAllowPeers, TableRefresh: s.TableRefresh,

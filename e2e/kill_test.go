@@ -39,8 +39,8 @@ func TestKilledInTheMiddleOfTheScan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v.Snapshot == nil || v.Snapshot.ShardsTotal >= 4 {
-		t.Errorf("the last start scanned %+v, want only the shards that were left of 4", v.Snapshot)
+	if v.Snapshot == nil || v.Snapshot.ShardsDone != 4 || v.Snapshot.ShardsTotal != 4 || v.Snapshot.Rows >= 50_000 {
+		t.Errorf("the last start scanned %+v, want only the rows that were left of 60 000 in 4 shards", v.Snapshot)
 	}
 	stop()
 	identical(t, table, judge.ScanOptions{})

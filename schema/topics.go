@@ -16,6 +16,7 @@ const (
 	schemaTopic     = internalTopics + "schema."
 	watermarksTopic = internalTopics + "watermarks."
 	offsetsTopic    = internalTopics + "offsets."
+	tasksTopic      = internalTopics + "tasks."
 )
 
 // TablesTopic is the compacted topic of the table descriptors (key: the full
@@ -30,6 +31,9 @@ func WatermarksTopic(prefix string) string { return watermarksTopic + prefix }
 
 // OffsetsTopic is the compacted topic of the source's progress.
 func OffsetsTopic(prefix string) string { return offsetsTopic + prefix }
+
+// TasksTopic is the topic without records whose partitions are the tasks that the processes of a source share.
+func TasksTopic(prefix string) string { return tasksTopic + prefix }
 
 // CheckPrefix reports whether prefix may be a topic prefix: letters, digits,
 // '.', '_' and '-', short enough for the internal topics, and not waltap's own.

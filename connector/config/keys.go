@@ -46,8 +46,8 @@ var keys = []Key{
 		set: func(*target, string) error { return nil },
 	},
 	{
-		Name: "tasks.max", Scope: InSource | InSink, Type: Integer, Default: "1", Min: 1, Max: 1024,
-		Doc: "How many tasks may share the connector's work.",
+		Name: "tasks.max", Scope: InSource | InSink, Type: Integer, Default: "8", Min: 1, Max: 1024,
+		Doc: "A source: into how many tasks a scan is dealt. Processes that run the same connector share them, so at most so many scan at once. Fixed when the task topic is created (docs/processes.md).",
 		set: func(t *target, value string) error {
 			if t.source != nil {
 				return number(func(t *target) *int { return &t.source.TasksMax })(t, value)

@@ -51,7 +51,7 @@ func TestDefaults(t *testing.T) {
 		Connectors: []Connector{{
 			Name: "orders-source", Class: HBaseSource,
 			Source: &Source{
-				TasksMax: 1,
+				TasksMax: 8,
 				HBase:    HBase{ZooKeeperQuorum: []string{"zk:2181"}, ZNodeParent: "/hbase", ConnectionTimeout: 10 * time.Second},
 				Peer: Peer{
 					ID: "waltap_orders_source", Create: true, ZooKeeperQuorum: []string{"zk:2181"}, ZNodeParent: "/waltap_orders_source",
@@ -72,7 +72,7 @@ func TestDefaults(t *testing.T) {
 		}, {
 			Name: "orders-copy", Class: HBaseSink,
 			Sink: &Sink{
-				TasksMax: 1,
+				TasksMax: 8,
 				HBase:    HBase{ZooKeeperQuorum: []string{"zk2:2181"}, ZNodeParent: "/hbase", ConnectionTimeout: 10 * time.Second},
 				Topics:   []string{"orders.default.orders"}, CreateTables: true, ConsumerStart: ConsumerStart{Mode: StartCommitted}, GroupID: "connect-orders-copy",
 				BatchMaxRecords: 4000, BatchMaxBytes: 4 << 20, BatchLinger: 50 * time.Millisecond, WatermarkMargin: 5 * time.Second,
@@ -180,7 +180,7 @@ connectors:
 		t.Fatal(err)
 	}
 	sink := &Sink{
-		TasksMax: 1, HBase: HBase{ZooKeeperQuorum: []string{"z3:2181"}, ZNodeParent: "/h", ConnectionTimeout: 10 * time.Second},
+		TasksMax: 8, HBase: HBase{ZooKeeperQuorum: []string{"z3:2181"}, ZNodeParent: "/h", ConnectionTimeout: 10 * time.Second},
 		TopicsRegex: regexp.MustCompile(`^(?:p\.(a|b))$`), Renames: renames, ConsumerStart: ConsumerStart{Mode: StartLatest}, GroupID: "cg",
 		BatchMaxRecords: 5, BatchMaxBytes: 2000, EndTime: time.UnixMilli(1795219200000), WatermarkMargin: 8 * time.Millisecond,
 	}

@@ -106,6 +106,10 @@ func (q *partition) sendAgain(b *batch, err error, topicGone bool) bool {
 	case errors.Is(err, ErrClosed):
 		q.failQueued(ErrClosed)
 		return false
+	case errors.As(err, new(*fencedError)):
+		q.failQueued(err)
+		q.abandon(b)
+		return false
 	case hasCode(err, codeMessageTooLarge, codeRecordListTooLarge) && b.records > 1:
 		q.maxBytes = b.builder.size() / 2
 		return false
@@ -219,6 +223,10 @@ func (q *partition) attempt(b *batch) error {
 		q.stale = started
 		return err
 	}
+	if err := p.cfg.Fence(); err != nil {
+		p.c.pool.put(cn)
+		return &fencedError{err}
+	}
 	// The request outlives Close on purpose: it is answered, or cut off by its deadline.
 	m, err := cn.exchange(context.Background(), p.cfg.RequestTimeout, q.request(b))
 	p.c.pool.put(cn) // closes the connection if the exchange failed
@@ -239,6 +247,12 @@ func (q *partition) attempt(b *batch) error {
 	}
 	return err
 }
+
+// fencedError is what ProducerConfig.Fence said.
+type fencedError struct{ err error }
+
+func (e *fencedError) Error() string { return "not sent: " + e.err.Error() }
+func (e *fencedError) Unwrap() error { return e.err }
 
 func (q *partition) request(b *batch) *rawproduce.Request {
 	size := binary.BigEndian.AppendUint32(nil, uint32(len(b.bytes)))

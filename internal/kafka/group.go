@@ -36,6 +36,8 @@ type GroupConfig struct {
 	// PartitionCheckInterval is how often the topics are looked at: a changed number of partitions begins a new
 	// generation, a deleted topic ends the group with ErrUnknownTopic. Default 30s.
 	PartitionCheckInterval time.Duration
+	// Balancer shares out the partitions; nil: in contiguous ranges. All members must have the same.
+	Balancer Balancer
 	// OnState, if set, is told of each change. It must not block.
 	OnState func(GroupState)
 }
@@ -206,7 +208,7 @@ func (m *member) run(ctx context.Context) error {
 		}
 		dialer.SASLMechanism = mech
 	}
-	group, err := kafkago.NewConsumerGroup(kafkago.ConsumerGroupConfig{
+	config := kafkago.ConsumerGroupConfig{
 		ID:                m.cfg.GroupID,
 		Brokers:           m.c.addresses(),
 		Dialer:            dialer,
@@ -217,7 +219,11 @@ func (m *member) run(ctx context.Context) error {
 		JoinGroupBackoff:  m.cfg.JoinBackoff,
 		StartOffset:       m.cfg.StartOffset,
 		Timeout:           m.c.cfg.DialTimeout,
-	})
+	}
+	if m.cfg.Balancer != nil {
+		config.GroupBalancers = []kafkago.GroupBalancer{groupBalancer{m.cfg.Balancer}}
+	}
+	group, err := kafkago.NewConsumerGroup(config)
 	if err != nil {
 		return fmt.Errorf("consume with group %s: %w", m.cfg.GroupID, err)
 	}
@@ -268,8 +274,14 @@ func (m *member) leaveAgain(ctx context.Context) {
 }
 
 func (m *member) leave(ctx context.Context, id string) error {
-	req := &leavegroup.Request{GroupID: m.cfg.GroupID, Members: []leavegroup.RequestMember{{MemberID: id}}}
-	err := m.c.coordinate(ctx, m.cfg.GroupID, req, func(res protocol.Message) error {
+	return m.c.LeaveGroup(ctx, m.cfg.GroupID, id)
+}
+
+// LeaveGroup takes a member out of a group on its behalf, so that the group does not wait for its session to end: for one
+// that is known to be dead. That the group does not know the member is no error.
+func (c *Client) LeaveGroup(ctx context.Context, group, memberID string) error {
+	req := &leavegroup.Request{GroupID: group, Members: []leavegroup.RequestMember{{MemberID: memberID}}}
+	err := c.coordinate(ctx, group, req, func(res protocol.Message) error {
 		return brokerError(res.(*leavegroup.Response).ErrorCode, "")
 	})
 	if hasCode(err, codeUnknownMember) {

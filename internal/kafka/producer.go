@@ -27,6 +27,9 @@ type ProducerConfig struct {
 	// DisableIdempotence stops the producer from asking for producer ids (enable.idempotence=false). A retry can then
 	// append a batch again, and a request that the broker still holds when its connection is cut can land late.
 	DisableIdempotence bool
+	// Fence, if set, is asked right before each request is sent: with its error nothing is sent any more, and all that is
+	// queued for the partition fails with it. It must be fast and safe for concurrent use.
+	Fence func() error
 	// Observer, if set, sees what happens. Its functions must be fast and safe for concurrent use.
 	Observer *ProducerObserver
 }
@@ -105,6 +108,9 @@ func (c *Client) NewProducer(cfg ProducerConfig) *Producer {
 		if *d.v <= 0 {
 			*d.v = d.def
 		}
+	}
+	if cfg.Fence == nil {
+		cfg.Fence = func() error { return nil }
 	}
 	if cfg.Observer == nil {
 		cfg.Observer = new(ProducerObserver)

@@ -8,6 +8,9 @@
 //
 // In concurrent order, and for tables that join later (join.go), the peer ships from the first second and the tables are scanned
 // beside: see concurrent.go.
+//
+// Several processes may run the same connector. One of them leads: it takes all these steps and receives the changes. The
+// scan is shared by all (process.go); when the leader dies another one goes on where it was.
 package capture
 
 import (
@@ -18,13 +21,13 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/waltap/waltap/checkpoint"
 	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/schema"
 	"github.com/waltap/waltap/source"
 	"github.com/waltap/waltap/source/replication"
 	"github.com/waltap/waltap/source/scan"
+	"github.com/waltap/waltap/source/tasks"
 	"github.com/waltap/waltap/source/watermark"
 )
 
@@ -41,6 +44,8 @@ type Stats interface {
 	replication.Stats
 	scan.Stats
 	watermark.Stats
+	// Shards tells how far the scan is, that of all processes.
+	Shards(done, total int)
 	// Acked is told what Kafka has acknowledged.
 	Acked(table string, t source.Tally)
 	// Starting, Scanning, Streaming and Waiting say what the capture does now; text is for its user.
@@ -63,6 +68,7 @@ type Config struct {
 	Source    admin.Config
 	Kafka     *kafka.Client
 
+	Tasks             int32 // into how many the scan is dealt, when the task topic is created
 	TopicPrefix       string
 	TopicCreate       bool
 	Partitions        int32
@@ -110,53 +116,31 @@ type Config struct {
 	Log            *slog.Logger
 }
 
-// Capture is one source connector at work.
+// Capture is one source connector at work: what the leading process does.
 type Capture struct {
-	cfg     Config
-	cluster *admin.Cluster
-	id      schema.UUID // of the source cluster
-	state   state
-	tables  []captured
-	pub     *source.Publisher
-	marks   tableMarks
+	*process
+	leadership *tasks.Leadership
+
+	tables []captured
+	pub    *source.Publisher // of changes
+	marks  tableMarks
 
 	background background
 	refused    map[string]string // tables that match and cannot be captured: why
 	flow       flow
 	stalled    string // why no change flows; "": they do
+	waits      string // for whom a complete scan waits; of scanTables
 
 	watermark  *watermark.Watermark // nil: none
 	heartbeats string               // the heartbeat table; "": none
 	producer   *kafka.Producer
 }
 
-// Run captures until ctx ends (nil), the scan of an initial_only capture is complete (nil), or it
-// cannot go on (an error that says what to do).
-func Run(ctx context.Context, cfg Config) error {
-	c := &Capture{cfg: cfg}
-	err := c.run(ctx)
-	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		return nil
-	}
-	return err
-}
-
 func (c *Capture) run(ctx context.Context) error {
-	c.cfg.Stats.Starting("connecting to the source")
-	if err := c.open(ctx); err != nil {
-		return err
-	}
-	defer c.cluster.Close()
 	if err := c.selectTables(ctx); err != nil {
 		return err
 	}
 	c.cfg.Stats.Starting("preparing topics")
-	store, err := checkpoint.Open(ctx, c.cfg.Kafka, schema.OffsetsTopic(c.cfg.TopicPrefix))
-	if err != nil {
-		return fmt.Errorf("open the offsets topic: %w", err)
-	}
-	defer store.Close()
-	c.state = state{store: store, connector: c.cfg.Connector}
 	if err := c.loadTables(); err != nil {
 		return err
 	}
@@ -181,22 +165,6 @@ func (c *Capture) run(ctx context.Context) error {
 		return err
 	}
 	return errors.Join(c.follow(ctx, r), r.close())
-}
-
-// open connects to the source within ConnectTimeout.
-func (c *Capture) open(ctx context.Context) error {
-	octx, cancel := context.WithTimeout(ctx, c.cfg.ConnectTimeout)
-	defer cancel()
-	cluster, err := admin.Open(octx, c.cfg.Source)
-	if err != nil {
-		return fmt.Errorf("connect to the source: %w", err)
-	}
-	c.cluster = cluster
-	if c.id, err = schema.ParseUUID(cluster.ID()); err != nil {
-		cluster.Close()
-		return fmt.Errorf("read the source's cluster id: %w", err)
-	}
-	return nil
 }
 
 func (c *Capture) selectTables(ctx context.Context) error {
@@ -303,7 +271,7 @@ func (c *Capture) scan(ctx context.Context) error {
 	}
 	if len(todo) > 0 {
 		c.cfg.Stats.Scanning(tableList(names))
-		if err := c.scanner().Run(ctx, todo); err != nil {
+		if err := c.scanTables(ctx, todo); err != nil {
 			return err
 		}
 		c.cfg.Log.Info("scan complete", "tables", len(todo))
@@ -311,8 +279,7 @@ func (c *Capture) scan(ctx context.Context) error {
 	for i := range c.tables {
 		t := &c.tables[i]
 		if !t.state.Captured {
-			t.state.Captured = true
-			if err := c.state.saveTable(ctx, t.name, t.state); err != nil {
+			if err := c.setCaptured(ctx, t); err != nil {
 				return err
 			}
 		}
@@ -323,18 +290,17 @@ func (c *Capture) scan(ctx context.Context) error {
 	return nil
 }
 
-func (c *Capture) scanTable(t *captured) scan.Table {
-	return scan.Table{Name: t.name, Families: t.families, Epoch: t.state.Epoch, Scope: &c.cfg.Scope}
+// setCaptured keeps that the scan has delivered the table, which ends the work on it.
+func (c *Capture) setCaptured(ctx context.Context, t *captured) error {
+	t.state.Captured = true
+	if err := c.state.saveTable(ctx, t.name, t.state); err != nil {
+		return err
+	}
+	return c.state.clearShards(ctx, t.name)
 }
 
-func (c *Capture) scanner() *scan.Scanner {
-	return scan.New(scan.Config{
-		Cluster: c.cluster, Connector: c.cfg.Connector, Version: c.cfg.Version, ClusterID: c.id,
-		Publisher: c.pub, Progress: &c.state, Stats: c.cfg.Stats,
-		Threads: c.cfg.SnapshotThreads, ScannersPerServer: c.cfg.ScannersPerServer, FetchBytes: c.cfg.FetchBytes,
-		EndTime:          c.cfg.EndTime,
-		ProgressInterval: c.cfg.ProgressInterval, ShardBytes: c.cfg.ShardBytes, Limiter: c.cfg.Limiter,
-	})
+func (c *Capture) scanTable(t *captured) scan.Table {
+	return scan.Table{Name: t.name, Families: t.families, Epoch: t.state.Epoch, Scope: &c.cfg.Scope}
 }
 
 // mark opens the receiver for the table's changes.

@@ -2,7 +2,6 @@ package capture
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -114,10 +113,9 @@ func (c *Capture) announce(ctx context.Context, tables []captured) error {
 
 // background is the scan of one table after the other while changes flow. It belongs to the watch loop.
 type background struct {
-	open    bool // the peer was opened with tables to scan
-	scanner *scan.Scanner
-	table   string     // being scanned
-	done    chan error // its end; nil: none is being scanned
+	open  bool       // the peer was opened with tables to scan
+	table string     // being scanned
+	done  chan error // its end; nil: none is being scanned
 }
 
 // wait waits for the scan at work, whose context has ended.
@@ -135,13 +133,10 @@ func (c *Capture) scanNext(ctx context.Context) {
 	if b.done != nil || i < 0 {
 		return
 	}
-	if b.scanner == nil {
-		b.scanner = c.scanner()
-	}
 	t := c.scanTable(&c.tables[i])
 	done := make(chan error, 1)
 	b.table, b.done = t.Name, done
-	go func() { done <- b.scanner.Run(ctx, []scan.Table{t}) }()
+	go func() { done <- c.scanTables(ctx, []scan.Table{t}) }()
 }
 
 // scanEnded handles the end of a background scan: a complete one makes its table captured.
@@ -152,8 +147,7 @@ func (c *Capture) scanEnded(ctx context.Context, err error) error {
 	t := &c.tables[i]
 	switch {
 	case err == nil:
-		t.state.Captured = true
-		if err := c.state.saveTable(ctx, t.name, t.state); err != nil {
+		if err := c.setCaptured(ctx, t); err != nil {
 			return err
 		}
 		c.cfg.Log.Info("scan complete, its changes flowed meanwhile", "table", t.name)
@@ -170,13 +164,6 @@ func (c *Capture) scanEnded(ctx context.Context, err error) error {
 	c.scanNext(ctx)
 	c.showFlow()
 	return nil
-}
-
-func (c *Capture) wasDropped(ctx context.Context, name string) bool {
-	ctx, cancel := context.WithTimeout(ctx, watchInterval)
-	defer cancel()
-	_, err := c.cluster.Table(ctx, name)
-	return errors.Is(err, admin.ErrTableNotFound)
 }
 
 // dropped tells, once, that the source has dropped a table. What was captured of it stays.

@@ -54,12 +54,12 @@ func TestWhatIsScannedKeepsItsOrder(t *testing.T) {
 	tables := func() []captured {
 		return []captured{tableIn("scanned", tableState{Captured: true}), tableIn("fresh", tableState{})}
 	}
-	c := &Capture{tables: tables()}
+	c := &Capture{tables: tables(), process: new(process)}
 	c.letFlow()
 	if c.tables[0].state.Concurrent || !c.tables[1].state.Concurrent {
 		t.Errorf("tables %+v: want the one that is not scanned, alone, in concurrent order", c.tables)
 	}
-	c = &Capture{tables: tables(), cfg: Config{SnapshotMode: SnapshotNoData}}
+	c = &Capture{tables: tables(), process: &process{cfg: Config{SnapshotMode: SnapshotNoData}}}
 	c.letFlow()
 	if c.tables[1].state.Concurrent {
 		t.Error("a table that is not to be scanned at all was put in concurrent order")
@@ -78,7 +78,7 @@ func (s *flowStats) Scanning(text string)  { s.streaming, s.scanning = "", text 
 
 func TestNoWatermarkBeforeAllIsScanned(t *testing.T) {
 	stats := &flowStats{}
-	c := &Capture{cfg: Config{Stats: stats}, tables: []captured{
+	c := &Capture{process: &process{cfg: Config{Stats: stats}}, tables: []captured{
 		tableIn("a", tableState{Captured: true}), tableIn("b", tableState{Concurrent: true}),
 	}}
 	c.showFlow()

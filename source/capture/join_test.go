@@ -20,10 +20,10 @@ func (f prefixFilter) Match(table string) bool { return strings.HasPrefix(table,
 func (f prefixFilter) Named() []string         { return f.named }
 
 func joining(tables ...captured) *Capture {
-	return &Capture{tables: tables, cfg: Config{
+	return &Capture{tables: tables, process: &process{cfg: Config{
 		TopicPrefix: "p", Tables: prefixFilter{prefix: "default:"}, PeerCreate: true,
 		Stats: &flowStats{}, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-	}}
+	}}}
 }
 
 func tableAt(name, scope string) admin.Table {

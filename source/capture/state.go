@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strconv"
 
 	"github.com/waltap/waltap/checkpoint"
 	"github.com/waltap/waltap/source/scan"
@@ -97,9 +98,12 @@ func (s *state) saveTable(ctx context.Context, name string, t tableState) error 
 	return nil
 }
 
-// Save keeps a scanned range, partition {"table","region","start","end"}.
+// Save keeps a scanned range, partition {"table","region","start","end","generation"}.
 func (s *state) Save(ctx context.Context, r scan.Range) error {
 	key := map[string]string{"table": r.Table, "region": r.Region, "start": hex.EncodeToString(r.Start), "end": hex.EncodeToString(r.End)}
+	if r.Generation != 0 {
+		key["generation"] = strconv.Itoa(int(r.Generation))
+	}
 	if err := s.store.Put(ctx, s.connector, key, r); err != nil {
 		return fmt.Errorf("save the progress of table %s region %s: %w", r.Table, r.Region, err)
 	}
@@ -125,11 +129,51 @@ func (s *state) Ranges(table string, epoch int64) ([]scan.Range, error) {
 	return out, err
 }
 
-// clearRanges forgets what was scanned of a table.
+// saveShard keeps a part of a plan, partition {"table","shard"}.
+func (s *state) saveShard(ctx context.Context, sh scan.Shard) error {
+	key := map[string]string{"table": sh.Table, shardKey: hex.EncodeToString(sh.Start) + "-" + hex.EncodeToString(sh.End)}
+	if err := s.store.Put(ctx, s.connector, key, sh); err != nil {
+		return fmt.Errorf("save the plan of the scan of table %s: %w", sh.Table, err)
+	}
+	return nil
+}
+
+const shardKey = "shard"
+
+// shards lists the plans of all tables, by table.
+func (s *state) shards() (map[string][]scan.Shard, error) {
+	out := make(map[string][]scan.Shard)
+	err := s.store.Each(s.connector, func(partition map[string]string, offset json.RawMessage) error {
+		if _, ok := partition[shardKey]; !ok {
+			return nil
+		}
+		var sh scan.Shard
+		if err := json.Unmarshal(offset, &sh); err != nil {
+			return fmt.Errorf("read the plan of the scan of table %s: %w", partition["table"], err)
+		}
+		out[sh.Table] = append(out[sh.Table], sh)
+		return nil
+	})
+	return out, err
+}
+
+// clearRanges forgets what was scanned of a table, and the plan of it.
 func (s *state) clearRanges(ctx context.Context, table string) error {
+	if err := s.clear(ctx, table, "region"); err != nil {
+		return err
+	}
+	return s.clearShards(ctx, table)
+}
+
+func (s *state) clearShards(ctx context.Context, table string) error {
+	return s.clear(ctx, table, shardKey)
+}
+
+// clear removes the entries of a table whose partition has the field.
+func (s *state) clear(ctx context.Context, table, field string) error {
 	var keys []map[string]string
 	err := s.store.Each(s.connector, func(partition map[string]string, _ json.RawMessage) error {
-		if partition["table"] == table && partition["region"] != "" {
+		if _, ok := partition[field]; ok && partition["table"] == table {
 			keys = append(keys, partition)
 		}
 		return nil

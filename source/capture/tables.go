@@ -30,8 +30,8 @@ type captured struct {
 func (t *captured) unscanned() bool { return !t.state.Captured && !t.gone }
 
 // listTables lists the tables that are to be captured, by name. System tables are never chosen.
-func (c *Capture) listTables(ctx context.Context) ([]admin.Table, error) {
-	all, err := c.cluster.Tables(ctx, false)
+func (p *process) listTables(ctx context.Context) ([]admin.Table, error) {
+	all, err := p.cluster.Tables(ctx, false)
 	if err != nil {
 		return nil, fmt.Errorf("list the source's tables: %w", err)
 	}
@@ -40,12 +40,12 @@ func (c *Capture) listTables(ctx context.Context) ([]admin.Table, error) {
 	for _, t := range all {
 		name := t.FullName()
 		names[name] = true
-		if c.cfg.Tables.Match(name) && !watermark.IsTable(name) {
+		if p.cfg.Tables.Match(name) && !watermark.IsTable(name) {
 			out = append(out, t)
 		}
 	}
 	var errs []error
-	for _, name := range c.cfg.Tables.Named() {
+	for _, name := range p.cfg.Tables.Named() {
 		if !names[name] {
 			errs = append(errs, fmt.Errorf("table.include.list: the source has no table %s", name))
 		}

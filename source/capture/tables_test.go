@@ -89,7 +89,7 @@ func TestClusterKey(t *testing.T) {
 		"a,b:2182:/w":           {"a:2182", "b:2182"},
 		"a:2181,b:2182:2182:/w": {"a:2181", "b:2182"},
 	} {
-		c := &Capture{cfg: Config{PeerQuorum: quorum, PeerRoot: "/w"}}
+		c := &Capture{process: &process{cfg: Config{PeerQuorum: quorum, PeerRoot: "/w"}}}
 		if got := c.clusterKey(); got != want {
 			t.Errorf("%v: %s, want %s", quorum, got, want)
 		}
@@ -97,7 +97,7 @@ func TestClusterKey(t *testing.T) {
 }
 
 func TestPeerCarriesExactlyTheCapturedFamilies(t *testing.T) {
-	c := &Capture{cfg: Config{Connector: "conn", PeerID: "p", PeerQuorum: []string{"zk:2181"}, PeerRoot: "/w"},
+	c := &Capture{process: &process{cfg: Config{Connector: "conn", PeerID: "p", PeerQuorum: []string{"zk:2181"}, PeerRoot: "/w"}},
 		tables: []captured{{name: "shop:orders", families: []string{"b", "a"}}}}
 	p := c.peer("id")
 	if p.Enabled || p.ReplicateAll || p.Config[MarkKey] != "conn" || p.Config[captureKey] != "id" {
@@ -114,11 +114,11 @@ func TestPeerCarriesExactlyTheCapturedFamilies(t *testing.T) {
 }
 
 func TestVirtualClusterKeepsItsID(t *testing.T) {
-	a := (&Capture{cfg: Config{Connector: "a"}}).virtualID()
-	if a != (&Capture{cfg: Config{Connector: "a"}}).virtualID() {
+	a := (&Capture{process: &process{cfg: Config{Connector: "a"}}}).virtualID()
+	if a != (&Capture{process: &process{cfg: Config{Connector: "a"}}}).virtualID() {
 		t.Error("the id differs from start to start")
 	}
-	if a == (&Capture{cfg: Config{Connector: "b"}}).virtualID() || a.IsZero() {
+	if a == (&Capture{process: &process{cfg: Config{Connector: "b"}}}).virtualID() || a.IsZero() {
 		t.Error("two connectors share an id")
 	}
 }

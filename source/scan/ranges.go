@@ -23,12 +23,20 @@ type Range struct {
 	Done      bool   `json:"done"`
 	Rows      int64  `json:"rows"`
 	Bytes     int64  `json:"bytes"`
+	// Generation in which it was begun, of the group of the connector's processes. Ranges of other generations are other
+	// ranges: what a process still saves that has dropped out of the group touches none of those that came after it.
+	Generation int32 `json:"generation,omitempty"`
 }
 
 // rangeKey is what a Range is kept under, within its epoch.
-type rangeKey struct{ table, region, start, end string }
+type rangeKey struct {
+	table, region, start, end string
+	generation                int32
+}
 
-func (r *Range) key() rangeKey { return rangeKey{r.Table, r.Region, string(r.Start), string(r.End)} }
+func (r *Range) key() rangeKey {
+	return rangeKey{r.Table, r.Region, string(r.Start), string(r.End), r.Generation}
+}
 
 // delivered cuts ranges down to the rows that Kafka has acknowledged.
 func delivered(ranges []Range) []Range {
@@ -65,27 +73,46 @@ func maxStart(a, b []byte) []byte {
 	return a
 }
 
-// subtract returns what of s no range in done covers, in key order.
-func subtract(s span, done []Range) []span {
+// coverage is what of a table Kafka has acknowledged: spans in key order that neither overlap nor touch.
+type coverage []span
+
+func newCoverage(ranges []Range) coverage {
+	done := delivered(ranges)
 	sort.Slice(done, func(i, j int) bool { return bytes.Compare(done[i].Start, done[j].Start) < 0 })
+	var out coverage
+	for _, r := range done {
+		n := len(out)
+		switch {
+		case n == 0 || len(out[n-1].end) > 0 && bytes.Compare(out[n-1].end, r.Start) < 0:
+			out = append(out, span{r.Start, r.End})
+		case len(out[n-1].end) > 0 && (len(r.End) == 0 || bytes.Compare(r.End, out[n-1].end) > 0):
+			out[n-1].end = r.End
+		}
+	}
+	return out
+}
+
+// covers tells whether all of s is in c.
+func (c coverage) covers(s span) bool {
+	i := sort.Search(len(c), func(i int) bool { return bytes.Compare(c[i].start, s.start) > 0 }) - 1
+	return i >= 0 && (len(c[i].end) == 0 || len(s.end) > 0 && bytes.Compare(s.end, c[i].end) <= 0)
+}
+
+// missing returns what of s is not in c, in key order.
+func (c coverage) missing(s span) []span {
 	var out []span
-	for _, d := range done {
-		if s.empty() {
+	first := sort.Search(len(c), func(i int) bool { return len(c[i].end) == 0 || bytes.Compare(c[i].end, s.start) > 0 })
+	for _, d := range c[first:] {
+		if s.empty() || len(s.end) > 0 && bytes.Compare(d.start, s.end) >= 0 {
+			break
+		}
+		if bytes.Compare(d.start, s.start) > 0 {
+			out = append(out, span{s.start, d.start})
+		}
+		if len(d.end) == 0 {
 			return out
 		}
-		if len(d.End) > 0 && bytes.Compare(d.End, s.start) <= 0 {
-			continue // wholly before
-		}
-		if len(s.end) > 0 && bytes.Compare(d.Start, s.end) >= 0 {
-			break // wholly behind, as are all that follow
-		}
-		if bytes.Compare(d.Start, s.start) > 0 {
-			out = append(out, span{s.start, d.Start})
-		}
-		if len(d.End) == 0 {
-			return out
-		}
-		s.start = maxStart(s.start, d.End)
+		s.start = maxStart(s.start, d.end)
 	}
 	if !s.empty() {
 		out = append(out, s)

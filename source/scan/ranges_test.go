@@ -19,7 +19,7 @@ func show(spans []span) []string {
 	return out
 }
 
-func TestSubtract(t *testing.T) {
+func TestMissing(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		s    span
@@ -36,7 +36,7 @@ func TestSubtract(t *testing.T) {
 		{"two halves", span{[]byte("g"), []byte("k")}, []Range{done("a", "i"), done("i", "")}, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if diff := cmp.Diff(tc.want, show(subtract(tc.s, tc.done))); diff != "" {
+			if diff := cmp.Diff(tc.want, show(newCoverage(tc.done).missing(tc.s))); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -56,7 +56,7 @@ func contains(start, end, row []byte) bool {
 }
 
 // Every row is either in a done range or in exactly one of the spans that are left.
-func TestSubtractLeavesExactlyTheRest(t *testing.T) {
+func TestMissingIsExactlyTheRest(t *testing.T) {
 	key := rapid.SliceOfN(rapid.ByteRange('a', 'e'), 0, 2)
 	rapid.Check(t, func(t *rapid.T) {
 		var ranges []Range
@@ -64,7 +64,7 @@ func TestSubtractLeavesExactlyTheRest(t *testing.T) {
 			ranges = append(ranges, genRange(t, key))
 		}
 		whole := genRange(t, key)
-		left := subtract(span{whole.Start, whole.End}, append([]Range(nil), ranges...))
+		left := newCoverage(ranges).missing(span{whole.Start, whole.End})
 		row := rapid.SliceOfN(rapid.ByteRange('a', 'e'), 1, 3).Draw(t, "row")
 		n := 0
 		for _, s := range left {
@@ -80,6 +80,9 @@ func TestSubtractLeavesExactlyTheRest(t *testing.T) {
 			if contains(d.Start, d.End, row) {
 				want = 0
 			}
+		}
+		if covers := newCoverage(ranges).covers(span{whole.Start, whole.End}); covers && len(left) > 0 || !covers && len(left) == 0 && want == 1 {
+			t.Fatalf("covers = %t with %v left", covers, show(left))
 		}
 		if n != want {
 			t.Fatalf("row %q is in %d of the spans %v left of [%q,%q), want %d", row, n, show(left), whole.Start, whole.End, want)

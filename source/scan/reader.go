@@ -46,6 +46,7 @@ func (s *Scanner) region(ctx context.Context, sh shard, est *share) (rest span, 
 	defer release()
 	r := &reader{Scanner: s, sh: sh, est: est, rng: Range{
 		Table: sh.table.Name, Epoch: sh.table.Epoch, Region: sh.region.Encoded, Start: sh.span.start, End: sh.span.end,
+		Generation: s.cfg.Generation,
 	}}
 	if sh.table.Scope != nil {
 		r.keeps = sh.table.Scope.Keeper(sh.table.Name)

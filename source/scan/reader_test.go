@@ -77,7 +77,6 @@ func (w *world) Ranges(string, int64) ([]Range, error) {
 	return out, nil
 }
 
-func (w *world) Shards(int, int)               {}
 func (w *world) Row(string, int64, int, int64) {}
 func (w *world) Left(time.Duration)            {}
 func (w *world) Retry(error)                   {}
@@ -141,7 +140,16 @@ func (w *world) scanner(cfg Config) *Scanner {
 
 func (w *world) scan(t *testing.T, progressBytes int64) error {
 	t.Helper()
-	return w.scanner(Config{Threads: 1, ProgressBytes: progressBytes}).Run(t.Context(), tables)
+	return w.scanner(Config{Threads: 1, ProgressBytes: progressBytes}).run(t.Context(), tables)
+}
+
+// run plans tables and scans all that it has planned.
+func (s *Scanner) run(ctx context.Context, tables []Table) error {
+	shards, err := s.Plan(ctx, tables, nil, 1)
+	if err != nil {
+		return err
+	}
+	return s.Scan(ctx, tables, shards)
 }
 
 var tables = []Table{{Name: "default:t", Epoch: 1}}
@@ -206,7 +214,7 @@ func TestACleanStopSavesWhatWasRead(t *testing.T) {
 		}
 		return ctx.Err()
 	}
-	if err := w.scanner(Config{}).Run(ctx, tables); !errors.Is(err, context.Canceled) {
+	if err := w.scanner(Config{}).run(ctx, tables); !errors.Is(err, context.Canceled) {
 		t.Fatalf("the scan ended with %v", err)
 	}
 	if r := w.saved[rangeKey{table: "default:t", region: "r"}]; r.Rows != 41 || string(r.Upto) != "040\x00" || len(w.produced) != 41 {
@@ -257,7 +265,7 @@ func TestGoesOnInTheDaughtersOfASplitRegion(t *testing.T) {
 	s := w.scanner(Config{Threads: 1})
 	located := 0
 	s.regions = func(context.Context, string) ([]admin.Region, error) {
-		if located++; located == 1 {
+		if located++; located <= 2 { // to plan, and to scan
 			return []admin.Region{whole}, nil
 		}
 		return []admin.Region{
@@ -265,7 +273,7 @@ func TestGoesOnInTheDaughtersOfASplitRegion(t *testing.T) {
 			{Encoded: "b", Name: []byte("t,050,2.b."), Start: []byte("050")},
 		}, nil
 	}
-	if err := s.Run(t.Context(), tables); err != nil {
+	if err := s.run(t.Context(), tables); err != nil {
 		t.Fatal(err)
 	}
 	w.check(t, 0)
@@ -287,7 +295,7 @@ func TestScansOnlyWhatIsInScope(t *testing.T) {
 		t.Fatal(err)
 	}
 	scope := &schema.Scope{RowStart: []byte("040"), RowStop: []byte("060"), MinTimestamp: 1, MaxTimestamp: 7}
-	if err := w.scanner(Config{}).Run(t.Context(), []Table{{Name: "default:t", Epoch: 1, Scope: scope}}); err != nil {
+	if err := w.scanner(Config{}).run(t.Context(), []Table{{Name: "default:t", Epoch: 1, Scope: scope}}); err != nil {
 		t.Fatal(err)
 	}
 	if len(w.produced) != 20 || w.produced["040"] != 1 || w.produced["059"] != 1 || len(w.saved) != 2 {
@@ -299,7 +307,7 @@ func TestScansOnlyWhatIsInScope(t *testing.T) {
 		}
 	}
 	w = newWorld(10, whole)
-	if err := w.scanner(Config{}).Run(t.Context(), []Table{{Name: "default:t", Epoch: 1, Scope: &schema.Scope{Columns: []schema.ColumnPattern{column}}}}); err != nil {
+	if err := w.scanner(Config{}).run(t.Context(), []Table{{Name: "default:t", Epoch: 1, Scope: &schema.Scope{Columns: []schema.ColumnPattern{column}}}}); err != nil {
 		t.Fatal(err)
 	}
 	if r := w.saved[rangeKey{table: "default:t", region: "r"}]; len(w.produced) != 0 || !r.Done || r.Rows != 10 {

@@ -1,5 +1,8 @@
 // Package scan is the source room that reads what a table held before its changes were followed: a
 // raw scan of all versions, delete markers and tags, region by region, into the table's topic.
+//
+// One process plans it: shards, ranges of rows that are kept beside the progress. Any process may then scan any of them,
+// or go on with what another one has left of it.
 package scan
 
 import (
@@ -26,7 +29,6 @@ type Progress interface {
 
 // Stats is told how the scan goes; every method may be called from many goroutines.
 type Stats interface {
-	Shards(done, total int)
 	Row(table string, rows int64, cells int, bytes int64) // rows 0: more of the same row follows
 	// Left says how long the rest of the scan is likely to take.
 	Left(d time.Duration)
@@ -71,6 +73,9 @@ type Config struct {
 	ProgressBytes    int64
 	ProgressInterval time.Duration
 
+	// Generation of the group of the connector's processes, see Range.
+	Generation int32
+
 	EndTime time.Time // cells with a later timestamp are not read; zero: all are
 	// ShardBytes: a region above it is scanned in several shards, cut at sampled rows; default 1 GiB.
 	ShardBytes int64
@@ -89,8 +94,6 @@ type Scanner struct {
 	mu      sync.Mutex
 	servers map[admin.ServerName]chan struct{}
 	points  map[rangeKey]uint64 // lowest read point of each range that was begun
-	total   int
-	done    int
 }
 
 // stream is an open scan of a region.
@@ -156,6 +159,7 @@ func regionSizes(ctx context.Context, cluster *admin.Cluster) (map[string]int64,
 	return sizes, nil
 }
 
+// shard is what of a Shard lies in one region.
 type shard struct {
 	table  Table
 	region admin.Region
@@ -163,69 +167,68 @@ type shard struct {
 	left   int64 // bytes that it is likely to hold
 }
 
-// Run scans what is left of tables and returns when Kafka has acknowledged all of it. Rows that
+// Scan scans what is left of shards, which are of the tables given, and returns when Kafka has acknowledged all of it. Rows that
 // Progress holds as done are not read again.
-func (s *Scanner) Run(ctx context.Context, tables []Table) error {
-	var shards []shard
-	var all []Range
+func (s *Scanner) Scan(ctx context.Context, tables []Table, shards []Shard) error {
+	var todo []shard
 	for _, t := range tables {
 		ranges, err := s.cfg.Progress.Ranges(t.Name, t.Epoch)
 		if err != nil {
 			return err
 		}
 		s.remember(ranges)
-		more, err := s.plan(ctx, t, t.rows(), ranges)
+		regions, err := s.regions(ctx, t.Name)
 		if err != nil {
-			return err
+			return &TableError{t.Name, fmt.Errorf("locate its regions: %w", err)}
 		}
-		shards, all = append(shards, more...), append(all, ranges...)
+		done := newCoverage(ranges)
+		for _, sh := range shards {
+			if sh.Table != t.Name {
+				continue
+			}
+			parts := byRegion(t, regions, sh.span(), done)
+			for i := range parts {
+				parts[i].left = sh.left(ranges) / int64(len(parts))
+			}
+			todo = append(todo, parts...)
+		}
 	}
-	shards, err := s.split(ctx, shards, all)
-	if err != nil {
-		return err
-	}
-	s.grow(len(shards))
-	s.left.begin(shards)
+	s.left.begin(todo)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(s.cfg.Threads)
-	for _, sh := range shards {
-		g.Go(func() error { return s.shard(ctx, sh) })
+	for _, sh := range todo {
+		g.Go(func() error {
+			if err := s.shard(ctx, sh); err != nil {
+				return &TableError{sh.table.Name, err}
+			}
+			return nil
+		})
 	}
 	return g.Wait()
 }
 
-// plan cuts what of within is not done into one shard per region.
-func (s *Scanner) plan(ctx context.Context, t Table, within span, ranges []Range) ([]shard, error) {
-	regions, err := s.regions(ctx, t.Name)
-	if err != nil {
-		return nil, fmt.Errorf("locate the regions of %s: %w", t.Name, err)
-	}
-	done := delivered(ranges)
+// TableError is an error of Scan or Plan that concerns one table.
+type TableError struct {
+	Table string
+	Err   error
+}
+
+func (e *TableError) Error() string { return "scan table " + e.Table + ": " + e.Err.Error() }
+func (e *TableError) Unwrap() error { return e.Err }
+
+// byRegion cuts what of sp is not done at the borders of regions.
+func byRegion(t Table, regions []admin.Region, sp span, done coverage) []shard {
 	var out []shard
 	for _, r := range regions {
-		sp := span{maxStart(r.Start, within.start), minEnd(r.End, within.end)}
+		sp := span{maxStart(r.Start, sp.start), minEnd(r.End, sp.end)}
 		if sp.empty() {
 			continue
 		}
-		for _, left := range subtract(sp, done) {
+		for _, left := range done.missing(sp) {
 			out = append(out, shard{table: t, region: r, span: left})
 		}
 	}
-	return out, nil
-}
-
-func (s *Scanner) grow(n int) {
-	s.mu.Lock()
-	s.total += n
-	s.cfg.Stats.Shards(s.done, s.total)
-	s.mu.Unlock()
-}
-
-func (s *Scanner) finished() {
-	s.mu.Lock()
-	s.done++
-	s.cfg.Stats.Shards(s.done, s.total)
-	s.mu.Unlock()
+	return out
 }
 
 // shard scans one range to its end, over moves and splits of its region.
@@ -243,7 +246,7 @@ func (s *Scanner) shard(ctx context.Context, sh shard) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case !errors.As(err, &gone) && !retriable(err):
-			return fmt.Errorf("scan %s region %s: %w", cur.table.Name, cur.region.Encoded, err)
+			return fmt.Errorf("region %s: %w", cur.region.Encoded, err)
 		}
 		// The region moved, was split or merged, or its server is away: ask hbase:meta again and go on behind the last row.
 		s.cfg.Stats.Retry(err)
@@ -252,16 +255,16 @@ func (s *Scanner) shard(ctx context.Context, sh shard) error {
 			return err
 		}
 		cur.span = rest
-		more, err := s.plan(ctx, cur.table, rest, nil)
+		regions, err := s.regions(ctx, cur.table.Name)
 		if err != nil && !retriable(err) {
-			return err
+			return fmt.Errorf("locate its regions: %w", err)
 		}
-		if err != nil {
-			more = []shard{cur}
+		more := []shard{cur}
+		if err == nil {
+			more = byRegion(cur.table, regions, rest, nil)
 		}
 		todo = append(more, todo[1:]...)
 	}
-	s.finished()
 	return nil
 }
 

@@ -31,7 +31,7 @@ func TestSplitsARegionEvenly(t *testing.T) {
 			}
 			slices.Sort(w.rows)
 			w.sizes = map[string]int64{string(whole.Name): 80 << 20}
-			if err := w.scanner(Config{Threads: 4, ScannersPerServer: 4, ShardBytes: 10 << 20}).Run(t.Context(), tables); err != nil {
+			if err := w.scanner(Config{Threads: 4, ScannersPerServer: 4, ShardBytes: 10 << 20}).run(t.Context(), tables); err != nil {
 				t.Fatal(err)
 			}
 			w.check(t, 0)
@@ -52,7 +52,7 @@ func TestSplitsARegionEvenly(t *testing.T) {
 func TestASmallRegionIsScannedInOnePiece(t *testing.T) {
 	w := newWorld(100, whole)
 	w.sizes = map[string]int64{string(whole.Name): 10 << 20}
-	if err := w.scanner(Config{ShardBytes: 10 << 20}).Run(t.Context(), tables); err != nil {
+	if err := w.scanner(Config{ShardBytes: 10 << 20}).run(t.Context(), tables); err != nil {
 		t.Fatal(err)
 	}
 	if len(w.saved) != 1 || len(w.opened) != 1 {
@@ -60,7 +60,7 @@ func TestASmallRegionIsScannedInOnePiece(t *testing.T) {
 	}
 	w = newWorld(0, whole)
 	w.sizes = map[string]int64{string(whole.Name): 100 << 20}
-	if err := w.scanner(Config{ShardBytes: 10 << 20}).Run(t.Context(), tables); err != nil {
+	if err := w.scanner(Config{ShardBytes: 10 << 20}).run(t.Context(), tables); err != nil {
 		t.Fatal(err)
 	}
 	if len(w.saved) != 1 {

@@ -1,0 +1,302 @@
+package capture
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/waltap/waltap/checkpoint"
+	"github.com/waltap/waltap/internal/hbase/admin"
+	"github.com/waltap/waltap/internal/kafka"
+	"github.com/waltap/waltap/schema"
+	"github.com/waltap/waltap/source"
+	"github.com/waltap/waltap/source/scan"
+	"github.com/waltap/waltap/source/tasks"
+)
+
+// lookInterval is how often a process looks what the others have written.
+const lookInterval = time.Second
+
+// process is this process of a connector. It scans the shards of its tasks, and captures while it leads.
+type process struct {
+	cfg     Config
+	cluster *admin.Cluster
+	id      schema.UUID // of the source cluster
+	state   state
+	tasks   int // into which a scan is dealt
+
+	news   news
+	member atomic.Pointer[tasks.Member] // in this generation; nil: between two
+	scans  *source.Publisher            // of scan records
+}
+
+// Run takes part in the capture until ctx ends (nil), the scan of an initial_only capture is complete or its end time has
+// come (nil), or it cannot go on (an error that says what to do).
+func Run(ctx context.Context, cfg Config) error {
+	err := run(ctx, cfg)
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil
+	}
+	return err
+}
+
+func run(ctx context.Context, cfg Config) error {
+	p := &process{cfg: cfg}
+	cfg.Stats.Starting("connecting to the source")
+	if err := p.open(ctx); err != nil {
+		return err
+	}
+	defer p.cluster.Close()
+	if _, err := p.listTables(ctx); err != nil {
+		return err
+	}
+	store, err := checkpoint.Open(ctx, cfg.Kafka, schema.OffsetsTopic(cfg.TopicPrefix))
+	if err != nil {
+		return fmt.Errorf("open the offsets topic: %w", err)
+	}
+	defer store.Close()
+	p.state = state{store: store, connector: cfg.Connector}
+	if err := p.prepareTasks(ctx); err != nil {
+		return err
+	}
+	producer := cfg.Kafka.NewProducer(kafka.ProducerConfig{Compression: cfg.Compression, Fence: p.fence})
+	defer producer.Close()
+	p.scans = source.NewPublisher(producer, 0, cfg.Stats.Acked)
+	cfg.Stats.Starting("joining the connector's other processes")
+	return tasks.Run(ctx, tasks.Config{
+		Client: cfg.Kafka, Store: store, Connector: cfg.Connector, Topic: schema.TasksTopic(cfg.TopicPrefix), Log: cfg.Log,
+	}, tasks.Roles{
+		Lead: func(ctx context.Context, l *tasks.Leadership) error {
+			c := &Capture{process: p, leadership: l}
+			return c.run(ctx)
+		},
+		Work: p.work,
+	})
+}
+
+// open connects to the source within ConnectTimeout.
+func (p *process) open(ctx context.Context) error {
+	octx, cancel := context.WithTimeout(ctx, p.cfg.ConnectTimeout)
+	defer cancel()
+	cluster, err := admin.Open(octx, p.cfg.Source)
+	if err != nil {
+		return fmt.Errorf("connect to the source: %w", err)
+	}
+	p.cluster = cluster
+	if p.id, err = schema.ParseUUID(cluster.ID()); err != nil {
+		cluster.Close()
+		return fmt.Errorf("read the source's cluster id: %w", err)
+	}
+	return nil
+}
+
+// prepareTasks creates the task topic. The number of tasks is that of its partitions, also where it was created with another one.
+func (p *process) prepareTasks(ctx context.Context) error {
+	topic := schema.TasksTopic(p.cfg.TopicPrefix)
+	err := p.cfg.Kafka.EnsureTopics(ctx, kafka.TopicSpec{Name: topic, Partitions: p.cfg.Tasks, ReplicationFactor: p.cfg.ReplicationFactor,
+		Configs: map[string]string{"cleanup.policy": "compact"}})
+	if err != nil {
+		return fmt.Errorf("create the task topic: %w", err)
+	}
+	info, err := p.cfg.Kafka.Topic(ctx, topic)
+	if err != nil {
+		return fmt.Errorf("prepare topic %s: %w", topic, err)
+	}
+	p.tasks = int(info.Partitions)
+	return nil
+}
+
+// fence keeps scan records back that come too late: the peer may have been enabled.
+func (p *process) fence() error {
+	m := p.member.Load()
+	if m == nil {
+		return errors.New("the tasks of this process have been given back")
+	}
+	return m.Fence()
+}
+
+// work scans what the leader has planned for the tasks of this process, as long as the generation lasts.
+func (p *process) work(ctx context.Context, m *tasks.Member) error {
+	p.member.Store(m)
+	defer p.member.Store(nil)
+	w := worker{process: p, Member: m, dropped: make(map[string]int64)}
+	for ctx.Err() == nil {
+		changed := p.news.wait()
+		again, err := w.look(ctx)
+		switch {
+		case ctx.Err() != nil:
+		case err != nil && !kafka.Retriable(err) && !admin.IsRetriable(err):
+			return err
+		case err != nil:
+			p.cfg.Stats.Retry(err)
+		}
+		if again && err == nil {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-changed:
+		case <-time.After(lookInterval):
+		}
+	}
+	return nil
+}
+
+// worker is a process at work in one generation.
+type worker struct {
+	*process
+	*tasks.Member
+	dropped map[string]int64 // tables that are gone, by epoch
+	shown   bool
+}
+
+// look scans what there is to scan, and tells whether to look again at once.
+func (w *worker) look(ctx context.Context) (again bool, err error) {
+	if err := w.state.store.Refresh(ctx); err != nil {
+		return false, err
+	}
+	tables, shards, err := w.todo()
+	if err != nil {
+		return false, err
+	}
+	if len(shards) == 0 {
+		if err := w.Idle(ctx); err != nil {
+			return false, err
+		}
+		w.news.tell()
+		w.show("")
+		return false, nil
+	}
+	if first, err := w.Busy(ctx); first || err != nil {
+		return true, err
+	}
+	w.show(fmt.Sprintf("%d shards of %d tables, for the leading process", len(shards), len(tables)))
+	err = w.scanner(w.Generation).Scan(ctx, tables, shards)
+	var te *scan.TableError
+	if errors.As(err, &te) && w.wasDropped(ctx, te.Table) {
+		for _, t := range tables {
+			if t.Name == te.Table {
+				w.dropped[t.Name] = t.Epoch
+			}
+		}
+		w.cfg.Stats.Retry(err)
+		err = nil
+	}
+	return true, err
+}
+
+// todo lists the shards of this process's tasks that are not scanned, in the order to scan them, and their tables.
+func (w *worker) todo() (tables []scan.Table, shards []scan.Shard, err error) {
+	plans, err := w.state.shards()
+	if err != nil {
+		return nil, nil, err
+	}
+	mine := make(map[int]bool, len(w.Tasks))
+	for _, t := range w.Tasks {
+		mine[t] = true
+	}
+	for table, plan := range plans {
+		st, known, err := w.state.table(table)
+		if err != nil {
+			return nil, nil, err
+		}
+		if !known || st.Captured || w.dropped[table] == st.Epoch {
+			continue
+		}
+		var own []scan.Shard
+		for _, sh := range plan {
+			if mine[sh.Task] && sh.Epoch == st.Epoch {
+				own = append(own, sh)
+			}
+		}
+		if len(own) == 0 {
+			continue
+		}
+		ranges, err := w.state.Ranges(table, st.Epoch)
+		if err != nil {
+			return nil, nil, err
+		}
+		if own = scan.Left(own, ranges); len(own) == 0 {
+			continue
+		}
+		t, err := w.table(table, st)
+		if err != nil {
+			return nil, nil, err
+		}
+		tables, shards = append(tables, t), append(shards, own...)
+	}
+	scan.Sort(shards)
+	return tables, shards, nil
+}
+
+// table is what the leader has decided on a table, which must agree with this process's configuration.
+func (w *worker) table(name string, st tableState) (scan.Table, error) {
+	if was, is := st.Scope, w.cfg.Scope.String(); was != is {
+		return scan.Table{}, fmt.Errorf("table %s: another process of this connector runs with another configuration (scope: %s; here: %s): start all of them with the same",
+			name, scopeText(was), scopeText(is))
+	}
+	topic, err := schema.DataTopic(w.cfg.TopicPrefix, name)
+	if err != nil {
+		return scan.Table{}, err
+	}
+	w.scans.Route(name, topic, st.Partitions)
+	return scan.Table{Name: name, Families: st.Families, Epoch: st.Epoch, Scope: &w.cfg.Scope}, nil
+}
+
+// show tells what a process does that does not lead; what the connector does, the leader tells.
+func (w *worker) show(scanning string) {
+	switch {
+	case w.Leads:
+	case scanning != "":
+		w.cfg.Stats.Scanning(scanning)
+		w.shown = false
+	case !w.shown:
+		w.cfg.Stats.Streaming("standing by, another process of this connector leads")
+		w.shown = true
+	}
+}
+
+func (p *process) scanner(generation int32) *scan.Scanner {
+	return scan.New(scan.Config{
+		Cluster: p.cluster, Connector: p.cfg.Connector, Version: p.cfg.Version, ClusterID: p.id,
+		Publisher: p.scans, Progress: &p.state, Stats: p.cfg.Stats, Generation: generation,
+		Threads: p.cfg.SnapshotThreads, ScannersPerServer: p.cfg.ScannersPerServer, FetchBytes: p.cfg.FetchBytes,
+		EndTime:          p.cfg.EndTime,
+		ProgressInterval: p.cfg.ProgressInterval, ShardBytes: p.cfg.ShardBytes, Limiter: p.cfg.Limiter,
+	})
+}
+
+func (p *process) wasDropped(ctx context.Context, name string) bool {
+	ctx, cancel := context.WithTimeout(ctx, watchInterval)
+	defer cancel()
+	_, err := p.cluster.Table(ctx, name)
+	return errors.Is(err, admin.ErrTableNotFound)
+}
+
+// news wakes the roles of this process that wait for each other's words. Those of other processes are seen by looking.
+type news struct {
+	mu sync.Mutex
+	ch chan struct{}
+}
+
+// wait returns a channel that is closed by the next tell.
+func (n *news) wait() <-chan struct{} {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.ch == nil {
+		n.ch = make(chan struct{})
+	}
+	return n.ch
+}
+
+func (n *news) tell() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.ch != nil {
+		close(n.ch)
+		n.ch = nil
+	}
+}
