@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,7 @@ type process struct {
 	id      schema.UUID // of the source cluster
 	state   state
 	tasks   int // into which a scan is dealt
+	planned int // shards of the last scan that was seen; of work
 
 	news   news
 	member atomic.Pointer[tasks.Member] // in this generation; nil: between two
@@ -198,6 +200,7 @@ func (w *worker) todo() (tables []scan.Table, shards []scan.Shard, err error) {
 	for _, t := range w.Tasks {
 		mine[t] = true
 	}
+	planned, left := 0, 0
 	for table, plan := range plans {
 		st, known, err := w.state.table(table)
 		if err != nil {
@@ -206,20 +209,15 @@ func (w *worker) todo() (tables []scan.Table, shards []scan.Shard, err error) {
 		if !known || st.Captured || w.dropped[table] == st.Epoch {
 			continue
 		}
-		var own []scan.Shard
-		for _, sh := range plan {
-			if mine[sh.Task] && sh.Epoch == st.Epoch {
-				own = append(own, sh)
-			}
-		}
-		if len(own) == 0 {
-			continue
-		}
+		plan = slices.DeleteFunc(plan, func(sh scan.Shard) bool { return sh.Epoch != st.Epoch })
 		ranges, err := w.state.Ranges(table, st.Epoch)
 		if err != nil {
 			return nil, nil, err
 		}
-		if own = scan.Left(own, ranges); len(own) == 0 {
+		own := scan.Left(plan, ranges)
+		planned, left = planned+len(plan), left+len(own)
+		own = slices.DeleteFunc(own, func(sh scan.Shard) bool { return !mine[sh.Task] })
+		if len(own) == 0 {
 			continue
 		}
 		t, err := w.table(table, st)
@@ -227,6 +225,12 @@ func (w *worker) todo() (tables []scan.Table, shards []scan.Shard, err error) {
 			return nil, nil, err
 		}
 		tables, shards = append(tables, t), append(shards, own...)
+	}
+	if planned > 0 {
+		w.planned = planned
+	}
+	if w.planned > 0 && !w.Leads { // else the leader tells
+		w.cfg.Stats.Shards(w.planned-left, w.planned)
 	}
 	scan.Sort(shards)
 	return tables, shards, nil

@@ -56,7 +56,12 @@ func (m *Member) stopped(ctx context.Context) error {
 }
 
 // Fence is an error when this process must not send anything more in this generation.
-func (m *Member) Fence() error { return m.lease.check() }
+func (m *Member) Fence() error {
+	if unfenced {
+		return nil
+	}
+	return m.lease.check()
+}
 
 // entry is what a process says on the offsets topic, partition {"member"}.
 type entry struct {

@@ -324,7 +324,7 @@ func (l *Leadership) unsettled(e entry, member bool) string {
 		delete(l.absent, e.Member)
 		return fmt.Sprintf("process %d on %s is at work", e.Process.PID, e.Process.Host)
 	}
-	if e.Process.dead() {
+	if e.Process.dead() || unfenced {
 		return ""
 	}
 	since, ok := l.absent[e.Member]
