@@ -5,8 +5,8 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
+	"sync"
 	"testing"
 	"time"
 
@@ -137,6 +137,35 @@ func TestNothingIsSentOfAContextThatHasEnded(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got, want := values(t, c, "t"), []string{"before-0", "after-0"}; !slices.Equal(got, want) {
+		t.Errorf("log is %v, want %v", got, want)
+	}
+}
+
+// What the fence does not let out is not in the log, and fails with what the fence said; the partition goes on behind it.
+func TestFence(t *testing.T) {
+	cluster := fakeCluster(t, kfake.SeedTopics(1, "t"))
+	c := connect(t, cluster)
+	closed := errors.New("not any more")
+	var shut atomic.Bool
+	p := newTestProducer(t, c, ProducerConfig{Fence: func() error {
+		if shut.Load() {
+			return closed
+		}
+		return nil
+	}})
+	ctx := testContext(t)
+	if err := produceWait(ctx, p, t0, records("a", 2)); err != nil {
+		t.Fatal(err)
+	}
+	shut.Store(true)
+	if err := produceWait(ctx, p, t0, records("b", 2)); !errors.Is(err, closed) || Retriable(err) {
+		t.Errorf("fenced, produced with %v", err)
+	}
+	shut.Store(false)
+	if err := produceWait(ctx, p, t0, records("c", 2)); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := values(t, c, "t"), append(names("a", 0, 2), names("c", 0, 2)...); !slices.Equal(got, want) {
 		t.Errorf("log is %v, want %v", got, want)
 	}
 }

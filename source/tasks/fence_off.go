@@ -1,0 +1,5 @@
+//go:build waltap_unfenced
+
+package tasks
+
+const unfenced = true
