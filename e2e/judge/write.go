@@ -142,10 +142,9 @@ type MutatorSpec struct {
 	Families    []string `json:"families"`
 	Keys        int      `json:"keys"` // number of rows
 	Seed        int64    `json:"seed"`
-	Rate        int      `json:"rate"`    // writes a second; 0: as fast as they are acknowledged
-	Threads     int      `json:"threads"` // default 1; each writes rows of its own
-	PutsOnly    bool     `json:"putsOnly"`
-	ServerTimes bool     `json:"serverTimes"` // no timestamps but the server's
+	Rate        int      `json:"rate"`        // writes a second; 0: as fast as they are acknowledged
+	Threads     int      `json:"threads"`     // default 1; each writes rows of its own
+	ServerTimes bool     `json:"serverTimes"` // every cell and marker bears the server's time: no deletes of one version
 	ValueSize   int      `json:"valueSize"`
 }
 

@@ -58,7 +58,6 @@ final class MutatorCommands {
     private final long seed;
     private final int rate;
     private final int threadCount;
-    private final boolean putsOnly;
     private final boolean serverTimes;
     private final int valueSize;
     private final List<Thread> threads = new ArrayList<>();
@@ -75,7 +74,6 @@ final class MutatorCommands {
       seed = r.number("seed");
       rate = r.integer("rate");
       threadCount = Math.max(1, r.integer("threads"));
-      putsOnly = r.flag("putsOnly");
       serverTimes = r.flag("serverTimes");
       valueSize = Math.max(1, r.integer("valueSize"));
     }
@@ -144,7 +142,7 @@ final class MutatorCommands {
       byte[] qualifier = Bytes.toBytes("q" + random.nextInt(4));
       boolean explicit = !serverTimes && random.nextInt(4) == 0;
       long ts = explicit ? EXPLICIT_TIME + random.nextInt(8) : Long.MAX_VALUE;
-      int dice = putsOnly ? 0 : random.nextInt(100);
+      int dice = random.nextInt(100);
       if (dice < 60) {
         Put put = new Put(row);
         for (int i = random.nextInt(3); i >= 0; i--) {
@@ -163,7 +161,8 @@ final class MutatorCommands {
       }
       Delete delete = new Delete(row);
       String kind;
-      if (dice < 85) {
+      // A marker of one version bears that version's timestamp, not the time of the write.
+      if (dice < 85 && !serverTimes) {
         delete.addColumn(family, qualifier, ts);
         kind = "Delete";
       } else if (dice < 91) {
@@ -172,7 +171,7 @@ final class MutatorCommands {
       } else if (dice < 95) {
         delete.addFamily(family, ts);
         kind = "DeleteFamily";
-      } else if (dice < 98) {
+      } else if (dice < 98 && !serverTimes) {
         delete.addFamilyVersion(family, explicit ? ts : System.currentTimeMillis() - random.nextInt(50));
         kind = "DeleteFamilyVersion";
       } else {
