@@ -13,6 +13,7 @@ import (
 
 	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/heartbeat"
 	"github.com/segmentio/kafka-go/protocol/leavegroup"
 )
 
@@ -84,7 +85,7 @@ var ErrGenerationEnded = errors.New("consumer group generation has ended")
 
 // Commit stores offsets, each the next to read, for this generation. It works until handle has returned, also while the
 // group is rebalancing. A *RebalanceError says that the group has gone on without this member.
-func (a *Assignment) Commit(ctx context.Context, offs map[TopicPartition]int64) error {
+func (a *Assignment) Commit(ctx context.Context, offs map[TopicPartition]Position) error {
 	return a.client.commit(ctx, a.group, a.Generation, a.MemberID, offs)
 }
 
@@ -298,7 +299,9 @@ func (m *member) runGeneration(ctx context.Context, gen *kafkago.Generation) err
 		hctx, cancel := context.WithCancelCause(ctx)
 		defer cancel(nil)
 		defer context.AfterFunc(genCtx, func() { cancel(ErrGenerationEnded) })()
+		stop := m.beat(genCtx, gen)
 		err := m.handle(hctx, a)
+		stop()
 		if err == nil {
 			<-hctx.Done()
 		}
@@ -311,6 +314,41 @@ func (m *member) runGeneration(ctx context.Context, gen *kafkago.Generation) err
 		return cmp.Or(err, context.Cause(ctx))
 	}
 	return <-watched
+}
+
+// beat sends heartbeats from the end of the generation until stop is called: kafka-go's own end with it, and without them
+// a handle that takes longer than SessionTimeout to finish would be out of the group before it can commit:
+//
+//	member A      hears of the rebalance, finishes what it has in hand …              … commits: refused
+//	coordinator   waits for A; session timeout: A is out, its partitions go to B
+//	member B                                                                applies the same once more
+func (m *member) beat(genCtx context.Context, gen *kafkago.Generation) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		select {
+		case <-genCtx.Done():
+		case <-ctx.Done():
+		}
+		for ctx.Err() == nil {
+			err := m.heartbeat(ctx, gen)
+			if hasCode(err, codeUnknownMember, codeIllegalGeneration, codeFencedInstance) || errors.Is(err, ErrClosed) {
+				return // the group has gone on; the commit will say so
+			}
+			sleep(ctx, m.cfg.HeartbeatInterval)
+		}
+	})
+	return func() { cancel(); ended.Wait() }
+}
+
+func (m *member) heartbeat(ctx context.Context, gen *kafkago.Generation) error {
+	req := &heartbeat.Request{GroupID: m.cfg.GroupID, GenerationID: gen.ID, MemberID: gen.MemberID}
+	return m.c.coordinate(ctx, m.cfg.GroupID, req, func(res protocol.Message) error {
+		if code := ErrorCode(res.(*heartbeat.Response).ErrorCode); code != codeRebalanceInProgress {
+			return brokerError(int16(code), "")
+		}
+		return nil
+	})
 }
 
 // watchTopics returns, and so ends the generation, when the number of partitions changes, and with an error when a topic
