@@ -16,18 +16,18 @@ type committer struct {
 	assignment *kafka.Assignment
 
 	mu      sync.Mutex
-	applied map[kafka.TopicPartition]int64 // not committed yet
+	applied map[kafka.TopicPartition]kafka.Position // not committed yet
 }
 
 func newCommitter(a *kafka.Assignment) *committer {
-	return &committer{assignment: a, applied: make(map[kafka.TopicPartition]int64)}
+	return &committer{assignment: a, applied: make(map[kafka.TopicPartition]kafka.Position)}
 }
 
-// done: everything of tp below next is durable at the target.
-func (c *committer) done(tp kafka.TopicPartition, next int64) {
+// done: everything of tp below next is dealt with, and everything from from on is durable at the target.
+func (c *committer) done(tp kafka.TopicPartition, next, from int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.applied[tp] = next
+	c.applied[tp] = kafka.Position{Offset: next, Note: note(from)}
 }
 
 // run commits until ctx ends. Kafka being away for a while is no error: the offsets wait.

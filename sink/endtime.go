@@ -81,6 +81,10 @@ func (e *ending) look(ctx context.Context) (*Summary, string, error) {
 	if err := e.readWatermarks(ctx, infos); err != nil {
 		return nil, "", err
 	}
+	// Listed after the watermarks were read: a topic that one of them names is among them.
+	if infos, err = e.cfg.Kafka.Topics(ctx); err != nil {
+		return nil, "", err
+	}
 	need := make(map[kafka.TopicPartition]int64) // what must be committed
 	partitions := make(map[string]int32)
 	for _, t := range infos {
@@ -91,7 +95,7 @@ func (e *ending) look(ctx context.Context) (*Summary, string, error) {
 	estimated := false
 	for _, key := range slices.Sorted(maps.Keys(e.marks)) {
 		w := e.marks[key]
-		if !feeds(w, partitions) {
+		if !e.feeds(w) {
 			continue
 		}
 		at := time.UnixMilli(w.Time)
@@ -100,20 +104,25 @@ func (e *ending) look(ctx context.Context) (*Summary, string, error) {
 		}
 		estimated = estimated || w.Estimated
 		for topic, offsets := range w.Offsets {
+			if !e.wants(topic) {
+				continue
+			}
+			if partitions[topic] == 0 {
+				return nil, fmt.Sprintf("end.time: waiting for topic %s, which the watermark of %s covers and which is not there", topic, w.Connector), nil
+			}
 			for p, offset := range offsets {
 				tp := kafka.TopicPartition{Topic: topic, Partition: p}
-				if partitions[topic] > 0 {
-					need[tp] = max(need[tp], offset)
-				}
+				need[tp] = max(need[tp], offset)
 			}
 		}
 	}
 	return e.reached(ctx, partitions, need, estimated)
 }
 
-func feeds(w *checkpoint.Watermark, partitions map[string]int32) bool {
+// feeds tells whether a watermark is of a source of this sink.
+func (e *ending) feeds(w *checkpoint.Watermark) bool {
 	for topic := range w.Offsets {
-		if partitions[topic] > 0 {
+		if e.wants(topic) {
 			return true
 		}
 	}
@@ -152,23 +161,45 @@ func (e *ending) reached(ctx context.Context, partitions map[string]int32, need 
 
 // readWatermarks reads what was published since the last time.
 func (e *ending) readWatermarks(ctx context.Context, infos []kafka.TopicInfo) error {
+	there := make(map[string]bool)
 	for _, t := range infos {
-		if !strings.HasPrefix(t.Name, schema.WatermarksTopic("")) {
+		prefix, is := strings.CutPrefix(t.Name, schema.WatermarksTopic(""))
+		if !is || !e.reads(prefix, infos) {
 			continue
 		}
+		there[t.Name] = true
 		ends, err := e.cfg.Kafka.EndOffsets(ctx, t.Name)
 		if err != nil {
 			return err
 		}
 		for p, end := range ends {
 			tp := kafka.TopicPartition{Topic: t.Name, Partition: p}
+			if end < e.next[tp] { // created again
+				e.forget(t.Name)
+			}
 			if err := e.cfg.Kafka.ReadRange(ctx, tp, e.next[tp], end, e.mark); err != nil {
 				return err
 			}
 			e.next[tp] = end
 		}
 	}
+	for tp := range e.next {
+		if !there[tp.Topic] {
+			e.forget(tp.Topic)
+		}
+	}
 	return nil
+}
+
+// reads tells whether the sink reads topics of a source with this prefix: the watermarks of others are none of its business.
+func (e *ending) reads(prefix string, infos []kafka.TopicInfo) bool {
+	return slices.ContainsFunc(infos, func(t kafka.TopicInfo) bool { return e.wants(t.Name) && strings.HasPrefix(t.Name, prefix+".") })
+}
+
+// forget drops what was read of a watermark topic that is not there any more.
+func (e *ending) forget(topic string) {
+	maps.DeleteFunc(e.next, func(tp kafka.TopicPartition, _ int64) bool { return tp.Topic == topic })
+	maps.DeleteFunc(e.marks, func(key string, _ *checkpoint.Watermark) bool { return strings.HasPrefix(key, topic+" ") })
 }
 
 func (e *ending) mark(r kafka.Record) error {

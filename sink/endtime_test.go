@@ -1,10 +1,14 @@
 package sink
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/waltap/waltap/checkpoint"
 	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/schema"
 )
@@ -68,14 +72,106 @@ func TestWatermarkMustCoverEveryPartition(t *testing.T) {
 	}
 }
 
+func (r *rig) watermarkText(prefix, text string) {
+	r.Helper()
+	r.createTopic(schema.WatermarksTopic(prefix), 1)
+	r.produce(kafka.TopicPartition{Topic: schema.WatermarksTopic(prefix)}, kafka.Record{Key: []byte("one"), Value: []byte(text)})
+}
+
 func TestUnreadableWatermarkStopsTheSink(t *testing.T) {
 	r := newRig(t, 1)
 	s := r.sink(untilEnd)
 	s.awaitEnding("a watermark that covers")
-	topic := schema.WatermarksTopic("p")
-	if err := r.client.EnsureTopics(r.ctx, kafka.TopicSpec{Name: topic, Partitions: 1, ReplicationFactor: 1}); err != nil {
+	r.watermarkText("p", `{"formatVersion":99,"connector":"one"}`)
+	s.refuses(schema.WatermarksTopic("p"), "format version 99", "upgrade")
+}
+
+// The sources of other topics are none of the sink's business.
+func TestWatermarksOfOtherPrefixesAreNotRead(t *testing.T) {
+	r := newRig(t, 1)
+	r.watermarkText("other", `{"formatVersion":99,"connector":"one"}`)
+	r.watermarkText("p.d", `not JSON`)
+	s := r.sink(untilEnd)
+	s.awaitEnding("a watermark that covers")
+	r.watermark("one", endAt+10_000, map[int32]int64{0: 0})
+	if err := s.wait(); err != nil {
 		t.Fatal(err)
 	}
-	r.produce(kafka.TopicPartition{Topic: topic}, kafka.Record{Key: []byte("one"), Value: []byte(`{"formatVersion":99,"connector":"one"}`)})
-	s.refuses(topic, "format version 99", "upgrade")
+}
+
+// A watermark topic that was created again is read from its beginning, and what the old one said does not count.
+func TestWatermarkTopicCreatedAnew(t *testing.T) {
+	r := newRig(t, 2)
+	s := r.sink(untilEnd)
+	for range 5 {
+		r.watermark("one", endAt-2000, map[int32]int64{0: 0, 1: 0})
+	}
+	s.awaitEnding("the watermark of one")
+	if err := r.cluster.DeleteTopic(schema.WatermarksTopic("p")); err != nil {
+		t.Fatal(err)
+	}
+	s.awaitEnding("covers " + testTopic)
+	r.watermark("two", endAt+10_000, map[int32]int64{0: 0})
+	s.awaitEnding("covers " + testTopic + "/1")
+	r.watermark("one", endAt+10_000, map[int32]int64{0: 0, 1: 0})
+	if err := s.wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A topic joins just when the end is looked at: the watermark names it, the list of topics was older.
+func TestTopicThatJoinsAtTheEnd(t *testing.T) {
+	r := newRig(t, 1)
+	s := newSink(Config{Kafka: r.client, Group: "g", TopicsRegex: regexp.MustCompile(`p\..*`), EndTime: time.UnixMilli(endAt)}, nil)
+	e := &ending{Sink: s, next: make(map[kafka.TopicPartition]int64), marks: make(map[string]*checkpoint.Watermark)}
+	e.marks["m"] = &checkpoint.Watermark{Connector: "one", Time: endAt, Offsets: map[string]map[int32]int64{testTopic: {0: 0}, "p.default.u": {0: 3}, "q.default.t": {0: 9}}}
+	r.commit(0, 0)
+	if summary, waits, err := e.look(r.ctx); err != nil || summary != nil || !strings.Contains(waits, "p.default.u") {
+		t.Errorf("%+v, %q, %v; want it to wait for the topic", summary, waits, err)
+	}
+	r.createTopic("p.default.u", 1)
+	if summary, waits, err := e.look(r.ctx); err != nil || summary != nil || !strings.Contains(waits, "p.default.u/0 is committed up to offset 0, the end is at 3") {
+		t.Errorf("%+v, %q, %v; want it to wait for what the topic holds", summary, waits, err)
+	}
+	if err := r.client.CommitOffsets(r.ctx, "g", map[kafka.TopicPartition]int64{{Topic: "p.default.u"}: 3}); err != nil {
+		t.Fatal(err)
+	}
+	if summary, waits, err := e.look(r.ctx); err != nil || summary == nil {
+		t.Errorf("%q, %v; want the end", waits, err)
+	}
+}
+
+// The last offset of a log may be a transaction's marker, which no fetch returns.
+func TestEndBehindATransactionMarker(t *testing.T) {
+	r := newRig(t, 1)
+	c, err := kgo.NewClient(kgo.SeedBrokers(r.cluster.ListenAddrs()...), kgo.TransactionalID("x"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	transaction := func(values ...string) {
+		t.Helper()
+		if err := c.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range values {
+			change := schema.Change{Table: "default:t", Row: []byte("r"), Timestamp: endAt, Source: schema.Source{Kind: schema.KindWAL, Epoch: 1},
+				Cells: []schema.Cell{{Family: []byte("f"), Qualifier: []byte(v), Type: schema.Put, Value: []byte(v)}}}
+			if err := c.ProduceSync(r.ctx, &kgo.Record{Topic: testTopic, Value: schema.AppendAvro(nil, &change)}).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := c.EndTransaction(r.ctx, kgo.TryCommit); err != nil {
+			t.Fatal(err)
+		}
+	}
+	transaction("a", "b")
+	s := r.sink(untilEnd)
+	r.eventually("the marker to be committed", func() bool { return r.committed(0) == 3 })
+	transaction("c")
+	r.watermark("one", endAt+5000, map[int32]int64{0: 5})
+	if err := s.wait(); err != nil {
+		t.Fatal(err)
+	}
+	s.await("a", "b", "c")
 }

@@ -63,8 +63,24 @@ func (r *rig) produce(tp kafka.TopicPartition, records ...kafka.Record) {
 	}
 }
 
-// write produces n changes to a partition, with rising values; each was written at ts, ms.
+func (r *rig) createTopic(name string, partitions int32) {
+	r.Helper()
+	if err := r.client.EnsureTopics(r.ctx, kafka.TopicSpec{Name: name, Partitions: partitions, ReplicationFactor: 1}); err != nil {
+		r.Fatal(err)
+	}
+}
+
+func producedAt(t time.Time) func(*kafka.Record, *schema.Change) {
+	return func(r *kafka.Record, _ *schema.Change) { r.Time = t }
+}
+
+// write produces n changes to a partition of the test topic, with rising values; each was written at ts, ms.
 func (r *rig) write(partition int32, n int, ts int64, change ...func(*kafka.Record, *schema.Change)) {
+	r.Helper()
+	r.writeTo(testTopic, partition, n, ts, change...)
+}
+
+func (r *rig) writeTo(topic string, partition int32, n int, ts int64, change ...func(*kafka.Record, *schema.Change)) {
 	r.Helper()
 	var records []kafka.Record
 	for range n {
@@ -79,16 +95,14 @@ func (r *rig) write(partition int32, n int, ts int64, change ...func(*kafka.Reco
 		rec.Value = schema.AppendAvro(nil, c)
 		records = append(records, rec)
 	}
-	r.produce(kafka.TopicPartition{Topic: testTopic, Partition: partition}, records...)
+	r.produce(kafka.TopicPartition{Topic: topic, Partition: partition}, records...)
 }
 
 // watermark publishes one for the test topic.
 func (r *rig) watermark(connector string, at int64, offsets map[int32]int64) {
 	r.Helper()
 	topic := schema.WatermarksTopic("p")
-	if err := r.client.EnsureTopics(r.ctx, kafka.TopicSpec{Name: topic, Partitions: 1, ReplicationFactor: 1}); err != nil {
-		r.Fatal(err)
-	}
+	r.createTopic(topic, 1)
 	b, err := json.Marshal(checkpoint.Watermark{FormatVersion: 1, Connector: connector, Time: at, Published: at, Offsets: map[string]map[int32]int64{testTopic: offsets}})
 	if err != nil {
 		r.Fatal(err)
@@ -100,7 +114,10 @@ func (r *rig) committed(partition int32) int64 {
 	r.Helper()
 	tp := kafka.TopicPartition{Topic: testTopic, Partition: partition}
 	offsets, err := r.client.CommittedOffsets(r.ctx, "g", []kafka.TopicPartition{tp})
-	if err != nil {
+	switch {
+	case err != nil && strings.Contains(err.Error(), "Group ID Not Found"):
+		return -1
+	case err != nil:
 		r.Fatal(err)
 	}
 	return offsets[tp]
@@ -138,6 +155,7 @@ type testSink struct {
 	summary *Summary
 	retries []string
 	skipped int
+	waiting chan struct{} // one for each Waiting
 }
 
 // sink starts a sink of group g on the test topic.
@@ -149,7 +167,7 @@ func (r *rig) sink(change ...func(*Config, *testSink)) *testSink {
 		f(&cfg, ts)
 	}
 	s := newSink(cfg, ts)
-	s.refresh, s.endInterval = 20*time.Millisecond, 20*time.Millisecond
+	s.refresh, s.endInterval, s.patience, s.gonePatience = 20*time.Millisecond, 20*time.Millisecond, 300*time.Millisecond, 300*time.Millisecond
 	ctx, cancel := context.WithCancel(r.ctx)
 	ts.cancel = cancel
 	go func() { ts.done <- s.runUntil(ctx) }()
@@ -235,11 +253,15 @@ func (ts *testSink) Lag(string, int32, int64)        {}
 func (ts *testSink) Unassigned(string, int32)        {}
 func (ts *testSink) Superseded(int)                  {}
 func (ts *testSink) Running()                        {}
-func (ts *testSink) Waiting(string)                  {}
-func (ts *testSink) Skipped(n int)                   { ts.set(func() { ts.skipped += n }) }
-func (ts *testSink) Ending(text string)              { ts.set(func() { ts.ending = text }) }
-func (ts *testSink) Ended(s *Summary)                { ts.set(func() { ts.summary = s }) }
-func (ts *testSink) Retry(err error)                 { ts.set(func() { ts.retries = append(ts.retries, err.Error()) }) }
+func (ts *testSink) Waiting(string) {
+	if ts.waiting != nil {
+		ts.waiting <- struct{}{}
+	}
+}
+func (ts *testSink) Skipped(n int)      { ts.set(func() { ts.skipped += n }) }
+func (ts *testSink) Ending(text string) { ts.set(func() { ts.ending = text }) }
+func (ts *testSink) Ended(s *Summary)   { ts.set(func() { ts.summary = s }) }
+func (ts *testSink) Retry(err error)    { ts.set(func() { ts.retries = append(ts.retries, err.Error()) }) }
 
 var errAway = errors.New("the target is away")
 

@@ -48,6 +48,18 @@ func (r *recent) filter(c *schema.Change) (superseded int) {
 	return superseded
 }
 
+// forget takes back what filter has remembered of changes that were not applied.
+func (r *recent) forget(changes []schema.Change) {
+	for i := range changes {
+		for j := range changes[i].Cells {
+			h := r.hash(&changes[i], &changes[i].Cells[j])
+			if slot := &r.slots[h%uint64(len(r.slots))]; *slot == (recentCell{h, changes[i].Sequence}) {
+				*slot = recentCell{}
+			}
+		}
+	}
+}
+
 func (r *recent) superseded(c *schema.Change, k *schema.Cell) bool {
 	h := r.hash(c, k)
 	slot := &r.slots[h%uint64(len(r.slots))]

@@ -3,9 +3,11 @@ package sink
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/waltap/waltap/checkpoint"
 	"github.com/waltap/waltap/internal/kafka"
@@ -31,36 +33,15 @@ func seenKey(topic string) map[string]string { return map[string]string{"topic":
 // checkTopics stops the sink when one of topics is not what the group has seen under its name. A topic that is new to the
 // group is remembered.
 func (s *Sink) checkTopics(ctx context.Context, topics []string) error {
+	now, err := s.look(ctx, topics)
+	if err != nil {
+		return err
+	}
 	s.checking.Lock()
 	defer s.checking.Unlock()
-	if s.store == nil {
-		store, err := checkpoint.Open(ctx, s.cfg.Kafka, SeenTopic)
-		if err != nil {
-			return fmt.Errorf("remember the topics of group %s: %w", s.cfg.Group, err)
-		}
-		s.store = store
-	}
-	ids, err := s.cfg.Kafka.TopicIDs(ctx, topics...)
-	if err != nil {
-		return err
-	}
-	infos, err := s.cfg.Kafka.Topics(ctx)
-	if err != nil {
-		return err
-	}
-	partitions := make(map[string]int32)
-	for _, t := range infos {
-		if s.wants(t.Name) {
-			partitions[t.Name] = t.Partitions
-		}
-	}
-	if err := s.checkStart(partitions); err != nil {
-		return err
-	}
 	for _, topic := range topics {
-		id, there := ids[topic]
-		if n := partitions[topic]; n > 0 && there {
-			if err := s.checkTopic(ctx, topic, seen{TopicID: id, Partitions: n}); err != nil {
+		if n, there := now[topic]; there {
+			if err := s.checkTopic(ctx, topic, n); err != nil {
 				return err
 			}
 		}
@@ -68,10 +49,46 @@ func (s *Sink) checkTopics(ctx context.Context, topics []string) error {
 	return nil
 }
 
+// look says what topics are now; one that does not exist is left out.
+func (s *Sink) look(ctx context.Context, topics []string) (map[string]seen, error) {
+	if err := s.openStore(ctx); err != nil {
+		return nil, err
+	}
+	ids, err := s.cfg.Kafka.TopicIDs(ctx, topics...)
+	if err != nil {
+		return nil, err
+	}
+	infos, err := s.cfg.Kafka.Topics(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now := make(map[string]seen)
+	for _, t := range infos {
+		if id, there := ids[t.Name]; there && t.Partitions > 0 && slices.Contains(topics, t.Name) {
+			now[t.Name] = seen{TopicID: id, Partitions: t.Partitions}
+		}
+	}
+	return now, nil
+}
+
+func (s *Sink) openStore(ctx context.Context) error {
+	s.checking.Lock()
+	defer s.checking.Unlock()
+	if s.store != nil {
+		return nil
+	}
+	store, err := checkpoint.Open(ctx, s.cfg.Kafka, SeenTopic)
+	if err != nil {
+		return fmt.Errorf("remember the topics of group %s: %w", s.cfg.Group, err)
+	}
+	s.store = store
+	return nil
+}
+
+// checkTopic is checkTopics for one; the caller holds s.checking.
 func (s *Sink) checkTopic(ctx context.Context, topic string, now seen) error {
 	was, known := s.seen[topic]
-	first := !known
-	if first {
+	if !known {
 		var err error
 		if known, err = s.store.Get(s.cfg.Group, seenKey(topic), &was); err != nil {
 			return fmt.Errorf("remember the topics of group %s: %w", s.cfg.Group, err)
@@ -79,20 +96,46 @@ func (s *Sink) checkTopic(ctx context.Context, topic string, now seen) error {
 	}
 	err := changedTopic(s.cfg.Group, topic, was, now)
 	switch {
-	case known && err == nil && (was.TopicID != "" || now.TopicID == ""):
-		s.seen[topic] = was
-		return nil
-	case known && err != nil && first && s.cfg.Start.Mode != StartCommitted:
-		// Asked for at this start: the committed offsets, which belong to the topic of before, are not used.
-		s.cfg.Log.Warn("the topic has changed since the group read it; consumer.start says to go on", "topic", topic, "change", err.Error())
 	case known && err != nil:
 		return &PermanentError{err}
+	case known && (was.TopicID != "" || now.TopicID == ""):
+		s.seen[topic] = was
+		return nil
 	}
+	return s.seeTopic(ctx, topic, now)
+}
+
+// seeTopic remembers topic as it is; the caller holds s.checking.
+func (s *Sink) seeTopic(ctx context.Context, topic string, now seen) error {
 	if err := s.store.Put(ctx, s.cfg.Group, seenKey(topic), now); err != nil {
 		return fmt.Errorf("remember the topics of group %s: %w", s.cfg.Group, err)
 	}
 	s.seen[topic] = now
 	return nil
+}
+
+// checkGone stops the sink when a topic that the group has seen, and that it would read, is not among topics, those that are
+// there, any more. A broker that has just started does not know all of them: it is believed after a while.
+func (s *Sink) checkGone(ctx context.Context, topics []string) error {
+	if err := s.openStore(ctx); err != nil {
+		return err
+	}
+	s.checking.Lock()
+	defer s.checking.Unlock()
+	return s.store.Each(s.cfg.Group, func(key map[string]string, _ json.RawMessage) error {
+		topic := key["topic"]
+		since, missing := s.missing[topic]
+		switch {
+		case !s.wants(topic) || slices.Contains(topics, topic):
+			delete(s.missing, topic)
+		case !missing:
+			s.missing[topic] = time.Now()
+		case time.Since(since) > s.gonePatience:
+			return &PermanentError{fmt.Errorf("topic %s, which group %s has read, is not there any more: what it held may not have been applied; copy its table again; or, if it was deleted on purpose, stop the sink and run: waltap offsets forget --group %s --topic %s",
+				topic, s.cfg.Group, s.cfg.Group, topic)}
+		}
+		return nil
+	})
 }
 
 // changedTopic says in what a topic is not the one that the group has seen, and what to do; nil when it is.

@@ -71,7 +71,7 @@ type Config struct {
 	Group       string
 	Topics      []string       // these, or
 	TopicsRegex *regexp.Regexp // all that match, also those created later
-	Start       Start          // of partitions when this process first gets them
+	Start       Start          // where to begin
 
 	// EndTime, unless zero, ends the run: what was written at the source after it is left out, and Run returns when every
 	// source that feeds the topics has published a watermark of EndTime and Margin or later, and the group has
@@ -91,6 +91,8 @@ const (
 	topicRefresh   = 5 * time.Second
 	endRefresh     = time.Second
 	commitInterval = time.Second
+	// goneAfter is how long a topic must be missing before it is taken for deleted.
+	goneAfter = 8 * time.Second
 	// drainTimeout is how long the batches in flight may take when partitions are given up or the sink stops.
 	drainTimeout = 10 * time.Second
 	// rebalanceTimeout is what the group waits for a member to give up its partitions: more than a drain takes.
@@ -104,16 +106,21 @@ type Sink struct {
 	cfg     Config
 	applier Applier
 
-	refresh, endInterval time.Duration // how often the topics, and the end, are looked at
+	refresh, endInterval   time.Duration // how often the topics, and the end, are looked at
+	patience, gonePatience time.Duration // with a group that is to be moved, with a topic that is not there
 
-	mu      sync.Mutex
-	started map[kafka.TopicPartition]bool // had from this process already: Config.Start is spent
-	recent  map[kafka.TopicPartition]*recent
-	counts  map[kafka.TopicPartition]counts
+	// Written before the group is joined.
+	ends  map[kafka.TopicPartition]int64 // of the logs when this process began, for StartLatest
+	begun map[kafka.TopicPartition]int64 // where StartEarliest has moved the group
+
+	mu     sync.Mutex
+	recent map[kafka.TopicPartition]*recent
+	counts map[kafka.TopicPartition]counts
 
 	checking sync.Mutex // of the topics; guards what is below
 	store    *checkpoint.Store
 	seen     map[string]seen
+	missing  map[string]time.Time // topics that were seen and are not there, since when
 }
 
 var (
@@ -139,8 +146,8 @@ func Run(ctx context.Context, cfg Config, applier Applier) error {
 }
 
 func newSink(cfg Config, applier Applier) *Sink {
-	return &Sink{cfg: cfg, applier: applier, refresh: topicRefresh, endInterval: endRefresh,
-		started: make(map[kafka.TopicPartition]bool), counts: make(map[kafka.TopicPartition]counts), seen: make(map[string]seen)}
+	return &Sink{cfg: cfg, applier: applier, refresh: topicRefresh, endInterval: endRefresh, patience: beginPatience, gonePatience: goneAfter,
+		counts: make(map[kafka.TopicPartition]counts), seen: make(map[string]seen), missing: make(map[string]time.Time)}
 }
 
 // runUntil is run, for which the end of ctx is no error.
@@ -157,8 +164,11 @@ func (s *Sink) runUntil(ctx context.Context) error {
 
 // run consumes one set of topics after the other: a group's topics are fixed while it lasts.
 func (s *Sink) run(ctx context.Context) error {
-	for {
+	for first := true; ; first = false {
 		topics, err := s.awaitTopics(ctx)
+		if err == nil && first {
+			err = s.begin(ctx, topics)
+		}
 		if err != nil {
 			return err
 		}
@@ -237,6 +247,12 @@ func (s *Sink) wants(topic string) bool {
 func (s *Sink) awaitTopics(ctx context.Context) ([]string, error) {
 	for {
 		found, err := s.topics(ctx)
+		if err == nil {
+			err = s.noteEnds(ctx, found)
+		}
+		if err == nil {
+			err = s.checkGone(ctx, found)
+		}
 		switch {
 		case err == nil && len(found) > 0 && (s.cfg.TopicsRegex != nil || len(found) == len(s.cfg.Topics)):
 			return found, nil
@@ -258,18 +274,30 @@ func (s *Sink) awaitTopics(ctx context.Context) ([]string, error) {
 // watchTopics returns an error when there are other topics to read, or one of them is not what it was.
 func (s *Sink) watchTopics(ctx context.Context, have []string) error {
 	for sleep(ctx, s.refresh) == nil {
-		if s.cfg.TopicsRegex != nil {
-			found, err := s.topics(ctx)
-			if err == nil && len(found) > 0 && !slices.Equal(found, have) {
-				return errTopicsChanged
-			}
-		}
 		// Kafka being away is seen, and told, by those who fetch.
+		found, err := s.topics(ctx)
+		if err == nil {
+			err = s.checkGone(ctx, found)
+		}
+		if permanent(err) {
+			return err
+		}
+		if err == nil && s.otherTopics(found, have) {
+			return errTopicsChanged
+		}
 		if err := s.checkTopics(ctx, have); permanent(err) {
 			return err
 		}
 	}
 	return nil
+}
+
+// otherTopics tells whether there are topics that are not read yet, or one of them is gone that the group has never read.
+func (s *Sink) otherTopics(found, have []string) bool {
+	s.checking.Lock()
+	defer s.checking.Unlock()
+	return slices.ContainsFunc(found, func(t string) bool { return !slices.Contains(have, t) }) ||
+		slices.ContainsFunc(have, func(t string) bool { return !slices.Contains(found, t) && s.seen[t] == seen{} })
 }
 
 func permanent(err error) bool {

@@ -2,7 +2,6 @@ package sink
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/waltap/waltap/internal/kafka"
@@ -15,33 +14,24 @@ const warmRecords = 20_000
 // warm fills the memory of recent cells when a process begins where its group stands. Without it, a replay that HBase ships
 // behind the restart of a sink could undo what was applied shortly before it (see recent).
 //
-// Only what lies before the committed offset counts: all of it was applied. A record that cannot be read was dealt with when
-// it was its turn.
-func (w *worker) warm(ctx context.Context, committed int64) error {
-	from := max(0, committed-warmRecords)
-	var decoder schema.Decoder
-	for from < committed {
-		var res kafka.FetchResult
-		err := w.retry(ctx, func() (err error) {
-			res, err = w.cfg.Kafka.Fetch(ctx, w.tp, from, int(w.cfg.BatchBytes), fetchWait)
-			return err
+// Only what was applied counts: what lies between p.from and p.next. A record that cannot be read was dealt with when it was
+// its turn.
+func (w *worker) warm(ctx context.Context, p position) error {
+	from := max(p.from, p.next-warmRecords)
+	if from < p.next {
+		var decoder schema.Decoder
+		err := w.retry(ctx, func() error {
+			return w.cfg.Kafka.ReadRange(ctx, w.tp, from, p.next, func(r kafka.Record) error {
+				var c schema.Change
+				if decoder.Decode(r.Value, &c) == nil {
+					w.recent.filter(&c)
+				}
+				return nil
+			})
 		})
-		var gone *kafka.OffsetOutOfRangeError
-		if errors.As(err, &gone) && gone.LogStart > from {
-			from = gone.LogStart
-			continue
-		}
 		if err != nil {
-			return fmt.Errorf("read back %s/%d from offset %d: %w", w.tp.Topic, w.tp.Partition, from, err)
+			return fmt.Errorf("read back %s from offset %d: %w", w.tp, from, err)
 		}
-		for i := range res.Records {
-			r := &res.Records[i]
-			var c schema.Change
-			if r.Offset < committed && decoder.Decode(r.Value, &c) == nil {
-				w.recent.filter(&c)
-			}
-		}
-		from = res.NextOffset
 	}
 	w.recent.warm = true
 	return nil

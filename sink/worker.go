@@ -23,19 +23,21 @@ type worker struct {
 	tp     kafka.TopicPartition
 	commit *committer
 	recent *recent
+	from   int64 // see position
 }
 
 // run fetches ahead of what is applied, one fetch at most, until ctx ends or an error that does not heal.
 func (w *worker) run(ctx context.Context, committed int64) error {
-	offset, err := w.start(ctx, committed)
+	p, err := w.start(ctx, committed)
 	if err != nil {
 		return err
 	}
-	if offset != committed {
-		w.commit.done(w.tp, offset) // it stands here now, also when nothing more comes
+	w.from = p.from
+	if p.next != committed {
+		w.commit.done(w.tp, p.next, p.from) // it stands here now, also when nothing more comes
 	}
-	if offset == committed && !w.recent.warm {
-		if err := w.warm(ctx, committed); err != nil {
+	if !w.recent.warm {
+		if err := w.warm(ctx, p); err != nil {
 			return err
 		}
 	}
@@ -45,9 +47,9 @@ func (w *worker) run(ctx context.Context, committed int64) error {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		cancel(w.fetch(fctx, offset, fetched))
+		cancel(w.fetch(fctx, p, fetched))
 	}()
-	err = w.apply(fctx, ctx, fetched)
+	err = w.apply(fctx, ctx, p.next, fetched)
 	cancel(err)
 	<-ended
 	if err == nil {
@@ -56,21 +58,25 @@ func (w *worker) run(ctx context.Context, committed int64) error {
 	return err
 }
 
-func (w *worker) fetch(ctx context.Context, offset int64, out chan<- kafka.FetchResult) error {
+func (w *worker) fetch(ctx context.Context, p position, out chan<- kafka.FetchResult) error {
 	for {
 		var res kafka.FetchResult
 		err := w.retry(ctx, func() (err error) {
-			res, err = w.cfg.Kafka.Fetch(ctx, w.tp, offset, int(w.cfg.BatchBytes), fetchWait)
+			res, err = w.cfg.Kafka.Fetch(ctx, w.tp, p.next, int(w.cfg.BatchBytes), fetchWait)
 			return err
 		})
-		if err != nil {
-			var gone *kafka.OffsetOutOfRangeError
-			if errors.As(err, &gone) {
-				return w.gap(offset, gone.LogStart, gone.LogEnd)
+		var gone *kafka.OffsetOutOfRangeError
+		if errors.As(err, &gone) {
+			if p, err = w.outside(p, gone); err == nil {
+				continue
 			}
-			return fmt.Errorf("fetch %s/%d from offset %d: %w", w.tp.Topic, w.tp.Partition, offset, err)
+			return err
 		}
-		offset = res.NextOffset
+		if err != nil {
+			return fmt.Errorf("fetch %s from offset %d: %w", w.tp, p.next, err)
+		}
+		p.fresh = p.fresh && res.NextOffset == p.next
+		p.next = res.NextOffset
 		select {
 		case out <- res:
 		case <-ctx.Done():
@@ -79,26 +85,29 @@ func (w *worker) fetch(ctx context.Context, offset int64, out chan<- kafka.Fetch
 	}
 }
 
-// apply collects and applies batches until ctx ends. A batch in hand when the generation gctx ends is given
-// drainTimeout to come through.
-func (w *worker) apply(ctx, gctx context.Context, fetched <-chan kafka.FetchResult) error {
+// apply collects and applies batches, from offset start on, until ctx ends. A batch in hand when the generation gctx ends
+// is given drainTimeout to come through.
+func (w *worker) apply(ctx, gctx context.Context, start int64, fetched <-chan kafka.FetchResult) error {
 	actx, stop := drainContext(gctx)
 	defer stop()
-	c := collector{w: w}
+	c := collector{w: w, behind: start}
 	for {
 		batch, err := c.next(ctx, fetched)
+		if err == nil && len(batch.Changes) > 0 {
+			if err = w.retry(actx, func() error { return w.applier.Apply(actx, batch) }); err != nil {
+				err = fmt.Errorf("apply %s offsets %d to %d: %w", w.tp, batch.First, batch.Next-1, err)
+			}
+		}
 		if err != nil {
+			w.recent.forget(batch.Changes)
 			return err
-		}
-		if len(batch.Changes) > 0 {
-			err = w.retry(actx, func() error { return w.applier.Apply(actx, batch) })
-		}
-		if err != nil {
-			return fmt.Errorf("apply %s/%d offsets %d to %d: %w", w.tp.Topic, w.tp.Partition, batch.First, batch.Next-1, err)
 		}
 		crash.Point(crash.AppliedUnmarked)
 		w.count(w.tp, len(batch.Changes), batch.Skipped)
-		w.commit.done(w.tp, batch.Next)
+		if batch.Skipped > 0 {
+			w.from = batch.Next
+		}
+		w.commit.done(w.tp, batch.Next, w.from)
 		w.report(batch, c.high)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -146,10 +155,7 @@ func (w *worker) retry(ctx context.Context, f func() error) error {
 			}
 			return nil
 		}
-		var permanent *PermanentError
-		var gone *kafka.OffsetOutOfRangeError
-		switch {
-		case ctx.Err() != nil, errors.As(err, &permanent), errors.As(err, &gone):
+		if ctx.Err() != nil || permanent(err) || isGap(err) {
 			return err
 		}
 		w.cfg.Stats.Retry(err)
@@ -164,16 +170,18 @@ type collector struct {
 	w       *worker
 	decoder schema.Decoder
 	left    []kafka.Record
+	behind  int64 // offset behind what was fetched last: behind transaction markers and holes, too
 	high    int64 // log end at the last fetch
 }
 
-// next waits for at least one record, then for more until the batch is full or Linger has passed.
+// next waits for at least one record, then for more until the batch is full or Linger has passed. With an error the batch
+// is what was collected so far.
 func (c *collector) next(ctx context.Context, fetched <-chan kafka.FetchResult) (*Batch, error) {
 	b := &Batch{Topic: c.w.tp.Topic, Partition: c.w.tp.Partition, First: -1}
 	var linger <-chan time.Time
 	for {
 		if err := c.fill(b); err != nil {
-			return nil, err
+			return b, err
 		}
 		if c.full(b) {
 			return b, nil
@@ -185,15 +193,25 @@ func (c *collector) next(ctx context.Context, fetched <-chan kafka.FetchResult) 
 		}
 		select {
 		case res := <-fetched:
-			c.left, c.high = res.Records, res.HighWatermark
-			if len(res.Records) == 0 {
-				c.w.cfg.Stats.Lag(b.Topic, b.Partition, max(0, res.HighWatermark-res.NextOffset))
-			}
+			c.take(res, b.First < 0)
 		case <-linger:
 			return b, nil
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return b, context.Cause(ctx)
 		}
+	}
+}
+
+// take is told whether there is nothing in hand.
+func (c *collector) take(res kafka.FetchResult, idle bool) {
+	moved := res.NextOffset > c.behind
+	c.left, c.behind, c.high = res.Records, res.NextOffset, res.HighWatermark
+	if len(res.Records) > 0 {
+		return
+	}
+	c.w.cfg.Stats.Lag(c.w.tp.Topic, c.w.tp.Partition, max(0, res.HighWatermark-res.NextOffset))
+	if idle && moved {
+		c.w.commit.done(c.w.tp, res.NextOffset, c.w.from)
 	}
 }
 
@@ -208,6 +226,7 @@ func (c *collector) fill(b *Batch) error {
 		b.Changes = append(b.Changes, schema.Change{})
 		change := &b.Changes[len(b.Changes)-1]
 		if err := c.decoder.Decode(r.Value, change); err != nil {
+			b.Changes = b.Changes[:len(b.Changes)-1] // undefined after an error
 			return &PermanentError{fmt.Errorf("read record %s/%d offset %d: %w; it was not written by waltap, or by a newer release: upgrade, or start behind it",
 				c.w.tp.Topic, c.w.tp.Partition, r.Offset, err)}
 		}
@@ -223,6 +242,9 @@ func (c *collector) fill(b *Batch) error {
 		b.Next = r.Offset + 1
 		b.Bytes += int64(len(r.Key) + len(r.Value))
 		c.left = c.left[1:]
+	}
+	if len(c.left) == 0 && b.First >= 0 {
+		b.Next = max(b.Next, c.behind)
 	}
 	return nil
 }

@@ -30,10 +30,13 @@ type offsetsCommands struct {
 	Get   offsetsGetCommand   `cmd:"" help:"Show where a group stands on each partition."`
 	Set   offsetsSetCommand   `cmd:"" help:"Set the offsets of single partitions. The group must not run."`
 	Reset offsetsResetCommand `cmd:"" help:"Move a group on all partitions. The group must not run. Topics that were created again, or got other partitions, are accepted as they are now."`
+
+	Forget offsetsForgetCommand `cmd:"" help:"Forget topics that were deleted on purpose, so that the group goes on without them. The group must not run."`
 }
 
 type (
-	offsetsGetCommand struct{}
+	offsetsGetCommand    struct{}
+	offsetsForgetCommand struct{}
 	offsetsSetCommand struct {
 		Offsets []string `arg:"" help:"The next offset to apply: topic/partition=offset."`
 		DryRun  bool     `help:"Only show what would be done."`
@@ -51,12 +54,13 @@ type (
 type groupOffsets struct {
 	client     *kafka.Client
 	group      string
+	wants      func(topic string) bool // which topics are the group's; nil: not known
 	partitions []kafka.TopicPartition
 	committed  map[kafka.TopicPartition]int64 // -1: none
 	start, end map[kafka.TopicPartition]int64
 }
 
-// open connects and reads where the group stands; done closes the connection.
+// open connects; done closes the connection.
 func (o *offsetsCommands) open(e *env) (ctx context.Context, g *groupOffsets, done func(), err error) {
 	brokers, group, wants, err := o.target()
 	if err != nil {
@@ -68,9 +72,16 @@ func (o *offsetsCommands) open(e *env) (ctx context.Context, g *groupOffsets, do
 		cancel()
 		return nil, nil, nil, err
 	}
-	g = &groupOffsets{client: client, group: group}
-	done = func() { client.Close(); cancel() }
-	if err := g.read(ctx, wants, o.Topic); err != nil {
+	g = &groupOffsets{client: client, group: group, wants: wants}
+	return ctx, g, func() { client.Close(); cancel() }, nil
+}
+
+// openRead is open, and reads where the group stands.
+func (o *offsetsCommands) openRead(e *env) (ctx context.Context, g *groupOffsets, done func(), err error) {
+	if ctx, g, done, err = o.open(e); err != nil {
+		return nil, nil, nil, err
+	}
+	if err := g.read(ctx, o.Topic); err != nil {
 		done()
 		return nil, nil, nil, err
 	}
@@ -104,13 +115,16 @@ func (o *offsetsCommands) target() (brokers []string, group string, wants func(s
 			found = c.Sink
 		}
 	}
+	if len(sinks) == 0 {
+		return nil, "", nil, fmt.Errorf("%s has no connector of class %s", o.File, config.HBaseSink)
+	}
 	if found == nil || o.Connector == "" && len(sinks) > 1 {
 		return nil, "", nil, fmt.Errorf("say with --connector which sink of %s is meant; it has: %s", o.File, strings.Join(sinks, ", "))
 	}
 	return cfg.BootstrapServers, found.GroupID, found.MatchTopic, nil
 }
 
-func (g *groupOffsets) read(ctx context.Context, wants func(string) bool, only []string) error {
+func (g *groupOffsets) read(ctx context.Context, only []string) error {
 	infos, err := g.client.Topics(ctx)
 	if err != nil {
 		return err
@@ -119,7 +133,7 @@ func (g *groupOffsets) read(ctx context.Context, wants func(string) bool, only [
 	known := make(map[string]bool)
 	for _, t := range infos {
 		known[t.Name] = true
-		if len(only) > 0 && !slices.Contains(only, t.Name) || len(only) == 0 && wants != nil && !wants(t.Name) {
+		if len(only) > 0 && !slices.Contains(only, t.Name) || len(only) == 0 && g.wants != nil && !g.wants(t.Name) {
 			continue
 		}
 		for p := range t.Partitions {
@@ -139,7 +153,7 @@ func (g *groupOffsets) read(ctx context.Context, wants func(string) bool, only [
 		has[tp.Topic] = has[tp.Topic] || offset >= 0
 	}
 	for _, tp := range all {
-		if len(only) > 0 || wants != nil || has[tp.Topic] {
+		if len(only) > 0 || g.wants != nil || has[tp.Topic] {
 			g.partitions = append(g.partitions, tp)
 		}
 	}
@@ -178,7 +192,7 @@ func (g *groupOffsets) topics() []string {
 }
 
 func (cmd *offsetsGetCommand) Run(e *env, root *commands) error {
-	ctx, g, done, err := root.Offsets.open(e)
+	ctx, g, done, err := root.Offsets.openRead(e)
 	if err != nil {
 		return err
 	}
@@ -208,7 +222,7 @@ func offsetText(offset int64) string {
 }
 
 func (cmd *offsetsSetCommand) Run(e *env, root *commands) error {
-	ctx, g, done, err := root.Offsets.open(e)
+	ctx, g, done, err := root.Offsets.openRead(e)
 	if err != nil {
 		return err
 	}
@@ -227,8 +241,11 @@ func (cmd *offsetsResetCommand) Run(e *env, root *commands) error {
 		if at, err = time.Parse(time.RFC3339, cmd.ToTimestamp); err != nil {
 			return usageError{fmt.Errorf("--to-timestamp %q is not a time: want RFC 3339, such as 2026-11-20T10:00:00Z", cmd.ToTimestamp)}
 		}
+		if at.UnixMilli() < 0 {
+			return usageError{fmt.Errorf("--to-timestamp %s is before 1970: use --to-earliest", cmd.ToTimestamp)}
+		}
 	}
-	ctx, g, done, err := root.Offsets.open(e)
+	ctx, g, done, err := root.Offsets.openRead(e)
 	if err != nil {
 		return err
 	}
@@ -277,16 +294,8 @@ func (g *groupOffsets) named(args []string) (map[kafka.TopicPartition]int64, err
 
 // move commits next for the group, if it does not run, and shows before and after.
 func (g *groupOffsets) move(ctx context.Context, out io.Writer, next map[kafka.TopicPartition]int64, dryRun bool) error {
-	members, err := g.client.GroupMembers(ctx, g.group)
-	if err != nil {
+	if err := g.checkStopped(ctx); err != nil {
 		return err
-	}
-	if len(members) > 0 {
-		var hosts []string
-		for _, m := range members {
-			hosts = append(hosts, m.ClientID+" on "+m.Host)
-		}
-		return fmt.Errorf("group %s has %d running members (%s): stop them first", g.group, len(members), strings.Join(hosts, ", "))
 	}
 	if !dryRun {
 		if err := g.client.CommitOffsets(ctx, g.group, maps.Clone(next)); err != nil {
@@ -304,7 +313,50 @@ func (g *groupOffsets) move(ctx context.Context, out io.Writer, next map[kafka.T
 		return err
 	}
 	if dryRun {
-		_, err = fmt.Fprintln(out, "dry run: nothing was changed")
+		_, err := fmt.Fprintln(out, "dry run: nothing was changed")
+		return err
 	}
+	return nil
+}
+
+// checkStopped refuses to touch a group that runs.
+func (g *groupOffsets) checkStopped(ctx context.Context) error {
+	members, err := g.client.GroupMembers(ctx, g.group)
+	if err != nil || len(members) == 0 {
+		return err
+	}
+	var hosts []string
+	for _, m := range members {
+		hosts = append(hosts, m.ClientID+" on "+m.Host)
+	}
+	return fmt.Errorf("group %s has %d running members (%s): stop them first", g.group, len(members), strings.Join(hosts, ", "))
+}
+
+func (cmd *offsetsForgetCommand) Run(e *env, root *commands) error {
+	topics := root.Offsets.Topic
+	if len(topics) == 0 {
+		return usageError{errors.New("say with --topic which topics are to be forgotten")}
+	}
+	ctx, g, done, err := root.Offsets.open(e)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := g.checkStopped(ctx); err != nil {
+		return err
+	}
+	infos, err := g.client.Topics(ctx)
+	if err != nil {
+		return err
+	}
+	for _, t := range infos {
+		if slices.Contains(topics, t.Name) {
+			return fmt.Errorf("topic %s is there: waltap offsets reset moves the group on it", t.Name)
+		}
+	}
+	if err := sink.ForgetTopics(ctx, g.client, g.group, topics); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(e.stdout, "group %s has forgotten %s\n", g.group, strings.Join(topics, ", "))
 	return err
 }

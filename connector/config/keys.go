@@ -314,7 +314,7 @@ var keys = []Key{
 	},
 	{
 		Name: "consumer.start", Scope: InSink, Type: String, Default: "committed",
-		Doc: "Where to begin: committed | earliest | latest | timestamp:2026-11-20T10:00:00Z | offsets:topic/0=17,topic/1=23. committed goes on where the group stopped (a new group begins at the earliest record). The others ignore what the group committed, each time the process starts. timestamp is the first record produced to Kafka at or after that time, the partition's end when there is none: the time of producing, not that of the write at HBase. offsets leaves partitions that are not named at the committed offset.",
+		Doc: "Where to begin: committed | earliest | latest | timestamp:2026-11-20T10:00:00Z | offsets:topic/0=17,topic/1=23. committed goes on where the group stopped (a new group begins at the earliest record). The others move the group, whatever it has committed, each time a process starts while no other process of the group runs; one that joins a running group goes on where that stands. latest is where the topics end when the process starts. timestamp is the first record produced to Kafka at or after that time, the partition's end when there is none: the time of producing, not that of the write at HBase. offsets leaves partitions that are not named at the committed offset.",
 		set: into(parseConsumerStart, func(t *target) *ConsumerStart { return &t.sink.ConsumerStart }),
 	},
 	{

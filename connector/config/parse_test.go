@@ -254,25 +254,3 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
-
-func TestConsumerStart(t *testing.T) {
-	at := time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC)
-	for text, want := range map[string]ConsumerStart{
-		"committed":                      {Mode: StartCommitted},
-		"earliest":                       {Mode: StartEarliest},
-		"timestamp:2026-11-20T10:00:00Z": {Mode: StartTimestamp, Time: at},
-		"offsets:a.b/0=17, a.b/11=0,c/2=9223372036854775807": {Mode: StartOffsets, Offsets: map[string]map[int32]int64{
-			"a.b": {0: 17, 11: 0}, "c": {2: 9223372036854775807}}},
-	} {
-		got, err := parseConsumerStart(text)
-		if err != nil || cmp.Diff(want, got) != "" {
-			t.Errorf("%s: %+v, %v; want %+v", text, got, err, want)
-		}
-	}
-	for _, text := range []string{"", "Latest", "latest:", "latest:x", "timestamp", "timestamp:", "timestamp:2026-11-20", "timestamp:2026-11-20T10:00:00", "offsets",
-		"offsets:", "offsets:a", "offsets:a=1", "offsets:a/0", "offsets:a/0=", "offsets:a/-1=0", "offsets:a/0=-1", "offsets:a/0=1,a/0=2", "offsets:a/4294967296=1", "offsets:a b/0=1"} {
-		if got, err := parseConsumerStart(text); err == nil {
-			t.Errorf("%q was taken for %+v", text, got)
-		}
-	}
-}

@@ -202,7 +202,9 @@ func parseConsumerStart(s string) (ConsumerStart, error) {
 	var err error
 	switch {
 	case start.Mode == StartTimestamp:
-		start.Time, err = parseTime(rest)
+		if start.Time, err = parseTime(rest); err == nil && start.Time.UnixMilli() < 0 {
+			err = fmt.Errorf("%s is before 1970: want earliest, or a later time", rest)
+		}
 	case start.Mode == StartOffsets:
 		start.Offsets, err = parseOffsets(rest)
 	case more, start.Mode != StartCommitted && start.Mode != StartEarliest && start.Mode != StartLatest:
@@ -212,6 +214,9 @@ func parseConsumerStart(s string) (ConsumerStart, error) {
 }
 
 func parseOffsets(s string) (map[string]map[int32]int64, error) {
+	if strings.Trim(s, ", ") == "" {
+		return nil, fmt.Errorf("the list is empty: want topic/partition=offset, such as offsets:orders.default.orders/0=17")
+	}
 	offsets := make(map[string]map[int32]int64)
 	_, err := parseEach(s, func(e string) (string, error) {
 		topic, partition, offset, err := ParseOffset(e)
@@ -222,7 +227,7 @@ func parseOffsets(s string) (map[string]map[int32]int64, error) {
 			offsets[topic] = make(map[int32]int64)
 		}
 		if _, twice := offsets[topic][partition]; twice {
-			return "", fmt.Errorf("%s/%d stands twice", topic, partition)
+			return "", fmt.Errorf("%s/%d stands twice: name each partition once", topic, partition)
 		}
 		offsets[topic][partition] = offset
 		return e, nil

@@ -78,8 +78,8 @@ func (c *Client) fetchOnce(ctx context.Context, tp TopicPartition, offset int64,
 	case 0:
 	case codeOffsetOutOfRange:
 		start, end, rangeErr := c.logRange(ctx, tp, stale)
-		if rangeErr != nil && ctx.Err() == nil && Retriable(rangeErr) {
-			return FetchResult{}, rangeErr
+		if rangeErr != nil && (ctx.Err() != nil || Retriable(rangeErr)) {
+			return FetchResult{}, fmt.Errorf("offset %d is not in the log; read where it begins and ends: %w", offset, rangeErr)
 		}
 		if rangeErr == nil && start <= offset && offset <= end {
 			// A follower that has just become leader may not know its high watermark yet.

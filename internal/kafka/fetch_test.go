@@ -5,8 +5,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -232,6 +234,65 @@ func TestOffsets(t *testing.T) {
 	cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Err: kerr.TopicAuthorizationFailed})
 	if _, err := c.EndOffsets(ctx, "t"); !hasCode(err, codeTopicAuthorization) || Retriable(err) {
 		t.Errorf("no right: %v", err)
+	}
+}
+
+// A record that is written while the offsets are asked for lies behind the answer, not before it.
+func TestOffsetsAtWhileTheLogGrows(t *testing.T) {
+	cluster := fakeCluster(t, kfake.SeedTopics(1, "t"))
+	c := connect(t, cluster)
+	ctx := testContext(t)
+	at := time.UnixMilli(1_700_000_000_000)
+	seed(t, c, []Record{{Value: []byte("old"), Time: at.Add(-time.Hour)}})
+	asked := make(map[int64]bool)
+	var grown atomic.Bool
+	second := cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Err: kerr.LeaderNotAvailable, Count: -1, When: func(r kmsg.Request) bool {
+		asked[r.(*kmsg.ListOffsetsRequest).Topics[0].Partitions[0].Timestamp] = true
+		return len(asked) > 1 && !grown.Load()
+	}})
+	p := newTestProducer(t, c, ProducerConfig{})
+	go func() {
+		err := second.Wait(ctx, 1)
+		if err == nil {
+			err = produceWait(ctx, p, t0, []Record{{Value: []byte("new"), Time: at.Add(time.Hour)}})
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		grown.Store(true)
+	}()
+	if got, err := c.OffsetsAt(ctx, "t", at); err != nil || got[0] != 1 {
+		t.Errorf("offset %v, %v; want 1, that of the new record", got, err)
+	}
+}
+
+func TestOffsetsAtTimesThatKafkaTakesForNames(t *testing.T) {
+	cluster := fakeCluster(t, kfake.SeedTopics(1, "t"))
+	c := connect(t, cluster)
+	seed(t, c, records("a", 3))
+	for _, ms := range []int64{-1, -2, -3, math.MinInt32, 0} {
+		if got, err := c.OffsetsAt(testContext(t), "t", time.UnixMilli(ms)); err != nil || got[0] != 0 {
+			t.Errorf("%d ms: offset %v, %v; want 0", ms, got, err)
+		}
+	}
+}
+
+// An offset that is not in the log is reported only with what is: until that can be read, the fetch is one to be made again.
+func TestFetchOutsideOfALogWhoseEndsCannotBeRead(t *testing.T) {
+	cluster := fakeCluster(t, kfake.SeedTopics(1, "t"))
+	c := connect(t, cluster, func(cfg *Config) { cfg.APITimeout = 300 * time.Millisecond })
+	seed(t, c, records("a", 3))
+	cluster.ControlKey(int16(kmsg.ListOffsets), func(kmsg.Request) (kmsg.Response, error, bool) {
+		time.Sleep(time.Second)
+		return nil, nil, false
+	})
+	_, err := c.Fetch(testContext(t), TopicPartition{"t", 0}, 9, 1<<20, time.Millisecond)
+	if _, ok := errors.AsType[*OffsetOutOfRangeError](err); ok || !Retriable(err) {
+		t.Errorf("%v; want an error that may heal", err)
+	}
+	_, err = connect(t, cluster).Fetch(testContext(t), TopicPartition{"t", 0}, 9, 1<<20, time.Millisecond)
+	if oor, ok := errors.AsType[*OffsetOutOfRangeError](err); !ok || oor.LogStart != 0 || oor.LogEnd != 3 {
+		t.Errorf("%v; want the log's ends", err)
 	}
 }
 

@@ -86,7 +86,7 @@ var ErrGenerationEnded = errors.New("consumer group generation has ended")
 
 // Commit stores offsets, each the next to read, for this generation. It works until handle has returned, also while the
 // group is rebalancing. A *RebalanceError says that the group has gone on without this member.
-func (a *Assignment) Commit(ctx context.Context, offs map[TopicPartition]int64) error {
+func (a *Assignment) Commit(ctx context.Context, offs map[TopicPartition]Position) error {
 	return a.client.commit(ctx, a.group, a.Generation, a.MemberID, offs)
 }
 
@@ -310,7 +310,9 @@ func (m *member) runGeneration(ctx context.Context, gen *kafkago.Generation) err
 		hctx, cancel := context.WithCancelCause(ctx)
 		defer cancel(nil)
 		defer context.AfterFunc(genCtx, func() { cancel(ErrGenerationEnded) })()
+		stop := m.beat(genCtx, gen)
 		err := m.handle(hctx, a)
+		stop()
 		if err == nil {
 			<-hctx.Done()
 		}

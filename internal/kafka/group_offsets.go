@@ -65,13 +65,32 @@ func (c *Client) coordinator(ctx context.Context, group string) (string, error) 
 	return addr, nil
 }
 
+// Position is where a group stands on a partition.
+type Position struct {
+	Offset int64  // the next to read, -1 for none
+	Note   string // what the committer left with it, at most 4 KiB; any other commit of the partition drops it
+}
+
 // CommittedOffsets returns the group's committed offset of each of tps, -1 where nothing is committed.
 func (c *Client) CommittedOffsets(ctx context.Context, group string, tps []TopicPartition) (map[TopicPartition]int64, error) {
+	positions, err := c.CommittedPositions(ctx, group, tps)
+	if err != nil {
+		return nil, err
+	}
+	offs := make(map[TopicPartition]int64, len(positions))
+	for tp, p := range positions {
+		offs[tp] = p.Offset
+	}
+	return offs, nil
+}
+
+// CommittedPositions is CommittedOffsets with what was committed beside them.
+func (c *Client) CommittedPositions(ctx context.Context, group string, tps []TopicPartition) (map[TopicPartition]Position, error) {
 	req := &offsetfetch.Request{GroupID: group}
 	at := make(map[string]int)
-	offs := make(map[TopicPartition]int64, len(tps))
+	offs := make(map[TopicPartition]Position, len(tps))
 	for _, tp := range tps {
-		offs[tp] = -1
+		offs[tp] = Position{Offset: -1}
 		i, ok := at[tp.Topic]
 		if !ok {
 			i = len(req.Topics)
@@ -94,7 +113,7 @@ func (c *Client) CommittedOffsets(ctx context.Context, group string, tps []Topic
 				if err := brokerError(p.ErrorCode, ""); err != nil {
 					return fmt.Errorf("%s: %w", tp, err)
 				}
-				offs[tp] = p.CommittedOffset
+				offs[tp] = Position{p.CommittedOffset, p.Metadata}
 			}
 		}
 		return nil
@@ -108,10 +127,18 @@ func (c *Client) CommittedOffsets(ctx context.Context, group string, tps []Topic
 // CommitOffsets stores offsets (the next to read) for a group that has no running members; with running members it fails
 // with a *RebalanceError and stores nothing.
 func (c *Client) CommitOffsets(ctx context.Context, group string, offs map[TopicPartition]int64) error {
-	return c.commit(ctx, group, -1, "", offs)
+	return c.commit(ctx, group, -1, "", positions(offs))
 }
 
-func (c *Client) commit(ctx context.Context, group string, generation int32, member string, offs map[TopicPartition]int64) error {
+func positions(offs map[TopicPartition]int64) map[TopicPartition]Position {
+	all := make(map[TopicPartition]Position, len(offs))
+	for tp, o := range offs {
+		all[tp] = Position{Offset: o}
+	}
+	return all
+}
+
+func (c *Client) commit(ctx context.Context, group string, generation int32, member string, offs map[TopicPartition]Position) error {
 	if len(offs) == 0 {
 		return nil
 	}
@@ -125,7 +152,7 @@ func (c *Client) commit(ctx context.Context, group string, generation int32, mem
 			req.Topics = append(req.Topics, offsetcommit.RequestTopic{Name: tp.Topic})
 		}
 		req.Topics[i].Partitions = append(req.Topics[i].Partitions, offsetcommit.RequestPartition{
-			PartitionIndex: tp.Partition, CommittedOffset: o, CommittedLeaderEpoch: -1,
+			PartitionIndex: tp.Partition, CommittedOffset: o.Offset, CommittedLeaderEpoch: -1, CommittedMetadata: o.Note,
 		})
 	}
 	err := c.coordinate(ctx, group, req, func(m protocol.Message) error {

@@ -44,9 +44,9 @@ func startMember(t *testing.T, c *Client, change func(*GroupConfig)) *testMember
 		m.done <- c.ConsumeGroup(ctx, cfg, func(ctx context.Context, a *Assignment) error {
 			m.assigned <- a
 			<-ctx.Done()
-			offs := make(map[TopicPartition]int64)
+			offs := make(map[TopicPartition]Position)
 			for _, p := range a.Partitions {
-				offs[p.TopicPartition] = 100 + int64(p.Partition)
+				offs[p.TopicPartition] = Position{100 + int64(p.Partition), "n" + p.String()}
 			}
 			// The group's context may be over; the commit has to go out all the same.
 			cctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -126,7 +126,7 @@ func TestGroupOfTwo(t *testing.T) {
 	if !slices.Equal(all, tps) || b1.Generation != b2.Generation || b1.Generation <= a.Generation {
 		t.Errorf("generations %d, %d after %d; partitions %v", b1.Generation, b2.Generation, a.Generation, all)
 	}
-	err := a.Commit(ctx, map[TopicPartition]int64{tps[0]: 1})
+	err := a.Commit(ctx, map[TopicPartition]Position{tps[0]: {Offset: 1}})
 	if re, ok := errors.AsType[*RebalanceError](err); !ok || re.Group != "g" {
 		t.Errorf("commit of an old generation: %v", err)
 	}
@@ -144,6 +144,10 @@ func TestGroupOfTwo(t *testing.T) {
 	}
 	if err := c.CommitOffsets(ctx, "g", map[TopicPartition]int64{tps[0]: 5}); err != nil {
 		t.Errorf("both have left, but: %v", err)
+	}
+	at, err := c.CommittedPositions(ctx, "g", append(tps, TopicPartition{"t", 9}))
+	if err != nil || at[tps[0]] != (Position{5, ""}) || at[tps[3]] != (Position{103, "nt/3"}) || at[TopicPartition{"t", 9}] != (Position{-1, ""}) {
+		t.Errorf("positions are %v, %v; want the note of t/0 dropped and that of t/3 kept", at, err)
 	}
 }
 
@@ -263,6 +267,47 @@ func TestGroupRidesOutAnOutage(t *testing.T) {
 		t.Errorf("generation %d after %d", b.Generation, a.Generation)
 	}
 	m.stop(t)
+}
+
+// A member that takes longer than its session to finish what it has in hand stays in the group meanwhile: nobody gets its
+// partitions before it has committed.
+func TestGroupWaitsForAMemberThatFinishes(t *testing.T) {
+	cluster := fakeCluster(t, kfake.SeedTopics(1, "t"), kfake.BrokerConfigs(map[string]string{"group.min.session.timeout.ms": "100"}))
+	c := connect(t, cluster)
+	ctx, cancel := context.WithCancel(testContext(t))
+	running, commits, done := make(chan struct{}), make(chan error, 10), make(chan error, 1)
+	tp := TopicPartition{"t", 0}
+	var finished atomic.Bool
+	cfg := groupConfig()
+	cfg.SessionTimeout = 500 * time.Millisecond
+	go func() {
+		done <- c.ConsumeGroup(ctx, cfg, func(ctx context.Context, a *Assignment) error {
+			if len(a.Partitions) == 0 {
+				return nil
+			}
+			close(running)
+			<-ctx.Done()
+			time.Sleep(1500 * time.Millisecond)
+			cctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			err := a.Commit(cctx, map[TopicPartition]Position{tp: {Offset: 7}})
+			finished.Store(true)
+			commits <- err
+			return errors.New("done")
+		})
+	}()
+	<-running
+	second := startMember(t, c, nil)
+	a := second.await(t, 1)
+	if !finished.Load() || a.Partitions[0].Offset != 7 {
+		t.Errorf("the second member begins at %+v, the first has finished: %v", a.Partitions[0], finished.Load())
+	}
+	if err := <-commits; err != nil {
+		t.Error(err)
+	}
+	cancel()
+	<-done
+	second.stop(t)
 }
 
 // TestGroupStopsWhileJoining: another member does not come to the rebalance, so the join hangs at the coordinator.

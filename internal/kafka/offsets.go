@@ -21,20 +21,15 @@ func (c *Client) EndOffsets(ctx context.Context, topic string) (map[int32]int64,
 }
 
 // OffsetsAt returns for each partition the offset of the first record whose timestamp is t or later, or the partition's
-// end offset when it has none. Kafka keeps milliseconds.
+// end offset when it has none. Kafka keeps milliseconds, and takes negative ones for FirstOffset and LastOffset: a time
+// before 1970 is 1970.
 func (c *Client) OffsetsAt(ctx context.Context, topic string, t time.Time) (map[int32]int64, error) {
-	offs, err := c.topicOffsets(ctx, topic, t.UnixMilli())
+	// The ends come first: read afterwards they would lie behind a record that was written between the two calls.
+	ends, err := c.EndOffsets(ctx, topic)
 	if err != nil {
 		return nil, err
 	}
-	none := false
-	for _, o := range offs {
-		none = none || o < 0
-	}
-	if !none {
-		return offs, nil
-	}
-	ends, err := c.EndOffsets(ctx, topic)
+	offs, err := c.topicOffsets(ctx, topic, max(0, t.UnixMilli()))
 	if err != nil {
 		return nil, err
 	}
