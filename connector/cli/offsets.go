@@ -37,7 +37,7 @@ type offsetsCommands struct {
 type (
 	offsetsGetCommand    struct{}
 	offsetsForgetCommand struct{}
-	offsetsSetCommand struct {
+	offsetsSetCommand    struct {
 		Offsets []string `arg:"" help:"The next offset to apply: topic/partition=offset."`
 		DryRun  bool     `help:"Only show what would be done."`
 	}
