@@ -152,7 +152,7 @@ func (h *historyRun) finish(t *testing.T) {
 	write(t, h.table, judge.PutAt("zz the end", "a", "q", 1, "v"))
 	h.writes = append(h.writes, history.Write{Row: "zz the end", Sent: 1, Acked: 1 << 61,
 		Cells: []history.Cell{{Family: "a", Qualifier: "q", Timestamp: 1, Type: "Put", Value: "76"}}})
-	ctx := testenv.Context(t, 90*time.Second)
+	ctx := testenv.Context(t, torture(90*time.Second, 10*time.Minute))
 	for {
 		if slices.ContainsFunc(h.records(t), func(r history.Record) bool { return r.Row == "zz the end" }) {
 			return

@@ -32,7 +32,9 @@ func TestMain(m *testing.M) {
 	os.Exit(testenv.Main(m, testenv.Options{
 		Kafka: true, Destination: true,
 		// A region that was split or merged can be so again only when the files it was compacted from are gone.
-		SourceSite: map[string]string{"hbase.hfile.compaction.discharger.interval": "2000"},
+		SourceSite: map[string]string{"hbase.hfile.compaction.discharger.interval": "2000",
+			// A serial source looks only so often whether the region before a split, merge or move is through: every 10 s by default.
+			"hbase.serial.replication.waiting.ms": "500"},
 	}, &env))
 }
 
