@@ -115,6 +115,7 @@ func (h *HBase) site() map[string]string {
 		"hbase.master.wait.on.regionservers.interval":  "100",
 		"hbase.master.start.timeout.localHBaseCluster": "120000",
 		"zookeeper.session.timeout":                    "40000",
+		"zookeeper.session.timeout.localHBaseCluster":  "40000", // what counts in one JVM
 	}
 }
 

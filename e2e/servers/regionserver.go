@@ -69,7 +69,7 @@ const (
 	regionServerHeapMB = 384
 	// sessionTimeout of an added region server, ms. Its ZooKeeper allows 4000 or more; too short a one ends a server that only
 	// got no CPU for a while.
-	sessionTimeout = 6000
+	sessionTimeout = 10_000
 )
 
 // Port is the port it serves at, under the host name localhost.

@@ -153,7 +153,7 @@ func (c *Capture) run(ctx context.Context) error {
 		return err
 	}
 	if c.cfg.SnapshotMode == SnapshotInitialOnly {
-		return c.scan(ctx)
+		return c.snapshotOnly(ctx)
 	}
 	if ended, err := c.endedBefore(ctx); ended || err != nil {
 		return err

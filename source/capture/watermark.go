@@ -215,19 +215,8 @@ func (c *Capture) dismissPeer(ctx context.Context) error {
 		}
 		c.cfg.Log.Info("peer removed, as the end time has come (peer.on.end: remove)", "peer", p.ID)
 	}
-	return c.dropHeartbeats(ctx)
-}
-
-func (c *Capture) dropHeartbeats(ctx context.Context) error {
-	name := watermark.TableName(c.cfg.PeerID)
-	err := c.cluster.DisableTable(ctx, name)
-	if err == nil || errors.Is(err, admin.ErrTableNotEnabled) {
-		err = c.cluster.DeleteTable(ctx, name)
-	}
-	if err != nil && !errors.Is(err, admin.ErrTableNotFound) {
-		return fmt.Errorf("drop the heartbeat table %s: %w", name, err)
-	}
-	return nil
+	_, err = watermark.DropTable(ctx, c.cluster, c.cfg.PeerID)
+	return err
 }
 
 // offsetsText is such as "p.default.t: 0=17 1=4".
