@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/waltap/waltap/e2e/judge"
 	"github.com/waltap/waltap/e2e/servers"
 	"github.com/waltap/waltap/e2e/testenv"
 )
@@ -86,6 +87,10 @@ func TestRegionServersJoinStopAndDie(t *testing.T) {
 	}
 	plain, serial := startHistory(t, false), startHistory(t, true)
 	runs := []*historyRun{plain, serial}
+	// One heartbeat table has too few regions.
+	if err := env.Src.CreateTable(ctx, judge.Table{Name: "waltap_heartbeat_" + plain.pipe.name, Families: []judge.Family{{Name: "h", Scope: 1}}}); err != nil {
+		t.Fatal(err)
+	}
 	var stops []func()
 	for _, h := range runs {
 		h.moved = true
@@ -100,6 +105,10 @@ func TestRegionServersJoinStopAndDie(t *testing.T) {
 			awaitWatermark(t, h.waltap, began)
 		}
 		t.Logf("%s: the watermarks go on after %s", what, time.Since(began).Round(100*time.Millisecond))
+	}
+	goesOn("as many servers as at the start")
+	if _, err := plain.waltap.WaitLog(ctx, "a region of the heartbeat table is split"); err != nil {
+		t.Error(err)
 	}
 	for range torture(1, 5) {
 		joined := addRegionServer(t)

@@ -32,7 +32,13 @@ const (
 )
 
 // stalled tells whether the proof has not moved for longer than it usually needs.
-func (f *fallback) stalled(now time.Time) bool { return now.Sub(f.moved) >= stallAfter }
+func (f *fallback) stalled(now time.Time) bool {
+	after := stallAfter
+	if f.patience > 0 {
+		after = min(after, f.patience)
+	}
+	return now.Sub(f.moved) >= after
+}
 
 // due tells whether it is time to look at the metrics. They are the whole cluster's, so that is not done too often.
 func (f *fallback) due(now time.Time) bool {

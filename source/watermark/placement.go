@@ -42,7 +42,7 @@ type placement struct {
 	read    time.Time
 	bare    map[admin.ServerName]time.Time // servers without a region, since when that is known
 	acted   time.Time                      // the last move or split
-	outcome error                          // what came of it, while there are such servers
+	outcome error                          // what came of it, while there are such servers, or of looking for their regions
 	whole   map[string]bool                // regions that could not be split
 }
 
@@ -133,6 +133,7 @@ func (p *placement) update(ctx context.Context) error {
 		defer cancel()
 		var err error
 		if regions, err = p.locate(rctx); err != nil {
+			p.outcome = err
 			return err
 		}
 	}
