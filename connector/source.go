@@ -31,7 +31,8 @@ func (p *process) source(ctx context.Context, c *config.Connector, st *status.Co
 		SnapshotMode: string(s.Snapshot.Mode), SnapshotOrder: string(s.Snapshot.Order), ConcurrentOverHold: s.Snapshot.OnWALHold == config.OnWALHoldConcurrent,
 		SnapshotThreads: s.Snapshot.MaxThreads, ScannersPerServer: s.Snapshot.ScannersPerServer, FetchBytes: s.Snapshot.FetchSize,
 		ProgressInterval: s.Snapshot.ProgressInterval, ShardBytes: s.Snapshot.ShardMaxBytes, MaxWALHold: s.Snapshot.MaxWALHold, Limiter: p.limits[c.Name],
-		WatermarkMode: string(s.Watermark.Mode), WatermarkMargin: s.Watermark.Margin, EndTime: s.EndTime, RemovePeer: s.PeerOnEnd == config.PeerRemove,
+		WatermarkMode: string(s.Watermark.Mode), WatermarkMargin: s.Watermark.Margin, WatermarkPatience: s.Watermark.Patience, WatermarkSlack: s.Watermark.Slack,
+		EndTime: s.EndTime, RemovePeer: s.PeerOnEnd == config.PeerRemove,
 		ConnectTimeout: s.HBase.ConnectionTimeout, Stats: &sourceStats{status: st, log: log}, Log: log,
 	})
 }
@@ -66,6 +67,7 @@ func (s *sourceStats) Marker(qualifier string)            { s.status.Markers.Add
 func (s *sourceStats) Late(changes int)                   { s.status.LateRecords.Add(int64(changes)) }
 func (s *sourceStats) Watermark(ms int64, estimated bool) { s.status.SetWatermark(ms, estimated) }
 func (s *sourceStats) WatermarkWaits(text string)         { s.status.SetWatermarkWaits(text) }
+func (s *sourceStats) WatermarkEstimated(reason string)   { s.status.SetWatermarkReason(reason) }
 func (s *sourceStats) Shards(done, total int) {
 	s.status.SnapshotShardsDone.Store(int64(done))
 	s.status.SnapshotShardsTotal.Store(int64(total))

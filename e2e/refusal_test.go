@@ -202,8 +202,23 @@ func TestPeerCommandsNeedNeitherWorkerNorKafka(t *testing.T) {
 	if r := run("remove", foreign); r.ExitCode == 0 || !strings.Contains(r.Stderr, "not made by waltap") {
 		t.Errorf("removing a foreign peer: %+v, want a refusal", r)
 	}
-	if r := run("remove", p.name); r.ExitCode != 0 {
+	heartbeats := "waltap_heartbeat_" + p.name
+	dropped := "its heartbeat table default:" + heartbeats + " dropped"
+	if r := run("remove", p.name); r.ExitCode != 0 || !strings.Contains(r.Stdout, "peer "+p.name+" removed") || !strings.Contains(r.Stdout, dropped) {
 		t.Errorf("peer remove: %+v", r)
+	}
+	if there, err := env.Src.TableExists(ctx, heartbeats); err != nil || there {
+		t.Errorf("the heartbeat table is still there (%v)", err)
+	}
+	// One that a removal has left behind.
+	if err := env.Src.CreateTable(ctx, judge.Table{Name: heartbeats, Families: []judge.Family{{Name: "h", Scope: 1}}}); err != nil {
+		t.Fatal(err)
+	}
+	if r := run("remove", p.name); r.ExitCode != 0 || strings.TrimSpace(r.Stdout) != dropped {
+		t.Errorf("peer remove, of the table alone: %+v", r)
+	}
+	if r := run("remove", p.name); r.ExitCode == 0 || !strings.Contains(r.Stderr, "the source has no peer") {
+		t.Errorf("peer remove, of nothing: %+v", r)
 	}
 	peers, err := env.Src.Peers(ctx)
 	if err != nil {

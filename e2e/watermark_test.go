@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -63,8 +64,8 @@ func watermarks(t *testing.T, client *kafka.Client, prefix string) []checkpoint.
 	return all
 }
 
-// falseWatermarks compares every published watermark with the acknowledgements: each write acknowledged before it must
-// lie in the topic below its offsets. It returns how many comparisons failed, of how many.
+// falseWatermarks compares every published watermark that is no estimate with the acknowledgements: each write acknowledged
+// before it must lie in the topic below its offsets. It returns how many comparisons failed, of how many.
 func falseWatermarks(t *testing.T, client *kafka.Client, prefix, table string, acked *ackedWrites) (wrong, compared int) {
 	t.Helper()
 	topic, err := schema.DataTopic(prefix, schema.NormalizeTable(table))
@@ -87,10 +88,13 @@ func falseWatermarks(t *testing.T, client *kafka.Client, prefix, table string, a
 	}
 	last := int64(0)
 	for _, w := range watermarks(t, client, prefix) {
-		if w.Time <= last || w.Estimated {
-			t.Errorf("watermark %d after %d, estimated %v", w.Time, last, w.Estimated)
+		if w.Time <= last {
+			t.Errorf("watermark %d after %d", w.Time, last)
 		}
 		last = w.Time
+		if w.Estimated {
+			continue
+		}
 		for row, at := range acked.at {
 			if at >= w.Time {
 				continue
@@ -148,8 +152,10 @@ func TestWatermarkIsTrue(t *testing.T) {
 		wait()
 		// What was not there at a watermark must still come: await it, to tell late from lost.
 		v := awaitWatermark(t, w, time.Now())
-		if v.Watermark.Estimated {
-			t.Error("the watermark is an estimate")
+		for _, m := range append(watermarks(t, client, p.name), checkpoint.Watermark{Estimated: v.Watermark.Estimated}) {
+			if m.Estimated {
+				t.Errorf("watermark %+v is an estimate", m)
+			}
 		}
 		if code, err := w.Stop(testenv.Context(t, time.Minute)); err != nil || code != 0 {
 			t.Errorf("SIGTERM: exit code %d, %v\n%s", code, err, servers.LogTail(w.LogPath()))
@@ -176,13 +182,17 @@ func TestWatermarkMovesOnAnIdleCluster(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			table := testenv.Name(t)
 			createTable(t, table, "a")
-			p := &pipe{name: table, tables: table, source: keys{"watermark.mode": mode}}
+			p := &pipe{name: table, tables: table, source: keys{"watermark.mode": mode, "watermark.estimate.slack.ms": "2000"}}
 			w := sourceOnly(t, p)
 			awaitStreaming(t, w)
-			for range 2 { // nothing is written
+			for records := range int64(2) { // nothing is written, then one row and nothing more
 				v := awaitWatermark(t, w, time.Now())
-				if v.Watermark.Estimated != (mode == "metrics") || v.Records != 0 {
-					t.Errorf("watermark %+v, %d records", *v.Watermark, v.Records)
+				if v.Watermark.Estimated != (mode == "metrics") || v.Records != records {
+					t.Errorf("watermark %+v, %d records; want %d", *v.Watermark, v.Records, records)
+				}
+				if records == 0 {
+					write(t, table, judge.Put("r", "a", "q", "v"))
+					await(t, w, "_source", "the row", func(v status.ConnectorView) bool { return v.Records == 1 })
 				}
 			}
 			_, metrics, err := w.Get(t.Context(), "/metrics")
@@ -244,6 +254,50 @@ func TestSourceWithAnEndTime(t *testing.T) {
 		again := env.StartWaltap(t, testenv.WaltapOptions{Config: processYAML(p.sourceConfig())})
 		if code, err := again.Wait(ctx); err != nil || code != 0 {
 			t.Errorf("exit code %d, %v\n%s", code, err, servers.LogTail(again.LogPath()))
+		}
+	})
+}
+
+// TestInitialOnlyWithAnEndTime scans once, in the middle of a write load; source and sink end by themselves.
+func TestInitialOnlyWithAnEndTime(t *testing.T) {
+	t.Parallel()
+	ctx := testenv.Context(t, 2*time.Minute)
+	table := testenv.Name(t)
+	createTable(t, table, "a")
+	end := time.Now().Add(3 * time.Second).UTC().Truncate(time.Millisecond)
+	until := keys{"end.time": end.Format(time.RFC3339Nano), "watermark.margin.ms": "1000"}
+	p := &pipe{name: table, tables: table, sink: until, source: keys{"end.time": until["end.time"], "watermark.margin.ms": "1000", "snapshot.mode": "initial_only"}}
+	writing, stop := context.WithCancel(ctx)
+	defer stop()
+	acked, wait := writeRows(writing, t, table)
+	w := p.start(t)
+	code, err := w.Wait(ctx)
+	stop()
+	wait()
+	if err != nil || code != 0 {
+		t.Fatalf("exit code %d, %v\n%s", code, err, servers.LogTail(w.LogPath()))
+	}
+	maps.DeleteFunc(acked.at, func(_ string, at int64) bool { return at >= end.UnixMilli() }) // the scan reads nothing newer
+	wrong, compared := falseWatermarks(t, kafkaClient(t), p.name, table, acked)
+	all := watermarks(t, kafkaClient(t), p.name)
+	if wrong > 0 || compared < 100 || len(all) != 1 || all[0].Time < end.UnixMilli()+1000 {
+		t.Errorf("watermarks %+v, end time %d: %d of %d writes acknowledged before it are not below its offsets", all, end.UnixMilli(), wrong, compared)
+	}
+	diff, err := env.Src.Diff(ctx, table, env.Dst, table, judge.ScanOptions{MaxTime: end.UnixMilli() + 1}, 10)
+	if err != nil || len(diff) > 0 {
+		t.Errorf("the destination differs from the source as of the end time: %v, %v", diff, err)
+	}
+	after, err := env.Dst.Checksum(ctx, table, judge.ScanOptions{MinTime: end.UnixMilli() + 1})
+	if err != nil || after.Cells > 0 {
+		t.Errorf("the destination holds cells of after the end time: %v, %v", after, err)
+	}
+	t.Run("started again", func(t *testing.T) {
+		again := env.StartWaltap(t, testenv.WaltapOptions{Config: processYAML(p.sourceConfig())})
+		if code, err := again.Wait(ctx); err != nil || code != 0 {
+			t.Errorf("exit code %d, %v\n%s", code, err, servers.LogTail(again.LogPath()))
+		}
+		if again := watermarks(t, kafkaClient(t), p.name); again[len(again)-1].Time != all[0].Time {
+			t.Errorf("the watermark is at %+v then, was at %+v", again, all)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,10 +12,11 @@ import (
 
 	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/source/capture"
+	"github.com/waltap/waltap/source/watermark"
 )
 
 // peerTimeout bounds one peer command.
-const peerTimeout = 30 * time.Second
+const peerTimeout = time.Minute
 
 type peerCommands struct {
 	Quorum string `help:"ZooKeeper of the source, host:port,host:port (hbase.zookeeper.quorum)." required:"" placeholder:"HOST:PORT"`
@@ -23,7 +25,7 @@ type peerCommands struct {
 	List    peerListCommand    `cmd:"" help:"List all replication peers of the source; those with a connector are waltap's."`
 	Disable peerDisableCommand `cmd:"" help:"Stop HBase from shipping to a peer of waltap's. HBase keeps its WALs for it until it is enabled or removed."`
 	Enable  peerEnableCommand  `cmd:"" help:"Let HBase ship to a peer of waltap's again."`
-	Remove  peerRemoveCommand  `cmd:"" help:"Remove a peer of waltap's. HBase lets go of the WALs it kept for it; the connector needs a new full scan."`
+	Remove  peerRemoveCommand  `cmd:"" help:"Remove a peer of waltap's and its heartbeat table. HBase lets go of the WALs it kept for it; the connector needs a new full scan."`
 }
 
 type (
@@ -67,8 +69,10 @@ func ours(ctx context.Context, c *admin.Cluster, id string) error {
 		}
 		return nil
 	}
-	return fmt.Errorf("the source has no peer %q; waltap peer list shows them", id)
+	return fmt.Errorf("%w %q; waltap peer list shows them", errNoPeer, id)
 }
+
+var errNoPeer = errors.New("the source has no peer")
 
 func (p *peerCommands) change(e *env, id, done string, f func(*admin.Cluster, context.Context, string) error) error {
 	ctx, c, closeAll, err := p.open(e)
@@ -94,8 +98,35 @@ func (cmd *peerEnableCommand) Run(e *env, root *commands) error {
 	return root.Peer.change(e, cmd.ID, "enabled", (*admin.Cluster).EnablePeer)
 }
 
+// Run removes the peer first: it is what holds WALs. A heartbeat table that an earlier removal has left is dropped, too.
 func (cmd *peerRemoveCommand) Run(e *env, root *commands) error {
-	return root.Peer.change(e, cmd.ID, "removed", (*admin.Cluster).RemovePeer)
+	ctx, c, closeAll, err := root.Peer.open(e)
+	if err != nil {
+		return err
+	}
+	defer closeAll()
+	gone := ours(ctx, c, cmd.ID)
+	switch {
+	case errors.Is(gone, errNoPeer):
+	case gone != nil:
+		return gone
+	default:
+		if err := c.RemovePeer(ctx, cmd.ID); err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(e.stdout, "peer %s removed\n", cmd.ID); err != nil {
+			return err
+		}
+	}
+	dropped, err := watermark.DropTable(ctx, c, cmd.ID)
+	switch {
+	case err != nil:
+		return err
+	case dropped:
+		_, err = fmt.Fprintf(e.stdout, "its heartbeat table %s dropped\n", watermark.TableName(cmd.ID))
+		return err
+	}
+	return gone
 }
 
 func (cmd *peerListCommand) Run(e *env, root *commands) error {

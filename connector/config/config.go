@@ -101,8 +101,10 @@ type Source struct {
 
 // Watermark says how a source finds its watermark.
 type Watermark struct {
-	Mode   WatermarkMode
-	Margin time.Duration
+	Mode     WatermarkMode
+	Margin   time.Duration
+	Patience time.Duration // until an estimate takes the place of a proof that does not come; 0: for ever
+	Slack    time.Duration // taken off an estimate
 }
 
 // WatermarkMode is a watermark.mode.

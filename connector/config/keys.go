@@ -212,6 +212,16 @@ var keys = []Key{
 		set: text(func(t *target) *WatermarkMode { return &t.source.Watermark.Mode }),
 	},
 	{
+		Name: "watermark.fallback.ms", Scope: InSource, Type: Milliseconds, Default: "120000", Max: maxMilliseconds,
+		Doc: "How long heartbeats may prove nothing new, while the source's metrics show no backlog, before the watermark becomes an estimate: the right to write them is gone, their table is, a server cannot be given a region of it. It is proved again when they come back. 0: never.",
+		set: milliseconds(func(t *target) *time.Duration { return &t.source.Watermark.Patience }),
+	},
+	{
+		Name: "watermark.estimate.slack.ms", Scope: InSource, Type: Milliseconds, Default: "310000", Max: maxMilliseconds,
+		Doc: "What is taken off an estimated watermark. HBase looks at an idle WAL as rarely as every replication.source.sleepforretries × replication.source.maxretriesmultiplier (5 minutes by default), and no metric shows what it has not read.",
+		set: milliseconds(func(t *target) *time.Duration { return &t.source.Watermark.Slack }),
+	},
+	{
 		Name: "watermark.margin.ms", Scope: InSource | InSink, Type: Milliseconds, Default: "5000", Max: maxMilliseconds,
 		Doc: "How far behind end.time a watermark must be: a write that HBase acknowledged late has an earlier write time. A source counts records that come later than that as late.",
 		set: func(t *target, value string) error {

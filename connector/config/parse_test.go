@@ -65,7 +65,7 @@ func TestDefaults(t *testing.T) {
 				TopicCreation:    TopicCreation{Enable: true, Partitions: 8, ReplicationFactor: -1, MaxMessageBytes: 12 << 20},
 				ValueConverter:   ConverterAvro,
 				CompressionType:  "none",
-				Watermark:        Watermark{Mode: WatermarkHeartbeat, Margin: 5 * time.Second},
+				Watermark:        Watermark{Mode: WatermarkHeartbeat, Margin: 5 * time.Second, Patience: 2 * time.Minute, Slack: 310 * time.Second},
 				PeerOnEnd:        PeerRemove,
 			},
 			Raw: map[string]string{"connector.class": "HBaseSource", "hbase.zookeeper.quorum": "zk", "topic.prefix": "orders", "table.include.list": "orders"},
@@ -123,7 +123,7 @@ connectors:
     topic.creation: {enable: false, default: {partitions: 9, replication.factor: 3, max.message.bytes: 1048576}}
     value.converter: avro
     producer.override.compression.type: zstd
-    watermark: {mode: metrics, margin.ms: 7}
+    watermark: {mode: metrics, margin.ms: 7, fallback.ms: 0, estimate.slack.ms: 6}
     end.time: 2026-11-21T01:00:00.5+01:00
     peer.on.end: keep
   - name: k
@@ -169,7 +169,7 @@ connectors:
 		Snapshot:       Snapshot{Mode: SnapshotNoData, Order: SnapshotExact, MaxThreads: 3, ScannersPerServer: 4, FetchSize: 64 << 10, ProgressInterval: 5 * time.Second, ShardMaxBytes: 1 << 30, MaxWALHold: 6 * time.Hour, OnWALHold: OnWALHoldFail},
 		TopicCreation:  TopicCreation{Partitions: 9, ReplicationFactor: 3, MaxMessageBytes: 1 << 20},
 		ValueConverter: ConverterAvro, CompressionType: "zstd",
-		Watermark: Watermark{Mode: WatermarkMetrics, Margin: 7 * time.Millisecond},
+		Watermark: Watermark{Mode: WatermarkMetrics, Margin: 7 * time.Millisecond, Slack: 6 * time.Millisecond},
 		EndTime:   time.UnixMilli(1795219200500), PeerOnEnd: PeerKeep,
 	}
 	if d := cmp.Diff(source, got.Connectors[0].Source, compareConfig); d != "" {

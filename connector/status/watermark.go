@@ -10,14 +10,16 @@ type watermark struct {
 	ms        int64 // 0: nothing yet
 	estimated bool
 	waits     string
+	reason    string
 }
 
 // WatermarkView is a source's watermark at one moment: every change that was acknowledged before Time is in Kafka.
 type WatermarkView struct {
-	Time      *time.Time `json:"time,omitempty"`  // nil before the first one
-	LagMS     *int64     `json:"lagMs,omitempty"` // from Time to now
-	Estimated bool       `json:"estimated"`       // from the source's metrics, not proved
-	Waits     string     `json:"waits,omitempty"` // what it waits for while it does not move
+	Time      *time.Time `json:"time,omitempty"`   // nil before the first one
+	LagMS     *int64     `json:"lagMs,omitempty"`  // from Time to now
+	Estimated bool       `json:"estimated"`        // from the source's metrics, not proved
+	Reason    string     `json:"reason,omitempty"` // why the next one is an estimate
+	Waits     string     `json:"waits,omitempty"`  // what it waits for while it does not move
 }
 
 // SetWatermark tells the watermark that was published.
@@ -34,11 +36,18 @@ func (c *Connector) SetWatermarkWaits(text string) {
 	c.mark.waits = text
 }
 
+// SetWatermarkReason tells why the watermark is an estimate from now on, "" that it is proved.
+func (c *Connector) SetWatermarkReason(text string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mark.reason = text
+}
+
 func (w watermark) view(now time.Time) *WatermarkView {
 	if w == (watermark{}) {
 		return nil
 	}
-	v := &WatermarkView{Estimated: w.estimated, Waits: w.waits}
+	v := &WatermarkView{Estimated: w.estimated, Reason: w.reason, Waits: w.waits}
 	if w.ms != 0 {
 		t, lag := time.UnixMilli(w.ms).UTC(), now.UnixMilli()-w.ms
 		v.Time, v.LagMS = &t, &lag

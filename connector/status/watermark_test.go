@@ -24,6 +24,7 @@ func TestWatermark(t *testing.T) {
 		}
 		at := time.Now().UTC().Truncate(time.Millisecond)
 		c.SetWatermark(at.UnixMilli(), true)
+		c.SetWatermarkReason("several WALs")
 		c.SetWatermarkWaits("")
 		time.Sleep(2100 * time.Millisecond)
 		v := c.View()
@@ -35,7 +36,7 @@ func TestWatermark(t *testing.T) {
 			t.Errorf("progress line %q", line)
 		}
 		shown, err := json.Marshal(v.Watermark)
-		want := `{"time":"` + at.Format(time.RFC3339Nano) + `","lagMs":2100,"estimated":true}`
+		want := `{"time":"` + at.Format(time.RFC3339Nano) + `","lagMs":2100,"estimated":true,"reason":"several WALs"}`
 		if err != nil || string(shown) != want {
 			t.Errorf("/status shows %s, want %s, %v", shown, want, err)
 		}

@@ -54,8 +54,23 @@ type Record struct {
 	Offset    int64
 	Row       string
 	Region    string
+	Opened    uint64 // see SetOpenings
 	Sequence  uint64 // 0: of the scan
 	Cells     []Cell
+}
+
+// SetOpenings tells the records apart by the life of their region that has made them: openings are the sequences at which
+// each region was opened, by its encoded name. A region that moves to another server begins a new life there, and
+// a plain peer keeps the order in one life only.
+func SetOpenings(records []Record, openings map[string][]uint64) {
+	for i := range records {
+		r := &records[i]
+		for _, opened := range openings[r.Region] {
+			if opened <= r.Sequence {
+				r.Opened = max(r.Opened, opened)
+			}
+		}
+	}
 }
 
 // ReadWrites reads a log of judge.HistorySpec.
@@ -109,7 +124,7 @@ func (r *row) fault(format string, args ...any) {
 }
 
 // Check compares the records, which are in the order of each partition, with the writes of one table. serial: the order
-// must hold over regions, too; else it may begin anew in each. It returns what is wrong.
+// must hold over regions, too; else it may begin anew in each life of a region (SetOpenings). It returns what is wrong.
 func Check(writes []Write, records []Record, serial bool) []string {
 	var out []string
 	for _, r := range rows(writes, records, serial) {
@@ -152,7 +167,11 @@ func rows(writes []Write, records []Record, serial bool) []*row {
 // deliveries takes the replays off the records of a row, and checks the order of what is left.
 func (r *row) deliveries(records []*Record, serial bool) {
 	seen := make(map[uint64]*Record)
-	highest := make(map[string]uint64)
+	type life struct {
+		region string
+		opened uint64
+	}
+	highest := make(map[life]uint64)
 	for _, x := range records {
 		if x.Topic != records[0].Topic || x.Partition != records[0].Partition {
 			r.fault("is in %s/%d and in %s/%d", records[0].Topic, records[0].Partition, x.Topic, x.Partition)
@@ -168,14 +187,14 @@ func (r *row) deliveries(records []*Record, serial bool) {
 			continue
 		}
 		seen[x.Sequence] = x
-		life := x.Region
+		of := life{x.Region, x.Opened}
 		if serial {
-			life = ""
+			of = life{}
 		}
-		if x.Sequence < highest[life] {
-			r.fault("out of order: sequence %d comes first at offset %d, behind %d (region %s)", x.Sequence, x.Offset, highest[life], x.Region)
+		if x.Sequence < highest[of] {
+			r.fault("out of order: sequence %d comes first at offset %d, behind %d (region %s, opened at %d)", x.Sequence, x.Offset, highest[of], x.Region, x.Opened)
 		}
-		highest[life] = max(highest[life], x.Sequence)
+		highest[of] = max(highest[of], x.Sequence)
 		r.edits = append(r.edits, x)
 	}
 	slices.SortFunc(r.edits, func(a, b *Record) int {

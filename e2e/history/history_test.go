@@ -53,6 +53,12 @@ func scan(ns ...int) []Record {
 	return []Record{r}
 }
 
+// opened tells of which life of its region each record is.
+func opened(records []Record, at ...uint64) []Record {
+	SetOpenings(records, map[string][]uint64{"a": at, "b": {2}})
+	return records
+}
+
 func unknown(w Write) Write { w.Acked = 0; return w }
 
 func TestCheck(t *testing.T) {
@@ -85,6 +91,7 @@ func TestCheck(t *testing.T) {
 		{"a failed increment that happened", []Write{put(1), increment}, topic(edits(1, 9)), false, nil},
 		{"two markers in one edit", []Write{markers}, topic([]Record{marked}), false, nil},
 		{"over a split, out of order", puts(1, 3), topic(edits(1), []Record{in("b", edit(3))}, edits(2)), false, nil},
+		{"over a move, out of order", puts(1, 4), topic(opened(edits(1, 3, 4, 2), 3, 1)), false, nil},
 
 		{"nothing there", puts(1, 2), nil, false, []string{"lost", "lost"}},
 		{"lost in the middle", puts(1, 4), topic(edits(1, 3, 4)), false, []string{"lost"}},
@@ -101,6 +108,9 @@ func TestCheck(t *testing.T) {
 		{"reordered", puts(1, 3), topic(edits(1, 3, 2)), false, []string{"out of order"}},
 		{"a gap that is filled later", puts(1, 5), topic(edits(1, 4, 5), edits(1, 2, 3, 4, 5)), false, []string{"out of order", "out of order"}},
 		{"over a split, out of order, serial", puts(1, 3), topic(edits(1), []Record{in("b", edit(3))}, edits(2)), true, []string{"out of order"}},
+		{"over a move, out of order, serial", puts(1, 4), topic(opened(edits(1, 3, 4, 2), 3, 1)), true, []string{"out of order"}},
+		{"reordered in one life", puts(1, 4), topic(opened(edits(1, 4, 3, 2), 3, 1)), false, []string{"out of order"}},
+		{"reordered before the first life that is known", puts(1, 4), topic(opened(edits(2, 1, 4, 3), 3)), false, []string{"out of order", "out of order"}},
 		{"swapped by the writer's own order", []Write{put(2), put(1)}, topic(edits(1, 2)), false, []string{"lost", "invented"}},
 		{"in two partitions", puts(1, 2), topic(edits(1), []Record{moved}), false, []string{"is in"}},
 	} {

@@ -167,6 +167,14 @@ func (c *Cluster) Regions(ctx context.Context, table string) ([]Region, error) {
 	return r.Regions, err
 }
 
+// Openings lists, for each region that a table has or had, by encoded name, the sequences at which it was opened, in no
+// order: each opening begins a life of the region on one server. HBase keeps them for families of scope 1.
+func (c *Cluster) Openings(ctx context.Context, table string) (map[string][]uint64, error) {
+	var r struct{ Openings map[string][]uint64 }
+	err := c.call(ctx, "openings", fields{"table": table}, &r)
+	return r.Openings, err
+}
+
 // Flush writes a table's memstores to files.
 func (c *Cluster) Flush(ctx context.Context, table string) error {
 	return c.call(ctx, "flush", fields{"table": table}, nil)

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"sync"
 )
 
 // HBaseOptions describes one standalone HBase.
@@ -22,12 +23,17 @@ type HBaseOptions struct {
 }
 
 // HBase is a standalone HBase 2.6.4: master, one region server and ZooKeeper in one
-// JVM. All ports stay over restarts: only at its old address does a master (or region
+// JVM (AddRegionServer adds others). All ports stay over restarts: only at its old address does a master (or region
 // server) that was killed replace its own stale znode at once; elsewhere it waits for
 // the old session to expire. It is safe for concurrent use.
 type HBase struct {
 	*server
 	zkPort, masterPort, regionServerPort int
+	conf                                 map[string]string // hbase-site.xml
+	jvm                                  []string
+
+	addedMu sync.Mutex
+	added   []*RegionServer
 }
 
 var hbaseReady = regexp.MustCompile(`Master has completed initialization`)
@@ -52,7 +58,7 @@ func StartHBase(ctx context.Context, o HBaseOptions) (*HBase, error) {
 		return nil, err
 	}
 	s.closed = hbaseClosed
-	h := &HBase{server: s}
+	h := &HBase{server: s, jvm: o.JVMFlags}
 	for _, p := range []*int{&h.zkPort, &h.masterPort, &h.regionServerPort} {
 		if *p, err = FreePort(); err != nil {
 			return nil, err
@@ -61,9 +67,9 @@ func StartHBase(ctx context.Context, o HBaseOptions) (*HBase, error) {
 	if err := s.writeConf("log4j2.properties", log4jConf("org.apache.zookeeper", "org.apache.hadoop.metrics2")); err != nil {
 		return nil, err
 	}
-	site := h.site()
-	maps.Copy(site, o.ExtraSite)
-	if err := s.writeConf("hbase-site.xml", hadoopXML(site)); err != nil {
+	h.conf = h.site()
+	maps.Copy(h.conf, o.ExtraSite)
+	if err := s.writeConf("hbase-site.xml", hadoopXML(h.conf)); err != nil {
 		return nil, err
 	}
 	heap := o.HeapMB
@@ -102,11 +108,14 @@ func (h *HBase) site() map[string]string {
 		"hbase.regionserver.hostname":                  "localhost",
 		"hbase.regionserver.handler.count":             "10",
 		"replication.source.sleepforretries":           "500",
+		"replication.sleep.before.failover":            "500",
+		"hbase.serial.replication.waiting.ms":          "500",
 		"hbase.regionserver.msginterval":               "500",
 		"hbase.master.wait.on.regionservers.timeout":   "1000",
 		"hbase.master.wait.on.regionservers.interval":  "100",
 		"hbase.master.start.timeout.localHBaseCluster": "120000",
 		"zookeeper.session.timeout":                    "40000",
+		"zookeeper.session.timeout.localHBaseCluster":  "40000", // what counts in one JVM
 	}
 }
 
@@ -116,7 +125,7 @@ func (h *HBase) ZKQuorum() string { return "127.0.0.1:" + strconv.Itoa(h.zkPort)
 // ZKPort is the port of ZKQuorum.
 func (h *HBase) ZKPort() int { return h.zkPort }
 
-// RegionServerPort is the port of the one region server, whose host name is
+// RegionServerPort is the port of the region server in its own JVM, whose host name is
 // localhost.
 func (h *HBase) RegionServerPort() int { return h.regionServerPort }
 

@@ -6,11 +6,13 @@ import (
 	"bytes"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/waltap/waltap/e2e/judge"
+	"github.com/waltap/waltap/e2e/servers"
 	"github.com/waltap/waltap/e2e/testenv"
 )
 
@@ -342,6 +344,75 @@ func TestHBaseKeepsWhatItAcknowledged(t *testing.T) {
 	}
 	if env.Destination.ZKQuorum() != quorum {
 		t.Errorf("ZooKeeper moved from %s to %s", quorum, env.Destination.ZKQuorum())
+	}
+}
+
+// TestRegionServersComeAndGo adds region servers, gives each a region, and stops one and kills another.
+func TestRegionServersComeAndGo(t *testing.T) {
+	ctx := testenv.Context(t, 3*time.Minute)
+	table := testenv.Name(t)
+	if err := env.Src.CreateTable(ctx, judge.Table{Name: table, Families: []judge.Family{family("a")}, Splits: judge.HexSplits(3)}); err != nil {
+		t.Fatal(err)
+	}
+	added := make([]*servers.RegionServer, 2)
+	for i := range added {
+		start := time.Now()
+		var err error
+		if added[i], err = env.Source.AddRegionServer(ctx); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("region server at port %d serves after %s", added[i].Port(), time.Since(start).Round(time.Millisecond))
+		moveTo(t, table, i, added[i].Port())
+	}
+	var puts []judge.Mutation
+	for i := range 256 {
+		puts = append(puts, judge.Put(fmt.Sprintf("%02x", i), "a", "q", "v"))
+	}
+	for i, end := range []func() error{func() error { return added[0].Stop(ctx) }, added[1].Kill} {
+		if err := env.Src.Write(ctx, table, puts...); err != nil {
+			t.Fatal(err)
+		}
+		before, err := env.Src.Checksum(ctx, table, judge.ScanOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		if err := end(); err != nil {
+			t.Fatal(err)
+		}
+		ended := time.Since(start)
+		after, err := env.Src.Checksum(ctx, table, judge.ScanOptions{})
+		if err != nil || !after.Equal(before) || before.Rows != 256 {
+			t.Errorf("region server %d: %v, was %v (%v)", i, after, before, err)
+		}
+		t.Logf("region server %d: ended in %s, its region read after %s", i, ended.Round(time.Millisecond), time.Since(start).Round(time.Millisecond))
+	}
+	if live, err := env.Src.RegionServers(ctx); err != nil || len(live) != 1 {
+		t.Errorf("region servers %q (%v), want the one of the HBase itself", live, err)
+	}
+}
+
+// moveTo moves the i-th region of a table to the region server at a port, and waits until it is there.
+func moveTo(t *testing.T, table string, i, port int) {
+	t.Helper()
+	ctx := testenv.Context(t, time.Minute)
+	live, err := env.Src.RegionServers(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := slices.IndexFunc(live, func(s string) bool { return strings.HasPrefix(s, fmt.Sprintf("localhost,%d,", port)) })
+	if n < 0 {
+		t.Fatalf("region servers %q, want one at port %d", live, port)
+	}
+	regions, err := env.Src.Regions(ctx, table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := env.Src.Move(ctx, regions[i].Encoded, live[n]); err != nil {
+		t.Fatal(err)
+	}
+	if regions, err = env.Src.Regions(ctx, table); err != nil || regions[i].Server != live[n] {
+		t.Fatalf("region %d is at %s (%v), want %s", i, regions[i].Server, err, live[n])
 	}
 }
 

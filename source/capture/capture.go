@@ -105,8 +105,9 @@ type Config struct {
 	ShardBytes         int64
 	Limiter            *scan.Limiter
 
-	WatermarkMode   string        // see package watermark
-	WatermarkMargin time.Duration // see watermark.Config
+	WatermarkMode string // see package watermark
+	// WatermarkMargin, WatermarkPatience and WatermarkSlack: see watermark.Config.
+	WatermarkMargin, WatermarkPatience, WatermarkSlack time.Duration
 	// EndTime, when not zero: the scan reads nothing newer, and the capture ends when the watermark has passed it.
 	EndTime    time.Time
 	RemovePeer bool // when the end time has come
@@ -152,7 +153,7 @@ func (c *Capture) run(ctx context.Context) error {
 		return err
 	}
 	if c.cfg.SnapshotMode == SnapshotInitialOnly {
-		return c.scan(ctx)
+		return c.snapshotOnly(ctx)
 	}
 	if ended, err := c.endedBefore(ctx); ended || err != nil {
 		return err

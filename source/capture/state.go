@@ -48,6 +48,8 @@ type tableState struct {
 	// Concurrent: its changes flow, or have flowed, while it is scanned. It stays for the epoch, as nothing of its stream may
 	// be left out.
 	Concurrent bool `json:"concurrent,omitempty"`
+	// Began is when its scan began in an initial_only capture, ms; 0: not known.
+	Began int64 `json:"began,omitempty"`
 }
 
 // readPoint gives the sequence up to which the scan has delivered a row, so that its changes may be left out; nil: none may.

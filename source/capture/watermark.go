@@ -26,14 +26,14 @@ func (c *Capture) prepareWatermark(ctx context.Context) error {
 	if mode == watermark.Off {
 		return nil
 	}
+	reason := ""
 	if mode == watermark.Heartbeat {
 		why, err := c.prepareHeartbeats(ctx)
 		if err != nil {
 			return err
 		}
 		if why != "" {
-			c.cfg.Log.Warn("the watermark cannot be proved here: it is an estimate (watermark.mode: metrics)", "reason", why)
-			mode = watermark.Metrics
+			mode, reason = watermark.Metrics, why
 		}
 	}
 	last, err := c.lastWatermark(ctx)
@@ -41,8 +41,8 @@ func (c *Capture) prepareWatermark(ctx context.Context) error {
 		return err
 	}
 	c.watermark = watermark.New(watermark.Config{
-		Connector: c.cfg.Connector, Cluster: c.cluster, PeerID: c.cfg.PeerID, Mode: mode, Table: watermark.TableName(c.cfg.PeerID),
-		Last: last, Margin: c.cfg.WatermarkMargin, End: c.cfg.EndTime,
+		Connector: c.cfg.Connector, Cluster: c.cluster, PeerID: c.cfg.PeerID, Mode: mode, Reason: reason, Table: watermark.TableName(c.cfg.PeerID),
+		Last: last, Margin: c.cfg.WatermarkMargin, Patience: c.cfg.WatermarkPatience, Slack: c.cfg.WatermarkSlack, End: c.cfg.EndTime,
 		Offsets: c.endOffsets, Publish: c.publishWatermark, Stats: c.cfg.Stats, Log: c.cfg.Log,
 	})
 	return nil
@@ -215,19 +215,8 @@ func (c *Capture) dismissPeer(ctx context.Context) error {
 		}
 		c.cfg.Log.Info("peer removed, as the end time has come (peer.on.end: remove)", "peer", p.ID)
 	}
-	return c.dropHeartbeats(ctx)
-}
-
-func (c *Capture) dropHeartbeats(ctx context.Context) error {
-	name := watermark.TableName(c.cfg.PeerID)
-	err := c.cluster.DisableTable(ctx, name)
-	if err == nil || errors.Is(err, admin.ErrTableNotEnabled) {
-		err = c.cluster.DeleteTable(ctx, name)
-	}
-	if err != nil && !errors.Is(err, admin.ErrTableNotFound) {
-		return fmt.Errorf("drop the heartbeat table %s: %w", name, err)
-	}
-	return nil
+	_, err = watermark.DropTable(ctx, c.cluster, c.cfg.PeerID)
+	return err
 }
 
 // offsetsText is such as "p.default.t: 0=17 1=4".

@@ -1,49 +1,54 @@
 package watermark
 
 import (
-	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/internal/hbase/put"
 )
 
-const (
-	// refresh is how old the knowledge of where the heartbeat table's regions are may get.
-	refresh = 30 * time.Second
-	// moveInterval is how long a server may be without a region of that table before it is given one.
-	moveInterval = 10 * time.Second
-)
-
 // sender sends heartbeats, to one server one after the other.
 type sender struct {
-	*Watermark
-	regions map[admin.ServerName][]admin.Region // as hbase:meta had them at read
-	read    time.Time
-	moved   time.Time
+	cfg     Config
+	tracker *Tracker
+	mark    string // see Beat.Run
+	places  *placement
+	put     func(ctx context.Context, s admin.ServerName, region []byte, k put.Cell) error
+	idle    atomic.Bool // heartbeats would prove nothing now: none are sent
 
-	mu    sync.Mutex
-	busy  map[admin.ServerName]bool
-	stale bool // a server did not serve its region
+	mu      sync.Mutex
+	busy    map[admin.ServerName]bool
+	failing map[admin.ServerName]string // why a server's last heartbeat has failed; the zero name: why none is sent
 }
 
-func newSender(w *Watermark) *sender {
-	return &sender{Watermark: w, busy: make(map[admin.ServerName]bool), moved: time.Now()}
+func newSender(cfg Config, tracker *Tracker, mark string) *sender {
+	return &sender{cfg: cfg, tracker: tracker, mark: mark, places: newPlacement(cfg),
+		put: func(ctx context.Context, s admin.ServerName, region []byte, k put.Cell) error {
+			return put.Put(ctx, cfg.Cluster, s, region, k)
+		},
+		busy: make(map[admin.ServerName]bool), failing: make(map[admin.ServerName]string)}
 }
 
 // run returns when ctx has ended and no heartbeat is under way any more.
 func (s *sender) run(ctx context.Context) {
 	var sending sync.WaitGroup
 	defer sending.Wait()
+	s.round(ctx, &sending) // to no server yet
+	s.places.look(ctx)
+	sending.Go(func() { s.places.run(ctx, s.idle.Load) })
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
-	for *s.mode.Load() == Heartbeat {
-		if err := s.round(ctx, &sending); err != nil && ctx.Err() == nil {
-			s.cfg.Log.Warn("no heartbeats: the source does not say where its servers are", "error", err)
+	for {
+		if !s.idle.Load() {
+			s.round(ctx, &sending)
 		}
 		select {
 		case <-ctx.Done():
@@ -54,18 +59,21 @@ func (s *sender) run(ctx context.Context) {
 }
 
 // round sends a heartbeat to each server that is live and has answered the one before.
-func (s *sender) round(ctx context.Context, sending *sync.WaitGroup) error {
+func (s *sender) round(ctx context.Context, sending *sync.WaitGroup) {
 	rctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	live, err := s.cfg.Cluster.RegionServers(rctx)
+	if ctx.Err() != nil {
+		return
+	}
+	s.note(admin.ServerName{}, err)
 	if err != nil {
-		return err
+		return
 	}
-	if err := s.locate(rctx, live); err != nil {
-		return err
-	}
+	s.forget(live)
+	s.places.serve(live)
 	for _, server := range live {
-		region, ok := s.region(server)
+		region, ok := s.places.region(server)
 		if !ok || !s.take(server) {
 			continue
 		}
@@ -74,7 +82,6 @@ func (s *sender) round(ctx context.Context, sending *sync.WaitGroup) error {
 			s.send(ctx, server, region)
 		})
 	}
-	return nil
 }
 
 func (s *sender) take(server admin.ServerName) bool {
@@ -93,100 +100,67 @@ func (s *sender) give(server admin.ServerName) {
 	delete(s.busy, server)
 }
 
-// locate reads hbase:meta when what is known is old or wrong, and sees to it that each server has a region.
-func (s *sender) locate(ctx context.Context, live []admin.ServerName) error {
-	without := slices.DeleteFunc(slices.Clone(live), func(v admin.ServerName) bool { return len(s.regions[v]) > 0 })
-	s.mu.Lock()
-	stale := s.stale
-	s.mu.Unlock()
-	if !stale && len(without) == 0 && time.Since(s.read) < refresh {
-		return nil
-	}
-	regions, err := s.cfg.Cluster.Regions(ctx, s.cfg.Table)
-	if err != nil {
-		return err
-	}
-	s.regions, s.read = make(map[admin.ServerName][]admin.Region), time.Now()
-	for _, r := range regions {
-		if !r.Offline {
-			s.regions[r.Server] = append(s.regions[r.Server], r)
-		}
-	}
-	s.mu.Lock()
-	s.stale = false
-	s.mu.Unlock()
-	if len(without) == 0 {
-		s.moved = time.Now()
-		return nil
-	}
-	return s.spread(ctx, live)
-}
-
-// spread moves one region to a server that has none, from the one that has most. HBase's balancer looks at all tables
-// together and may leave a server without a region of this one; its watermark would stand still.
-func (s *sender) spread(ctx context.Context, live []admin.ServerName) error {
-	if time.Since(s.moved) < moveInterval {
-		return nil
-	}
-	s.moved = time.Now()
-	region, to, ok := nextMove(s.regions, live)
-	if !ok {
-		return nil
-	}
-	s.cfg.Log.Info("a region of the heartbeat table moves to a server that has none", "region", region.Encoded, "server", to.String())
-	return s.cfg.Cluster.MoveRegion(ctx, region.Encoded, to)
-}
-
-// nextMove chooses a server without a region, and one of the server that has most, two at least.
-func nextMove(regions map[admin.ServerName][]admin.Region, live []admin.ServerName) (r admin.Region, to admin.ServerName, ok bool) {
-	var most []admin.Region
-	for _, v := range live {
-		if len(regions[v]) > len(most) {
-			most = regions[v]
-		}
-		if len(regions[v]) == 0 {
-			to = v
-		}
-	}
-	if to.IsZero() || len(most) < 2 {
-		return admin.Region{}, admin.ServerName{}, false
-	}
-	return most[len(most)-1], to, true
-}
-
-// region is where a server's heartbeats go: the same region as long as it is there, for heartbeats prove something about
-// others of their region only.
-func (s *sender) region(server admin.ServerName) (admin.Region, bool) {
-	for _, r := range s.regions[server] {
-		if row := rowOf(r, nil); len(r.End) == 0 || bytes.Compare(row, r.End) < 0 {
-			return r, true
-		}
-	}
-	return admin.Region{}, false
-}
-
-// rowOf makes a row of the region.
-func rowOf(r admin.Region, name []byte) []byte {
-	return append(append(bytes.Clone(r.Start), 0), name...)
-}
-
 func (s *sender) send(ctx context.Context, server admin.ServerName, region admin.Region) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	b := Beat{Run: s.Watermark.run, Server: server, Region: region.Encoded, Sent: time.Now().UnixMilli()}
+	b := Beat{Run: s.mark, Server: server, Region: region.Encoded, Sent: time.Now().UnixMilli()}
 	b.N = s.tracker.Sent(server, b.Region, b.Sent)
 	text := []byte(b.String())
-	err := put.Put(ctx, s.cfg.Cluster, server, region.Name, put.Cell{
-		Row: rowOf(region, text), Family: []byte(Family), Qualifier: []byte("b"), Value: text,
-	})
-	if err == nil {
-		s.tracker.Answered(server, b.N)
+	err := s.put(ctx, server, region.Name, put.Cell{Row: rowOf(region, text), Family: []byte(Family), Qualifier: []byte("b"), Value: text})
+	if errors.Is(ctx.Err(), context.Canceled) {
 		return
 	}
+	s.note(server, err)
+	switch {
+	case err == nil:
+		s.tracker.Answered(server, b.N)
+	case errors.Is(err, put.ErrNotServing):
+		s.places.missed()
+	}
+}
+
+// note keeps why a heartbeat has failed, nil that it has not. The first of many in a row is logged, but for what is
+// usual while regions move.
+func (s *sender) note(server admin.ServerName, err error) {
 	s.mu.Lock()
-	s.stale = true
-	s.mu.Unlock()
-	if !errors.Is(err, put.ErrNotServing) && ctx.Err() == nil {
+	defer s.mu.Unlock()
+	before := s.failing[server]
+	if err == nil {
+		delete(s.failing, server)
+		return
+	}
+	s.failing[server] = err.Error()
+	switch {
+	case before != "" || errors.Is(err, put.ErrNotServing):
+	case server.IsZero():
+		s.cfg.Log.Warn("no heartbeats: the source does not say which servers it has", "error", err)
+	default:
 		s.cfg.Log.Warn("a heartbeat was refused", "server", server.String(), "error", err)
 	}
+}
+
+// forget drops what was noted of servers that are gone.
+func (s *sender) forget(live []admin.ServerName) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.failing, func(v admin.ServerName, _ string) bool { return !v.IsZero() && !slices.Contains(live, v) })
+}
+
+// trouble says why heartbeats are missing, as far as that is known, in the form " (why; why)"; "" when it is not.
+func (s *sender) trouble() string {
+	var texts []string
+	if t := s.places.trouble(); t != "" {
+		texts = append(texts, t)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, text := range slices.Sorted(maps.Values(s.failing)) {
+		if len(texts) < 3 && !slices.Contains(texts, text) {
+			texts = append(texts, text)
+		}
+	}
+	if len(texts) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%s)", strings.Join(texts, "; "))
 }

@@ -29,6 +29,9 @@ type sim struct {
 	snap    *Snapshot
 	omitted bool
 	w       int64
+
+	// Negative controls: queues of servers that are gone are not looked at, or on one list only.
+	noQueues, oneList bool
 }
 
 type simServer struct {
@@ -362,6 +365,12 @@ func (s *sim) publish() error {
 	}
 	s.omitted = missed
 	s.known = list.Live
+	if s.noQueues {
+		list.Waiting = nil
+	}
+	if s.oneList {
+		s.t.last = map[admin.ServerName]bool{}
+	}
 	w, ok, _ := s.t.Advance(*s.snap, list)
 	s.snap = nil
 	if !ok || w <= s.w {

@@ -1,6 +1,8 @@
 package watermark
 
 import (
+	"bytes"
+	"encoding/binary"
 	"strings"
 
 	"github.com/waltap/waltap/internal/hbase/admin"
@@ -12,8 +14,8 @@ const Family = "h"
 // tablePrefix begins the name of every heartbeat table.
 const tablePrefix = "waltap_heartbeat_"
 
-// maxRegions bounds the regions of a heartbeat table.
-const maxRegions = 128
+// maxRegions bounds the regions that a heartbeat table is created with; placement splits them where servers are more.
+const maxRegions = 1024
 
 // TableName is the heartbeat table of a peer: each peer has its own, which it alone ships.
 func TableName(peerID string) string { return "default:" + tablePrefix + peerID }
@@ -31,7 +33,7 @@ func Table(peerID string, servers int) (t admin.Table, splits [][]byte) {
 	}
 	n := min(max(2, 2*servers), maxRegions)
 	for i := 1; i < n; i++ {
-		splits = append(splits, []byte{byte(i * 256 / n)})
+		splits = append(splits, bytes.TrimRight(binary.BigEndian.AppendUint16(nil, uint16(i*65536/n)), "\x00"))
 	}
 	return t, splits
 }

@@ -216,7 +216,7 @@ func (t *Tracker) Snapshot() Snapshot {
 
 // Advance returns the watermark by a server list that was read after s was taken: whatever began to acknowledge writes
 // before the watermark is on that list, or has nothing left to ship. ok is false while a server has proved nothing
-// yet; waits then names it.
+// yet. waits names that server, or else the one that holds the watermark where it is.
 //
 // A server counts until it is missing on two lists in a row: ZooKeeper gives no snapshot, and a queue that is taken over
 // while the list is read may show neither with its old owner nor with its new one.
@@ -239,31 +239,29 @@ func (t *Tracker) Advance(s Snapshot, list Servers) (w int64, ok bool, waits str
 	count := maps.Clone(now)
 	maps.Copy(count, before)
 	maps.DeleteFunc(t.servers, func(name admin.ServerName, _ *server) bool { return !count[name] })
-	return minimum(s, count)
+	return minimum(s, count, list.Live)
 }
 
-func minimum(s Snapshot, count map[admin.ServerName]bool) (w int64, ok bool, waits string) {
+func minimum(s Snapshot, count map[admin.ServerName]bool, live []admin.ServerName) (w int64, ok bool, waits string) {
 	if len(count) == 0 {
 		return 0, false, "a region server"
 	}
-	first := true
+	var holder admin.ServerName
 	for name := range count {
 		p := s.proven[name]
-		if p == 0 {
-			missing := fmt.Sprintf("the first heartbeat of %s", name)
-			if waits == "" || missing < waits {
-				waits = missing
-			}
-			continue
-		}
-		if first || p < w {
-			w, first = p, false
+		if holder.IsZero() || p < w || p == w && name.String() < holder.String() {
+			holder, w = name, p
 		}
 	}
-	if waits != "" {
-		return 0, false, waits
+	switch {
+	case !slices.Contains(live, holder):
+		waits = fmt.Sprintf("the queue of %s, which is gone, to be shipped", holder)
+	case w == 0:
+		waits = fmt.Sprintf("the first heartbeat of %s", holder)
+	default:
+		waits = fmt.Sprintf("a heartbeat of %s to come back", holder)
 	}
-	return w, true, ""
+	return w, w != 0, waits
 }
 
 // confirm completes rule 1 for the heartbeats answered before tick: the list, read later, shows who holds the address.

@@ -2,6 +2,7 @@ package watermark
 
 import (
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -19,8 +20,11 @@ func TestWatermarkIsNeverFalse(t *testing.T) {
 	})
 }
 
-func run(tr *Tracker, seed uint64, steps int) error {
+func run(tr *Tracker, seed uint64, steps int, controls ...func(*sim)) error {
 	s := newSim(tr, rand.New(rand.NewPCG(seed, 1)).IntN)
+	for _, control := range controls {
+		control(s)
+	}
 	for range steps {
 		if err := s.step(); err != nil {
 			return err
@@ -29,18 +33,26 @@ func run(tr *Tracker, seed uint64, steps int) error {
 	return s.calm()
 }
 
-// TestUnprovedWatermarkIsFalse shows that the simulation finds a watermark without proof.
-func TestUnprovedWatermarkIsFalse(t *testing.T) {
-	found := 0
-	for seed := range uint64(20) {
-		tr := NewTracker()
-		tr.unproved = true
-		if run(tr, seed, 2000) != nil {
-			found++
+// TestSimulationFindsWhatIsLeftOut shows that the simulation finds a watermark without proof, or of too few servers.
+func TestSimulationFindsWhatIsLeftOut(t *testing.T) {
+	for name, c := range map[string]struct {
+		leaveOut    func(*sim)
+		seeds, want int
+	}{
+		"the proof":                {func(s *sim) { s.t.unproved = true }, 20, 10},
+		"queues of dead servers":   {func(s *sim) { s.noQueues = true }, 400, 5},
+		"the list before the last": {func(s *sim) { s.oneList = true }, 400, 2},
+	} {
+		found := 0
+		for seed := range uint64(c.seeds) {
+			if err := run(NewTracker(), seed, 2000, c.leaveOut); err != nil && strings.Contains(err.Error(), "is false") {
+				found++
+			}
 		}
-	}
-	if found < 10 {
-		t.Errorf("only %d of 20 runs without proof had a false watermark", found)
+		t.Logf("%s left out: %d of %d", name, found, c.seeds)
+		if found < c.want {
+			t.Errorf("%s left out: only %d of %d runs had a false watermark", name, found, c.seeds)
+		}
 	}
 }
 

@@ -1,24 +1,24 @@
 // Package watermark proves, and publishes, up to which time every change that the source has acknowledged to its writers
 // is in Kafka (checkpoint.Watermark). See docs/watermark.md.
 //
-// A heartbeat cell a second goes straight to each region server and comes back by replication. Tracker decides by
-// what came back when; this file asks for the servers, reads the end offsets and publishes.
+// A heartbeat cell a second goes straight to each region server (sender, placement) and comes back by replication. Tracker
+// decides by what came back when. Where that cannot prove anything (several WALs per server), or does not for long (fallback),
+// the source's own metrics give an estimate. This file asks for the servers, reads the end offsets and publishes.
 package watermark
 
 import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/waltap/waltap/checkpoint"
 	"github.com/waltap/waltap/internal/hbase/admin"
+	"github.com/waltap/waltap/internal/hbase/put"
 )
 
 // Modes.
@@ -37,15 +37,35 @@ const (
 type Stats interface {
 	Watermark(ms int64, estimated bool) // published
 	WatermarkWaits(text string)         // why it does not move; "" when it does
+	WatermarkEstimated(reason string)   // why it is an estimate from now on; "" when it is proved
 }
 
-// Config of a Watermark. All fields are required, but for End.
+// Cluster is what a Watermark asks of the source; an *admin.Cluster.
+type Cluster interface {
+	put.Servers
+	RegionServers(ctx context.Context) ([]admin.ServerName, error)
+	Peer(ctx context.Context, id string) (*admin.Peer, error)
+	Queues(ctx context.Context, peer string) ([]admin.Queue, error)
+	QueueWALs(ctx context.Context, q admin.Queue) ([]string, error)
+	Status(ctx context.Context) (*admin.Status, error)
+	Regions(ctx context.Context, table string) ([]admin.Region, error)
+	MoveRegion(ctx context.Context, encoded string, to admin.ServerName) error
+	SplitRegion(ctx context.Context, r admin.Region, at []byte) error
+}
+
+// Config of a Watermark. All fields are required, but for End, Reason and Patience.
 type Config struct {
 	Connector string
-	Cluster   *admin.Cluster
+	Cluster   Cluster
 	PeerID    string
 	Mode      string // Heartbeat or Metrics
+	Reason    string // why Mode is Metrics, where the user has asked for Heartbeat
 	Table     string // of the heartbeats
+	// Patience: how long the heartbeats may prove nothing new, with no backlog to be seen, before an estimate takes
+	// their place; 0: for ever.
+	Patience time.Duration
+	// Slack is taken off an estimate: how long an edit may lie in a WAL with no metric that shows it.
+	Slack time.Duration
 	// Last is the connector's watermark as published before; the next one is above it.
 	Last   int64
 	Margin time.Duration // taken off the watermark where it is compared with timestamps
@@ -59,21 +79,24 @@ type Config struct {
 
 // Watermark is the watermark of one connector.
 type Watermark struct {
-	cfg     Config
-	tracker *Tracker
-	run     string // marks the heartbeats of this process
-	late    atomic.Int64
-	mode    atomic.Pointer[string]
-	checked map[admin.ServerName]bool // servers whose queue was looked at for several WALs
-	waits   string
+	cfg      Config
+	tracker  *Tracker
+	run      string // marks the heartbeats of this process
+	sender   *sender
+	late     atomic.Int64
+	several  map[admin.ServerName]bool // whether a server writes several WALs at a time; missing: not known yet
+	fallback fallback
+	waits    string // as shown
+	reason   string // why it is an estimate; "": it is none
 }
 
 // New returns a Watermark. Nothing is sent or published before Run.
 func New(cfg Config) *Watermark {
 	var b [6]byte
 	rand.Read(b[:]) // never fails, see crypto/rand
-	w := &Watermark{cfg: cfg, tracker: NewTracker(), run: hex.EncodeToString(b[:]), checked: make(map[admin.ServerName]bool)}
-	w.mode.Store(&cfg.Mode)
+	w := &Watermark{cfg: cfg, tracker: NewTracker(), run: hex.EncodeToString(b[:]), several: make(map[admin.ServerName]bool),
+		fallback: fallback{patience: cfg.Patience}}
+	w.sender = newSender(cfg, w.tracker, w.run)
 	w.setLast(cfg.Last)
 	return w
 }
@@ -105,12 +128,13 @@ func (w *Watermark) Acknowledged(call uint64, values [][]byte) {
 // Run sends heartbeats and publishes watermarks until ctx ends, or until a published one has passed Config.End: then it
 // returns that one. What fails is shown, and tried again.
 func (w *Watermark) Run(ctx context.Context) (*checkpoint.Watermark, error) {
+	w.fallback.moved = time.Now()
 	ctx, cancel := context.WithCancel(ctx)
 	var beating sync.WaitGroup
 	defer beating.Wait()
 	defer cancel()
 	if w.cfg.Mode == Heartbeat {
-		beating.Go(func() { newSender(w).run(ctx) })
+		beating.Go(func() { w.sender.run(ctx) })
 	}
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
@@ -125,7 +149,7 @@ func (w *Watermark) Run(ctx context.Context) (*checkpoint.Watermark, error) {
 			return nil, ctx.Err()
 		}
 		if err != nil {
-			w.wait(err.Error())
+			w.wait("an error to be gone", ": "+err.Error())
 		}
 		if p != nil && w.passed(p.Time) {
 			return p, nil
@@ -141,17 +165,64 @@ func (w *Watermark) passed(ms int64) bool {
 func (w *Watermark) step(ctx context.Context) (*checkpoint.Watermark, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	estimated := *w.mode.Load() == Metrics
-	at, waits, err := w.prove(ctx, estimated)
+	snap := w.tracker.Snapshot() // before the list is read
+	list, err := w.servers(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return w.publish(ctx, at, waits, estimated)
+	at, ok, waits := w.tracker.Advance(snap, list.Servers)
+	w.sender.idle.Store(list.unprovable != "")
+	if list.unprovable != "" {
+		return w.publishEstimate(ctx, list, list.unprovable)
+	}
+	if ok && list.unknown != "" {
+		at, ok, waits = 0, false, list.unknown
+	}
+	now := time.Now()
+	w.fallback.proof(now, at)
+	stalled := w.fallback.stalled(now)
+	if stalled {
+		if err := w.look(ctx, now, list, waits); err != nil {
+			return nil, err
+		}
+	}
+	if w.fallback.reason != "" {
+		return w.publishEstimate(ctx, list, w.fallback.reason)
+	}
+	w.explain("")
+	if ok && !stalled {
+		waits = ""
+	}
+	w.wait(waits, w.sender.trouble())
+	return w.publish(ctx, at, false)
 }
 
-func (w *Watermark) publish(ctx context.Context, at int64, waits string, estimated bool) (_ *checkpoint.Watermark, err error) {
-	w.wait(waits)
-	if waits != "" || at <= w.cfg.Last || estimated != (*w.mode.Load() == Metrics) { // degraded meanwhile
+// look asks the metrics whether the heartbeats should have come back by now.
+func (w *Watermark) look(ctx context.Context, now time.Time, list servers, waits string) error {
+	if !w.fallback.due(now) {
+		return nil
+	}
+	estimate, _, err := w.estimate(ctx, list)
+	if err != nil {
+		return err
+	}
+	w.fallback.sample(now, estimate, waits+w.sender.trouble())
+	return nil
+}
+
+func (w *Watermark) publishEstimate(ctx context.Context, list servers, reason string) (*checkpoint.Watermark, error) {
+	w.explain(reason)
+	at, waits, err := w.estimate(ctx, list)
+	if err != nil {
+		return nil, err
+	}
+	w.wait(waits, "")
+	return w.publish(ctx, at-w.cfg.Slack.Milliseconds(), true)
+}
+
+// publish publishes a watermark at ms, if it has moved.
+func (w *Watermark) publish(ctx context.Context, at int64, estimated bool) (_ *checkpoint.Watermark, err error) {
+	if at <= w.cfg.Last {
 		return nil, nil
 	}
 	p := checkpoint.Watermark{FormatVersion: checkpoint.WatermarkFormatVersion, Connector: w.cfg.Connector, Time: at, Estimated: estimated}
@@ -168,130 +239,29 @@ func (w *Watermark) publish(ctx context.Context, at int64, waits string, estimat
 	return &p, nil
 }
 
-// prove returns the watermark, or what it waits for.
-func (w *Watermark) prove(ctx context.Context, estimated bool) (at int64, waits string, err error) {
-	if estimated {
-		return w.estimate(ctx)
+// wait shows why the watermark does not move, "" for nothing; detail may change while the rest stays, and is not logged anew.
+func (w *Watermark) wait(text, detail string) {
+	shown := text
+	if text != "" {
+		shown += detail
 	}
-	snap := w.tracker.Snapshot() // before the list is read
-	list, err := w.servers(ctx)
-	if err != nil {
-		return 0, "", err
+	if text != w.waits && text != "" {
+		w.cfg.Log.Info("the watermark waits", "for", shown)
 	}
-	at, _, waits = w.tracker.Advance(snap, list)
-	return at, waits, nil
+	w.waits = text
+	w.cfg.Stats.WatermarkWaits(shown)
 }
 
-// wait shows why the watermark does not move.
-func (w *Watermark) wait(text string) {
-	if text != w.waits {
-		w.waits = text
-		if text != "" {
-			w.cfg.Log.Info("the watermark waits", "for", text)
-		}
+// explain shows why the watermark is an estimate, "" that it is proved, and logs it when that has changed.
+func (w *Watermark) explain(reason string) {
+	switch {
+	case reason == w.reason:
+		return
+	case reason == "":
+		w.cfg.Log.Info("the watermark is proved again")
+	case w.cfg.Mode == Heartbeat || w.cfg.Reason != "":
+		w.cfg.Log.Warn("the watermark is not proved any more: it is an estimate from the source's metrics", "reason", reason)
 	}
-	w.cfg.Stats.WatermarkWaits(text)
-}
-
-// servers lists the live servers first, then the queues: a server that dies in between has a queue.
-func (w *Watermark) servers(ctx context.Context) (Servers, error) {
-	live, err := w.cfg.Cluster.RegionServers(ctx)
-	if err != nil {
-		return Servers{}, err
-	}
-	queues, err := w.cfg.Cluster.Queues(ctx, w.cfg.PeerID)
-	if errors.Is(err, admin.ErrNoQueues) {
-		w.degrade("this version of HBase does not keep its replication queues in ZooKeeper")
-	}
-	if err != nil {
-		return Servers{}, err
-	}
-	list := Servers{Live: live}
-	for _, q := range queues {
-		list.Waiting = append(list.Waiting, q.Owner)
-		list.Waiting = append(list.Waiting, q.Dead...)
-		if err := w.check(ctx, q); err != nil {
-			return Servers{}, err
-		}
-	}
-	return list, nil
-}
-
-// check looks once at each server for several WALs at a time (multiwal): one heartbeat says nothing about the others.
-func (w *Watermark) check(ctx context.Context, q admin.Queue) error {
-	if w.checked[q.Owner] || len(q.Dead) > 0 {
-		return nil
-	}
-	wals, err := w.cfg.Cluster.QueueWALs(ctx, q)
-	if err != nil {
-		return err
-	}
-	if several(wals) {
-		w.degrade(fmt.Sprintf("%s writes several WALs at a time (hbase.wal.provider=multiwal)", q.Owner))
-	}
-	w.checked[q.Owner] = len(wals) > 0
-	return nil
-}
-
-// several tells whether the WALs are of more than one group: "<server>.<group>.<time>", without a group when there is one.
-func several(wals []string) bool {
-	first := ""
-	for i, name := range wals {
-		group := name[:max(0, strings.LastIndexByte(name, '.'))]
-		if i > 0 && group != first || strings.Contains(name, ".regiongroup-") {
-			return true
-		}
-		first = group
-	}
-	return false
-}
-
-// degrade goes on with estimates.
-func (w *Watermark) degrade(why string) {
-	if *w.mode.Load() != Metrics {
-		mode := Metrics
-		w.mode.Store(&mode)
-		w.cfg.Log.Warn("the watermark cannot be proved here: it is an estimate from now on (watermark.mode: metrics)", "reason", why)
-	}
-}
-
-// estimate takes the watermark from what the region servers report to their master about our peer's queues.
-func (w *Watermark) estimate(ctx context.Context) (at int64, waits string, err error) {
-	st, err := w.cfg.Cluster.Status(ctx)
-	if err != nil {
-		return 0, "", err
-	}
-	at, waits = estimateOf(st, w.cfg.PeerID)
-	return at, waits, nil
-}
-
-// estimateOf: a source with nothing to ship stands at its server's last report, another one at the age it reports. A queue
-// of a dead server that nobody has taken over shows nowhere: that is one reason why this is an estimate.
-func estimateOf(st *admin.Status, peer string) (at int64, waits string) {
-	if len(st.Servers) == 0 {
-		return 0, "a region server"
-	}
-	for _, s := range st.Servers {
-		known := false
-		mark := s.Reported
-		for _, r := range s.Replication {
-			if r.PeerID != peer {
-				continue
-			}
-			known = true
-			if r.Lag > 0 {
-				mark = min(mark, s.Reported-int64(min(r.Lag, 1<<62)))
-			}
-			if r.NextToShip > 0 && r.NextToShip < 1<<62 {
-				mark = min(mark, int64(r.NextToShip))
-			}
-		}
-		if !known || s.Reported == 0 {
-			return 0, fmt.Sprintf("a report of %s about peer %s", s.Name, peer)
-		}
-		if at == 0 || mark < at {
-			at = mark
-		}
-	}
-	return at, ""
+	w.reason = reason
+	w.cfg.Stats.WatermarkEstimated(reason)
 }

@@ -13,80 +13,6 @@ import (
 	"github.com/waltap/waltap/internal/hbase/admin"
 )
 
-func TestSeveral(t *testing.T) {
-	for name, c := range map[string]struct {
-		wals []string
-		want bool
-	}{
-		"none":            {nil, false},
-		"one":             {[]string{"a%2C1%2C1.100"}, false},
-		"rolled":          {[]string{"a%2C1%2C1.100", "a%2C1%2C1.200"}, false},
-		"multiwal, alone": {[]string{"a%2C1%2C1.regiongroup-0.100"}, true},
-		"multiwal":        {[]string{"a%2C1%2C1.regiongroup-0.100", "a%2C1%2C1.regiongroup-1.100"}, true},
-		"by namespace":    {[]string{"a%2C1%2C1.ns1.100", "a%2C1%2C1.ns2.100"}, true},
-		"no dot":          {[]string{"x", "y"}, false},
-	} {
-		if got := several(c.wals); got != c.want {
-			t.Errorf("%s: %v", name, got)
-		}
-	}
-}
-
-func TestEstimate(t *testing.T) {
-	load := func(peer string, lag, next uint64) admin.ReplicationLoad {
-		return admin.ReplicationLoad{PeerID: peer, Lag: lag, NextToShip: next}
-	}
-	server := func(name admin.ServerName, reported int64, loads ...admin.ReplicationLoad) admin.ServerStatus {
-		return admin.ServerStatus{Name: name, Reported: reported, Replication: loads}
-	}
-	for name, c := range map[string]struct {
-		servers []admin.ServerStatus
-		want    int64
-		waits   string
-	}{
-		"none":               {nil, 0, "a region server"},
-		"idle":               {[]admin.ServerStatus{server(a1, 1000, load("p", 0, 0))}, 1000, ""},
-		"behind":             {[]admin.ServerStatus{server(a1, 1000, load("p", 300, 0))}, 700, ""},
-		"next to ship":       {[]admin.ServerStatus{server(a1, 1000, load("p", 300, 650))}, 650, ""},
-		"the slowest":        {[]admin.ServerStatus{server(a1, 1000, load("p", 0, 0)), server(b1, 990, load("p", 0, 0), load("p", 50, 0))}, 940, ""},
-		"another peer's":     {[]admin.ServerStatus{server(a1, 1000, load("p", 0, 0), load("q", 900, 0))}, 1000, ""},
-		"not reported yet":   {[]admin.ServerStatus{server(a1, 1000, load("q", 0, 0))}, 0, "a report of a,1,1 about peer p"},
-		"absurd lag":         {[]admin.ServerStatus{server(a1, 1000, load("p", 1<<63, 1<<63))}, 1000 - 1<<62, ""},
-		"without a time yet": {[]admin.ServerStatus{server(a1, 0, load("p", 0, 0))}, 0, "a report of a,1,1 about peer p"},
-	} {
-		at, waits := estimateOf(&admin.Status{Servers: c.servers}, "p")
-		if at != c.want || waits != c.waits {
-			t.Errorf("%s: %d, %q; want %d, %q", name, at, waits, c.want, c.waits)
-		}
-	}
-}
-
-func TestNextMove(t *testing.T) {
-	r := func(names ...string) (out []admin.Region) {
-		for _, n := range names {
-			out = append(out, admin.Region{Encoded: n})
-		}
-		return out
-	}
-	for name, c := range map[string]struct {
-		regions map[admin.ServerName][]admin.Region
-		live    []admin.ServerName
-		want    string
-	}{
-		"all have one":           {map[admin.ServerName][]admin.Region{a1: r("x", "y"), b1: r("z")}, []admin.ServerName{a1, b1}, ""},
-		"one has none":           {map[admin.ServerName][]admin.Region{a1: r("x", "y")}, []admin.ServerName{a1, b1}, "y"},
-		"too few":                {map[admin.ServerName][]admin.Region{a1: r("x")}, []admin.ServerName{a1, b1}, ""},
-		"one that is gone":       {map[admin.ServerName][]admin.Region{a2: r("x", "y")}, []admin.ServerName{b1}, ""},
-		"nothing known at all":   {nil, nil, ""},
-		"from the one with most": {map[admin.ServerName][]admin.Region{a1: r("x", "y"), a2: r("u", "v", "w")}, []admin.ServerName{a1, a2, b1}, "w"},
-	} {
-		got, to, ok := nextMove(c.regions, c.live)
-		if ok != (c.want != "") || got.Encoded != c.want || ok && to != b1 {
-			t.Errorf("%s: %q to %s, %v", name, got.Encoded, to, ok)
-		}
-	}
-}
-
 func TestTable(t *testing.T) {
 	for servers, want := range map[int]int{0: 2, 1: 2, 3: 6, 1000: maxRegions} {
 		table, splits := Table("p_1", servers)
@@ -114,15 +40,17 @@ func TestTable(t *testing.T) {
 
 // shown records what a Watermark shows.
 type shown struct {
-	at    []int64
-	waits string
+	at     []int64
+	waits  string
+	reason string
 }
 
-func (s *shown) Watermark(ms int64, _ bool) { s.at = append(s.at, ms) }
-func (s *shown) WatermarkWaits(text string) { s.waits = text }
+func (s *shown) Watermark(ms int64, _ bool)       { s.at = append(s.at, ms) }
+func (s *shown) WatermarkWaits(text string)       { s.waits = text }
+func (s *shown) WatermarkEstimated(reason string) { s.reason = reason }
 
 // fixed is a Watermark without a cluster.
-func fixed(t *testing.T, end time.Time) (*Watermark, *shown, *[]checkpoint.Watermark) {
+func fixed(end time.Time) (*Watermark, *shown, *[]checkpoint.Watermark) {
 	s, published := &shown{}, &[]checkpoint.Watermark{}
 	w := New(Config{
 		Connector: "c", PeerID: "p", Mode: Heartbeat, Last: 5000, Margin: time.Second, End: end, Stats: s, Log: slog.New(slog.DiscardHandler),
@@ -138,54 +66,45 @@ func fixed(t *testing.T, end time.Time) (*Watermark, *shown, *[]checkpoint.Water
 }
 
 func TestPublish(t *testing.T) {
-	w, s, published := fixed(t, time.UnixMilli(6000))
+	w, s, published := fixed(time.UnixMilli(6000))
 	if w.Late() != 4000 {
 		t.Errorf("late is %d, want the last watermark less the margin", w.Late())
 	}
 	for _, c := range []struct {
-		at     int64
-		waits  string
-		moves  bool
-		passed bool
+		at        int64
+		estimated bool
+		moves     bool
+		passed    bool
 	}{
-		{0, "the first heartbeat of a,1,1", false, false},
-		{4000, "", false, false}, // below the one of the run before
-		{5000, "", false, false},
-		{5500, "", true, false},
-		{5500, "", false, false},
-		{7000, "", true, true},
+		{0, false, false, false},
+		{4000, false, false, false}, // below the one of the run before
+		{5000, true, false, false},
+		{5500, false, true, false},
+		{5500, true, false, false},
+		{6900, true, true, false},
+		{6800, false, false, false}, // a proof behind an estimate
+		{7000, false, true, true},
 	} {
 		n := len(*published)
-		p, err := w.publish(t.Context(), c.at, c.waits, false)
+		p, err := w.publish(t.Context(), c.at, c.estimated)
 		if err != nil || (p != nil) != c.moves || len(*published)-n != map[bool]int{true: 1}[c.moves] {
 			t.Errorf("%+v: %+v, %v", c, p, err)
 		}
-		if s.waits != c.waits {
-			t.Errorf("%+v: shows %q", c, s.waits)
-		}
-		if p != nil && (p.Time != c.at || p.Connector != "c" || p.Estimated || p.Offsets["t"][0] != 7 || w.passed(p.Time) != c.passed || w.Late() != c.at-1000) {
+		if p != nil && (p.Time != c.at || p.Connector != "c" || p.Estimated != c.estimated || p.Offsets["t"][0] != 7 || w.passed(p.Time) != c.passed || w.Late() != c.at-1000) {
 			t.Errorf("%+v: published %+v, late %d", c, p, w.Late())
 		}
 	}
-	if len(s.at) != 2 {
+	if len(s.at) != 3 {
 		t.Errorf("shown %v", s.at)
 	}
 	w.cfg.Offsets = func(context.Context) (map[string]map[int32]int64, error) { return nil, errors.New("no leader") }
-	if p, err := w.publish(t.Context(), 9000, "", false); p != nil || err == nil || !strings.Contains(err.Error(), "no leader") || w.Late() != 6000 {
+	if p, err := w.publish(t.Context(), 9000, false); p != nil || err == nil || !strings.Contains(err.Error(), "no leader") || w.Late() != 6000 {
 		t.Errorf("without end offsets: %+v, %v", p, err)
-	}
-	w.degrade("a reason")
-	w.cfg.Offsets = func(context.Context) (map[string]map[int32]int64, error) { return nil, nil }
-	if p, err := w.publish(t.Context(), 9000, "", false); p != nil || err != nil {
-		t.Errorf("proved, but of several WALs: %+v, %v", p, err)
-	}
-	if p, err := w.publish(t.Context(), 9000, "", true); p == nil || !p.Estimated || err != nil {
-		t.Errorf("estimated: %+v, %v", p, err)
 	}
 }
 
 func TestOnlyThisRunsHeartbeatsCount(t *testing.T) {
-	w, _, _ := fixed(t, time.Time{})
+	w, _, _ := fixed(time.Time{})
 	n := w.tracker.Sent(a1, "r", 10)
 	b := Beat{Run: "another", Server: a1, Region: "r", N: n, Sent: 10}
 	w.Acknowledged(w.Begin(), [][]byte{[]byte(b.String()), []byte("nonsense")})

@@ -4,13 +4,20 @@
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
+import org.apache.hadoop.hbase.Cell;
+import org.apache.hadoop.hbase.CellUtil;
 import org.apache.hadoop.hbase.HRegionLocation;
 import org.apache.hadoop.hbase.ServerName;
+import org.apache.hadoop.hbase.TableName;
 import org.apache.hadoop.hbase.client.Admin;
 import org.apache.hadoop.hbase.client.CompactionState;
 import org.apache.hadoop.hbase.client.Connection;
 import org.apache.hadoop.hbase.client.RegionInfo;
 import org.apache.hadoop.hbase.client.RegionLocator;
+import org.apache.hadoop.hbase.client.Result;
+import org.apache.hadoop.hbase.client.ResultScanner;
+import org.apache.hadoop.hbase.client.Scan;
+import org.apache.hadoop.hbase.client.Table;
 import org.apache.hadoop.hbase.util.Bytes;
 import org.apache.hbase.thirdparty.com.google.gson.JsonArray;
 import org.apache.hbase.thirdparty.com.google.gson.JsonObject;
@@ -32,6 +39,7 @@ final class RegionCommands {
       }
     });
     commands.put("regions", this::regions);
+    commands.put("openings", this::openings);
     commands.put("flush", this::flush);
     commands.put("major_compact", this::majorCompact);
     commands.put("split", this::split);
@@ -55,6 +63,28 @@ final class RegionCommands {
     }
     JsonObject result = new JsonObject();
     result.add("regions", regions);
+    return result;
+  }
+
+  /** What hbase:meta keeps of each opening of a table's regions, those that are gone included: for serial peers. */
+  private JsonObject openings(Request r) throws Exception {
+    byte[] family = Bytes.toBytes("rep_barrier");
+    String name = r.table().getNameAsString();
+    Scan scan = new Scan().withStartRow(Bytes.toBytes(name + ",")).withStopRow(Bytes.toBytes(name + "-")).addFamily(family).readAllVersions();
+    JsonObject openings = new JsonObject();
+    try (Table meta = judge.connection(r).getTable(TableName.META_TABLE_NAME); ResultScanner rows = meta.getScanner(scan)) {
+      for (Result row : rows) {
+        JsonArray sequences = new JsonArray();
+        for (Cell cell : row.rawCells()) {
+          if (CellUtil.matchingQualifier(cell, Bytes.toBytes("seqnumDuringOpen"))) {
+            sequences.add(Bytes.toLong(CellUtil.cloneValue(cell)));
+          }
+        }
+        openings.add(RegionInfo.encodeRegionName(row.getRow()), sequences);
+      }
+    }
+    JsonObject result = new JsonObject();
+    result.add("openings", openings);
     return result;
   }
 
