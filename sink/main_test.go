@@ -155,6 +155,7 @@ type testSink struct {
 	summary *Summary
 	retries []string
 	skipped int
+	dead    int           // letters
 	waiting chan struct{} // one for each Waiting
 }
 
@@ -253,6 +254,7 @@ func (ts *testSink) Lag(string, int32, int64)        {}
 func (ts *testSink) Unassigned(string, int32)        {}
 func (ts *testSink) Superseded(int)                  {}
 func (ts *testSink) Running()                        {}
+func (ts *testSink) DeadLettered(n int)              { ts.set(func() { ts.dead += n }) }
 func (ts *testSink) Waiting(string) {
 	if ts.waiting != nil {
 		ts.waiting <- struct{}{}

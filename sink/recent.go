@@ -24,7 +24,14 @@ type recent struct {
 	seed  maphash.Seed
 	slots []recentCell
 	key   []byte
-	warm  bool // it holds what was applied before this process began
+	warm  bool      // it holds what was applied before this process began
+	log   []replace // since begin
+}
+
+// replace is one place that was taken over.
+type replace struct {
+	slot    uint64
+	was, is recentCell
 }
 
 type recentCell struct{ hash, sequence uint64 }
@@ -48,25 +55,39 @@ func (r *recent) filter(c *schema.Change) (superseded int) {
 	return superseded
 }
 
-// forget takes back what filter has remembered of changes that were not applied.
-func (r *recent) forget(changes []schema.Change) {
-	for i := range changes {
-		for j := range changes[i].Cells {
-			h := r.hash(&changes[i], &changes[i].Cells[j])
-			if slot := &r.slots[h%uint64(len(r.slots))]; *slot == (recentCell{h, changes[i].Sequence}) {
-				*slot = recentCell{}
-			}
+// begin opens a batch: what filter remembers from now on can be taken back.
+func (r *recent) begin() { r.log = r.log[:0] }
+
+// mark is how much was remembered since begin.
+func (r *recent) mark() int { return len(r.log) }
+
+// undo takes back what was remembered since mark, for changes that are not applied after all.
+func (r *recent) undo(mark int) {
+	for i := len(r.log) - 1; i >= mark; i-- {
+		r.slots[r.log[i].slot] = r.log[i].was
+	}
+	r.log = r.log[:mark]
+}
+
+// forget takes back what was remembered from mark to end, where nothing has taken its place since.
+func (r *recent) forget(mark, end int) {
+	for i := end - 1; i >= mark; i-- {
+		if l := r.log[i]; r.slots[l.slot] == l.is {
+			r.slots[l.slot] = l.was
 		}
 	}
 }
 
 func (r *recent) superseded(c *schema.Change, k *schema.Cell) bool {
 	h := r.hash(c, k)
-	slot := &r.slots[h%uint64(len(r.slots))]
+	at := h % uint64(len(r.slots))
+	slot := &r.slots[at]
 	if slot.hash == h && slot.sequence > c.Sequence {
 		return true
 	}
-	*slot = recentCell{hash: h, sequence: c.Sequence}
+	next := recentCell{hash: h, sequence: c.Sequence}
+	r.log = append(r.log, replace{at, *slot, next})
+	*slot = next
 	return false
 }
 

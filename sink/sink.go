@@ -30,6 +30,9 @@ type Batch struct {
 	Changes   []schema.Change
 	Skipped   int   // changes between First and Next that were left out because of the end time
 	Bytes     int64 // of the encoded records
+
+	origins []origin // of Changes
+	dead    []dead   // records between First and Next that are not applied
 }
 
 // Applier writes batches to a target.
@@ -37,17 +40,11 @@ type Batch struct {
 // Apply applies the changes of b in their order. When it returns nil they are durable at the target. It is
 // idempotent: the same batch again, or an older one again and then all that followed it, changes nothing in the end. It is called
 // by several goroutines at once, never with two batches that share a row. An error means that any part of b may
-// have been applied; Apply is called again with the same batch unless the error is a *PermanentError.
+// have been applied; Apply is called again with the same batch unless the error is a *PermanentError. After a
+// *RefusedError it is called again with parts of the batch, in their order.
 type Applier interface {
 	Apply(ctx context.Context, b *Batch) error
 }
-
-// PermanentError is an error that repeating does not heal: the sink stops and shows it.
-type PermanentError struct{ Err error }
-
-func (e *PermanentError) Error() string { return e.Err.Error() }
-
-func (e *PermanentError) Unwrap() error { return e.Err }
 
 // Stats is told what the sink does; every method may be called from many goroutines.
 type Stats interface {
@@ -57,6 +54,7 @@ type Stats interface {
 	Unassigned(topic string, partition int32)
 	Superseded(cells int) // left out of a late replay, see recent
 	Skipped(changes int)  // left out because they were written after Config.EndTime
+	DeadLettered(n int)   // records that are on the dead-letter topic
 	Ending(text string)   // what the end of the run waits for
 	Ended(s *Summary)     // the end time is reached
 	Retry(err error)      // a fetch or a batch is repeated because of err
@@ -83,8 +81,9 @@ type Config struct {
 	BatchBytes   int64         // default 4 MiB
 	Linger       time.Duration // how long a batch waits to fill; default 50ms
 
-	Stats Stats
-	Log   *slog.Logger
+	Errors Errors
+	Stats  Stats
+	Log    *slog.Logger
 }
 
 const (
@@ -130,6 +129,10 @@ var (
 
 // Run consumes until ctx ends (nil) or it cannot go on (an error that says what to do).
 func Run(ctx context.Context, cfg Config, applier Applier) error {
+	return newSink(cfg, applier).runUntil(ctx)
+}
+
+func newSink(cfg Config, applier Applier) *Sink {
 	if cfg.BatchRecords <= 0 {
 		cfg.BatchRecords = 4000
 	}
@@ -139,13 +142,12 @@ func Run(ctx context.Context, cfg Config, applier Applier) error {
 	if cfg.Linger <= 0 {
 		cfg.Linger = 50 * time.Millisecond
 	}
+	if cfg.Errors.RetryDelayMax <= 0 {
+		cfg.Errors.RetryDelayMax = maxBackoff
+	}
 	if cfg.Start.Mode == "" {
 		cfg.Start.Mode = StartCommitted
 	}
-	return newSink(cfg, applier).runUntil(ctx)
-}
-
-func newSink(cfg Config, applier Applier) *Sink {
 	return &Sink{cfg: cfg, applier: applier, refresh: topicRefresh, endInterval: endRefresh, patience: beginPatience, gonePatience: goneAfter,
 		counts: make(map[kafka.TopicPartition]counts), seen: make(map[string]seen), missing: make(map[string]time.Time)}
 }
@@ -298,11 +300,6 @@ func (s *Sink) otherTopics(found, have []string) bool {
 	defer s.checking.Unlock()
 	return slices.ContainsFunc(found, func(t string) bool { return !slices.Contains(have, t) }) ||
 		slices.ContainsFunc(have, func(t string) bool { return !slices.Contains(found, t) && s.seen[t] == seen{} })
-}
-
-func permanent(err error) bool {
-	var p *PermanentError
-	return errors.As(err, &p)
 }
 
 // generation works on the partitions of one assignment until ctx ends; then it drains and commits.

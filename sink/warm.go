@@ -24,6 +24,7 @@ func (w *worker) warm(ctx context.Context, p position) error {
 			return w.cfg.Kafka.ReadRange(ctx, w.tp, from, p.next, func(r kafka.Record) error {
 				var c schema.Change
 				if decoder.Decode(r.Value, &c) == nil {
+					w.recent.begin()
 					w.recent.filter(&c)
 				}
 				return nil

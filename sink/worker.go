@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/waltap/waltap/internal/crash"
+	"github.com/waltap/waltap/internal/deadletter"
 	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/schema"
 )
@@ -93,25 +94,39 @@ func (w *worker) apply(ctx, gctx context.Context, start int64, fetched <-chan ka
 	c := collector{w: w, behind: start}
 	for {
 		batch, err := c.next(ctx, fetched)
-		if err == nil && len(batch.Changes) > 0 {
-			if err = w.retry(actx, func() error { return w.applier.Apply(actx, batch) }); err != nil {
-				err = fmt.Errorf("apply %s offsets %d to %d: %w", w.tp, batch.First, batch.Next-1, err)
-			}
+		if err == nil {
+			err = w.deliver(actx, batch)
 		}
 		if err != nil {
-			w.recent.forget(batch.Changes)
+			w.recent.undo(0)
 			return err
 		}
 		crash.Point(crash.AppliedUnmarked)
-		w.count(w.tp, len(batch.Changes), batch.Skipped)
-		if batch.Skipped > 0 {
-			w.from = batch.Next
-		}
+		w.settle(batch)
 		w.commit.done(w.tp, batch.Next, w.from)
 		w.report(batch, c.high)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+	}
+}
+
+// settle takes what was not applied out of a batch that is dealt with.
+func (w *worker) settle(b *Batch) {
+	if b.Skipped > 0 || len(b.dead) > 0 {
+		w.from = b.Next
+	}
+	applied, superseded := b.Changes[:0], 0
+	for i := range b.Changes {
+		if !b.origins[i].dead {
+			applied = append(applied, b.Changes[i])
+			superseded += b.origins[i].superseded
+		}
+	}
+	b.Changes = applied
+	w.count(w.tp, len(b.Changes), b.Skipped)
+	if superseded > 0 {
+		w.cfg.Stats.Superseded(superseded)
 	}
 }
 
@@ -145,9 +160,9 @@ func (w *worker) report(b *Batch, high int64) {
 	w.cfg.Stats.Lag(w.tp.Topic, w.tp.Partition, max(0, high-b.Next))
 }
 
-// retry repeats f until it succeeds, ctx ends, or its error is one that repeating does not heal.
+// retry repeats f until it succeeds, ctx ends, or its error is one that repeating the same does not heal.
 func (w *worker) retry(ctx context.Context, f func() error) error {
-	for pause := minBackoff; ; pause = min(2*pause, maxBackoff) {
+	for pause := minBackoff; ; pause = min(2*pause, w.cfg.Errors.RetryDelayMax) {
 		err := f()
 		if err == nil {
 			if pause > minBackoff {
@@ -155,7 +170,8 @@ func (w *worker) retry(ctx context.Context, f func() error) error {
 			}
 			return nil
 		}
-		if ctx.Err() != nil || permanent(err) || isGap(err) {
+		var refused *RefusedError
+		if ctx.Err() != nil || permanent(err) || isGap(err) || errors.As(err, &refused) {
 			return err
 		}
 		w.cfg.Stats.Retry(err)
@@ -172,18 +188,21 @@ type collector struct {
 	left    []kafka.Record
 	behind  int64 // offset behind what was fetched last: behind transaction markers and holes, too
 	high    int64 // log end at the last fetch
+	stop    error // what the next batch would begin with
 }
 
 // next waits for at least one record, then for more until the batch is full or Linger has passed. With an error the batch
 // is what was collected so far.
 func (c *collector) next(ctx context.Context, fetched <-chan kafka.FetchResult) (*Batch, error) {
 	b := &Batch{Topic: c.w.tp.Topic, Partition: c.w.tp.Partition, First: -1}
+	c.w.recent.begin()
 	var linger <-chan time.Time
 	for {
-		if err := c.fill(b); err != nil {
-			return b, err
-		}
-		if c.full(b) {
+		c.fill(b)
+		switch {
+		case c.stop != nil && b.First < 0:
+			return b, c.stop
+		case c.stop != nil, c.full(b):
 			return b, nil
 		}
 		if linger == nil && b.First >= 0 {
@@ -216,25 +235,15 @@ func (c *collector) take(res kafka.FetchResult, idle bool) {
 }
 
 func (c *collector) full(b *Batch) bool {
-	return len(b.Changes)+b.Skipped >= c.w.cfg.BatchRecords || b.Bytes >= c.w.cfg.BatchBytes
+	return len(b.Changes)+b.Skipped+len(b.dead) >= c.w.cfg.BatchRecords || b.Bytes >= c.w.cfg.BatchBytes
 }
 
-// fill moves fetched records into b until it is full.
-func (c *collector) fill(b *Batch) error {
-	for len(c.left) > 0 && !c.full(b) {
+// fill moves fetched records into b until it is full, or one of them stops the sink.
+func (c *collector) fill(b *Batch) {
+	for len(c.left) > 0 && !c.full(b) && c.stop == nil {
 		r := &c.left[0]
-		b.Changes = append(b.Changes, schema.Change{})
-		change := &b.Changes[len(b.Changes)-1]
-		if err := c.decoder.Decode(r.Value, change); err != nil {
-			b.Changes = b.Changes[:len(b.Changes)-1] // undefined after an error
-			return &PermanentError{fmt.Errorf("read record %s/%d offset %d: %w; it was not written by waltap, or by a newer release: upgrade, or start behind it",
-				c.w.tp.Topic, c.w.tp.Partition, r.Offset, err)}
-		}
-		if c.w.behindEnd(change) {
-			b.Changes = b.Changes[:len(b.Changes)-1]
-			b.Skipped++
-		} else if n := c.w.recent.filter(change); n > 0 {
-			c.w.cfg.Stats.Superseded(n)
+		if c.stop = c.add(b, r); c.stop != nil {
+			return
 		}
 		if b.First < 0 {
 			b.First = r.Offset
@@ -245,6 +254,28 @@ func (c *collector) fill(b *Batch) error {
 	}
 	if len(c.left) == 0 && b.First >= 0 {
 		b.Next = max(b.Next, c.behind)
+	}
+}
+
+// add puts what r is into b: a change, one to be left out, or a dead letter.
+func (c *collector) add(b *Batch, r *kafka.Record) error {
+	b.Changes = append(b.Changes, schema.Change{})
+	change := &b.Changes[len(b.Changes)-1]
+	err := c.decoder.Decode(r.Value, change)
+	if err == nil && !c.w.behindEnd(change) {
+		o := origin{record: *r, mark: c.w.recent.mark()}
+		o.superseded = c.w.recent.filter(change)
+		b.origins = append(b.origins, o)
+		return nil
+	}
+	b.Changes = b.Changes[:len(b.Changes)-1]
+	switch {
+	case err == nil:
+		b.Skipped++
+	case c.w.cfg.Errors.DeadLetters == nil:
+		return c.w.unreadable(r, err)
+	default:
+		b.dead = append(b.dead, dead{*r, deadletter.StageValueConverter, &c.decoder, err})
 	}
 	return nil
 }
