@@ -32,10 +32,17 @@ func (p *process) sink(ctx context.Context, c *config.Connector, st *status.Conn
 		return err
 	}
 	defer func() { err = errors.Join(err, applier.Close()) }()
+	dead, err := p.deadLetters(ctx, c.Name, &s.Errors, s.Errors.Tolerance == config.ToleranceAll)
+	if err != nil {
+		return err
+	}
+	if dead != nil {
+		defer func() { err = errors.Join(err, dead.Close()) }()
+	}
 	return sink.Run(ctx, sink.Config{
 		Connector: c.Name, Kafka: p.kafka, Group: s.GroupID, Topics: s.Topics, TopicsRegex: s.TopicsRegex, Start: sinkStart(s.ConsumerStart),
 		EndTime: s.EndTime, Margin: s.WatermarkMargin,
-		BatchRecords: s.BatchMaxRecords, BatchBytes: s.BatchMaxBytes, Linger: s.BatchLinger, Stats: stats, Log: log,
+		BatchRecords: s.BatchMaxRecords, BatchBytes: s.BatchMaxBytes, Linger: s.BatchLinger, Errors: sinkErrors(&s.Errors, dead), Stats: stats, Log: log,
 	}, applier)
 }
 
@@ -77,6 +84,8 @@ func (s *sinkStats) Written(lastTimestamp int64) {
 }
 
 func (s *sinkStats) Superseded(cells int) { s.status.Superseded.Add(int64(cells)) }
+
+func (s *sinkStats) DeadLettered(n int) { s.status.DeadLettered.Add(int64(n)) }
 
 func (s *sinkStats) Skipped(changes int) { s.status.Skipped.Add(int64(changes)) }
 

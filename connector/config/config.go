@@ -97,7 +97,39 @@ type Source struct {
 	Watermark Watermark
 	EndTime   time.Time // zero: none
 	PeerOnEnd PeerOnEnd
+
+	Errors    Errors
+	Oversized OversizedPolicy
 }
+
+// Errors says what becomes of records that cannot be delivered.
+type Errors struct {
+	Tolerance         Tolerance
+	DeadLetterTopic   string // "": none
+	DeadLetterFactor  int16  // replicas of the topic when it is created, -1: the brokers' default
+	DeadLetterContext bool   // headers say why a record is there
+	// Of a sink: how long a batch that fails is repeated, negative: for ever; and the longest pause between two attempts.
+	RetryTimeout, RetryDelayMax time.Duration
+}
+
+// Tolerance is an errors.tolerance.
+type Tolerance string
+
+// What a connector does about a record that cannot be delivered.
+const (
+	ToleranceNone Tolerance = "none" // it stops
+	ToleranceAll  Tolerance = "all"  // it puts the record on the dead-letter topic
+)
+
+// OversizedPolicy is an errors.oversized.policy.
+type OversizedPolicy string
+
+// What becomes of a record over its topic's max.message.bytes.
+const (
+	OversizedFail       OversizedPolicy = "fail"
+	OversizedDeadLetter OversizedPolicy = "dead-letter"
+	OversizedSplit      OversizedPolicy = "split"
+)
 
 // Watermark says how a source finds its watermark.
 type Watermark struct {
@@ -228,6 +260,8 @@ type Sink struct {
 	EndTime         time.Time // zero: none
 	WatermarkMargin time.Duration
 	LatePutWindow   time.Duration // 0: the tables keep their own time to purge deletes
+
+	Errors Errors
 }
 
 // MatchTopic reports whether the sink reads the topic. A regular expression

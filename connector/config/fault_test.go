@@ -74,6 +74,14 @@ p.yaml:6: connector s: snapshot.mode: "initial-only" is not one of initial, no_d
 		{"end time", goodSource + "    end.time: tomorrow\n", `p.yaml:8: connector s: end.time: "tomorrow" is not a time: want RFC 3339, such as 2026-11-20T10:00:00Z`},
 		{"end time without a watermark", goodSource + "    end.time: 2026-11-21T00:00:00Z\n    watermark.mode: \"off\"\n", "p.yaml:8: connector s: end.time: needs the watermark: set watermark.mode to heartbeat or metrics"},
 		{"two sinks in a group", goodSink + "  - {name: l, connector.class: HBaseSink, hbase.zookeeper.quorum: z, topics: a, consumer.group.id: connect-k}\n", "p.yaml:7: connector l: consumer.group.id: connector k has the group connect-k too: give each its own"},
+		{"tolerance without a place", goodSink + "    errors.tolerance: all\n", "p.yaml:7: connector k: errors.tolerance: all needs errors.deadletterqueue.topic.name: waltap drops no record"},
+		{"oversized without a place", goodSource + "    errors.oversized.policy: dead-letter\n", "p.yaml:8: connector s: errors.oversized.policy: dead-letter needs errors.deadletterqueue.topic.name"},
+		{"dead letters that the sink reads", goodSink + "    errors.deadletterqueue.topic.name: a\n", "p.yaml:7: connector k: errors.deadletterqueue.topic.name: the sink itself reads topic a: name one that neither topics nor topics.regex has"},
+		{"dead letters like a table", goodSource + "    errors.deadletterqueue.topic.name: p.dead\n", "p.yaml:8: connector s: errors.deadletterqueue.topic.name: p.dead begins like the topics of tables (p.): sinks would take it for one of them"},
+		{"dead letters that another sink reads", goodSink + "  - {name: l, connector.class: HBaseSink, hbase.zookeeper.quorum: z, topics: b, errors.deadletterqueue.topic.name: a}\n",
+			"p.yaml:7: connector l: errors.deadletterqueue.topic.name: connector l puts dead letters on topic a, which connector k would apply: give them a topic that no sink reads"},
+		{"dead letters of a source that a sink reads", goodSource + "    errors.deadletterqueue.topic.name: dead\n  - {name: l, connector.class: HBaseSink, hbase.zookeeper.quorum: z, topics.regex: 'de.*'}\n",
+			"p.yaml:9: connector l: errors.deadletterqueue.topic.name: connector s puts dead letters on topic dead, which connector l would apply: give them a topic that no sink reads"},
 		{"two sources alike", goodSource + "  - {name: S, connector.class: HBaseSource, hbase.zookeeper.quorum: zk, topic.prefix: p, table.include.list: u, hbase.peer.id: waltap_s, hbase.peer.znode.parent: /waltap_s}\n", `p.yaml:8: connector S: hbase.peer.id: connector s has the peer waltap_s of the same cluster too: give each its own
 p.yaml:8: connector S: hbase.peer.listen: connector s listens on 0.0.0.0:16220 too: give each its own port
 p.yaml:8: connector S: hbase.peer.znode.parent: connector s registers at /waltap_s too: give each its own
@@ -128,6 +136,13 @@ func TestWrongValues(t *testing.T) {
 		{"topics", "orders.*", `"orders.*" is not a topic: want letters, digits, '.', '_' and '-', at most 249; patterns go to topics.regex`},
 		{"topics.regex", "[", "\"[\" is not a regular expression: error parsing regexp: missing closing ]: `[`"},
 		{"hbase.table.rename", "a", `parse rename "a": want namespace:table=namespace:table`},
+		{"errors.tolerance", "lenient", `"lenient" is not one of none, all`},
+		{"errors.oversized.policy", "skip", `"skip" is not one of fail, dead-letter, split`},
+		{"errors.deadletterqueue.topic.name", "a b", `"a b" is not a topic: want letters, digits, '.', '_' and '-', at most 249`},
+		{"errors.deadletterqueue.topic.name", "__waltap-x", `"__waltap-x" is one of waltap's own topics: want another name`},
+		{"errors.deadletterqueue.topic.replication.factor", "0", `0 replicas cannot be: want -1 for the brokers' default, or at least 1`},
+		{"errors.retry.timeout", "-2", `-2 is too small: want at least -1`},
+		{"errors.retry.delay.max.ms", "0", `0 is too small: want at least 1`},
 		{"batch.linger.ms", "-1", `-1 is too small: want at least 0`},
 	}
 	for _, tc := range cases {
@@ -136,7 +151,7 @@ func TestWrongValues(t *testing.T) {
 			t.Errorf("%s: no such key", tc.key)
 			continue
 		}
-		tgt := &target{process: new(Process), hbase: new(HBase), source: new(Source), sink: new(Sink)}
+		tgt := &target{process: new(Process), hbase: new(HBase), errors: new(Errors), source: new(Source), sink: new(Sink)}
 		if err := k.parse(tgt, tc.value); err == nil || err.Error() != tc.want {
 			t.Errorf("%s: %q:\n got %v\nwant %s", tc.key, tc.value, err, tc.want)
 		}

@@ -206,6 +206,22 @@ func checkApart(s *section, others []Connector, c *Connector, f *faults) {
 		case c.Sink != nil && o.Sink != nil && c.Sink.GroupID == o.Sink.GroupID:
 			f.add(s.fault("consumer.group.id"), "connector %s has the group %s too: give each its own", o.Name, c.Sink.GroupID)
 		}
+		checkDeadLettersUnread(s, o, c, f)
+		checkDeadLettersUnread(s, c, o, f)
+	}
+}
+
+// checkDeadLettersUnread faults a sink that reads the dead letters of another connector.
+func checkDeadLettersUnread(s *section, reader, writer *Connector, f *faults) {
+	topic := ""
+	switch {
+	case writer.Source != nil:
+		topic = writer.Source.Errors.DeadLetterTopic
+	case writer.Sink != nil:
+		topic = writer.Sink.Errors.DeadLetterTopic
+	}
+	if topic != "" && reader.Sink != nil && reader.Sink.MatchTopic(topic) {
+		f.add(s.fault(deadLetterTopic), "connector %s puts dead letters on topic %s, which connector %s would apply: give them a topic that no sink reads", writer.Name, topic, reader.Name)
 	}
 }
 

@@ -71,6 +71,7 @@ const (
 type target struct {
 	process *Process
 	hbase   *HBase
+	errors  *Errors
 	source  *Source
 	sink    *Sink
 }

@@ -301,6 +301,41 @@ var keys = []Key{
 		Doc: "Compression of record batches.",
 		set: text(func(t *target) *string { return &t.source.CompressionType }),
 	},
+	{
+		Name: "errors.oversized.policy", Scope: InSource, Type: String, Default: "fail", Values: []string{"fail", "dead-letter", "split"},
+		Doc: "What to do with a record that is over its topic's max.message.bytes. fail: HBase keeps it and sends it again until the topic takes it. dead-letter: it goes to errors.deadletterqueue.topic.name. split: its cells go in several records of the same edit; a single cell that is over the limit is dead-lettered with errors.tolerance all, else it fails.",
+		set: text(func(t *target) *OversizedPolicy { return &t.source.Oversized }),
+	},
+	{
+		Name: "errors.tolerance", Scope: InSource | InSink, Type: String, Default: "none", Values: []string{"none", "all"},
+		Doc: "none: the connector stops, or HBase keeps what it sends, at the first record that cannot be delivered. all: such records go to errors.deadletterqueue.topic.name, and the connector goes on. A sink: records that cannot be read, and changes that the target refuses. A source: markers of bulk loads and cells that are none of HBase's. docs/dead-letters.md has more.",
+		set: text(func(t *target) *Tolerance { return &t.errors.Tolerance }),
+	},
+	{
+		Name: "errors.deadletterqueue.topic.name", Scope: InSource | InSink, Type: String, Example: "dlq-orders",
+		Doc: "Dead-letter topic. It is created with one partition and no end of retention when it does not exist. waltap dlq shows its records and puts them back.",
+		set: into(parseDeadLetterTopic, func(t *target) *string { return &t.errors.DeadLetterTopic }),
+	},
+	{
+		Name: "errors.deadletterqueue.topic.replication.factor", Scope: InSource | InSink, Type: Integer, Default: "-1", Min: -1, Max: math.MaxInt16,
+		Doc: "Replicas of a dead-letter topic that is created. -1: the brokers' default.",
+		set: into(parseReplication, func(t *target) *int16 { return &t.errors.DeadLetterFactor }),
+	},
+	{
+		Name: "errors.deadletterqueue.context.headers.enable", Scope: InSource | InSink, Type: Boolean, Default: "true",
+		Doc: "Say in __connect.errors.* headers why a record is a dead letter and where it was. waltap dlq needs them; Kafka Connect's default is false.",
+		set: boolean(func(t *target) *bool { return &t.errors.DeadLetterContext }),
+	},
+	{
+		Name: "errors.retry.timeout", Scope: InSink, Type: Integer, Default: "-1", Min: -1, Max: maxMilliseconds,
+		Doc: "How long a batch is repeated that fails for a reason that may pass, such as a target that is away, milliseconds; then the connector stops. -1: for ever. It makes no dead letters. Kafka Connect's default is 0.",
+		set: milliseconds(func(t *target) *time.Duration { return &t.errors.RetryTimeout }),
+	},
+	{
+		Name: "errors.retry.delay.max.ms", Scope: InSink, Type: Milliseconds, Default: "5000", Min: 1, Max: maxMilliseconds,
+		Doc: "Longest pause between two attempts. It begins with 100 ms and doubles. Kafka Connect's default is 60000.",
+		set: milliseconds(func(t *target) *time.Duration { return &t.errors.RetryDelayMax }),
+	},
 
 	{
 		Name: "topics", Scope: InSink, Type: List, Example: "orders.default.orders, orders.shop.items",

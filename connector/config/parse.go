@@ -85,10 +85,10 @@ func (c *Connector) target() (Scope, *target) {
 	switch c.Class {
 	case HBaseSource:
 		c.Source = new(Source)
-		return InSource, &target{source: c.Source, hbase: &c.Source.HBase}
+		return InSource, &target{source: c.Source, hbase: &c.Source.HBase, errors: &c.Source.Errors}
 	case HBaseSink:
 		c.Sink = new(Sink)
-		return InSink, &target{sink: c.Sink, hbase: &c.Sink.HBase}
+		return InSink, &target{sink: c.Sink, hbase: &c.Sink.HBase, errors: &c.Sink.Errors}
 	}
 	return InSource | InSink, nil
 }
@@ -191,6 +191,7 @@ func completeSource(s *section, c *Connector, f *faults) {
 		f.add(s.fault(key), "%v", err)
 	}
 	checkEnd(s, c.Source, f)
+	checkSourceErrors(s, c.Source, f)
 }
 
 // checkEnd faults an end time that would never come.
@@ -209,6 +210,29 @@ func completeSink(s *section, c *Connector, f *faults) {
 		f.add(s.fault("topics.regex"), "topics is given too: give exactly one of the two")
 	case !s.has("topics") && !s.has("topics.regex"):
 		f.add(s.fault("topics"), "required, or else topics.regex: which topics to apply")
+	}
+	checkErrors(s, &c.Sink.Errors, f)
+	if t := c.Sink.Errors.DeadLetterTopic; t != "" && c.Sink.MatchTopic(t) {
+		f.add(s.fault(deadLetterTopic), "the sink itself reads topic %s: name one that neither topics nor topics.regex has", t)
+	}
+}
+
+const deadLetterTopic = "errors.deadletterqueue.topic.name"
+
+// checkErrors faults a tolerance that would drop records.
+func checkErrors(s *section, e *Errors, f *faults) {
+	if e.Tolerance == ToleranceAll && e.DeadLetterTopic == "" {
+		f.add(s.fault("errors.tolerance"), "all needs %s: waltap drops no record", deadLetterTopic)
+	}
+}
+
+func checkSourceErrors(s *section, c *Source, f *faults) {
+	checkErrors(s, &c.Errors, f)
+	if c.Oversized == OversizedDeadLetter && c.Errors.DeadLetterTopic == "" {
+		f.add(s.fault("errors.oversized.policy"), "dead-letter needs %s", deadLetterTopic)
+	}
+	if t := c.Errors.DeadLetterTopic; c.TopicPrefix != "" && strings.HasPrefix(t, c.TopicPrefix+".") {
+		f.add(s.fault(deadLetterTopic), "%s begins like the topics of tables (%s.): sinks would take it for one of them", t, c.TopicPrefix)
 	}
 }
 

@@ -67,6 +67,8 @@ func TestDefaults(t *testing.T) {
 				CompressionType:  "none",
 				Watermark:        Watermark{Mode: WatermarkHeartbeat, Margin: 5 * time.Second, Patience: 2 * time.Minute, Slack: 310 * time.Second},
 				PeerOnEnd:        PeerRemove,
+				Errors:           Errors{Tolerance: ToleranceNone, DeadLetterFactor: -1, DeadLetterContext: true},
+				Oversized:        OversizedFail,
 			},
 			Raw: map[string]string{"connector.class": "HBaseSource", "hbase.zookeeper.quorum": "zk", "topic.prefix": "orders", "table.include.list": "orders"},
 		}, {
@@ -76,6 +78,7 @@ func TestDefaults(t *testing.T) {
 				HBase:    HBase{ZooKeeperQuorum: []string{"zk2:2181"}, ZNodeParent: "/hbase", ConnectionTimeout: 10 * time.Second},
 				Topics:   []string{"orders.default.orders"}, CreateTables: true, ConsumerStart: ConsumerStart{Mode: StartCommitted}, GroupID: "connect-orders-copy",
 				BatchMaxRecords: 4000, BatchMaxBytes: 4 << 20, BatchLinger: 50 * time.Millisecond, WatermarkMargin: 5 * time.Second,
+				Errors: Errors{Tolerance: ToleranceNone, DeadLetterFactor: -1, DeadLetterContext: true, RetryTimeout: -time.Millisecond, RetryDelayMax: 5 * time.Second},
 			},
 			Raw: map[string]string{"connector.class": "HBaseSink", "hbase.zookeeper.quorum": "zk2", "topics": "orders.default.orders"},
 		}},
@@ -126,6 +129,7 @@ connectors:
     watermark: {mode: metrics, margin.ms: 7, fallback.ms: 0, estimate.slack.ms: 6}
     end.time: 2026-11-21T01:00:00.5+01:00
     peer.on.end: keep
+    errors: {tolerance: all, oversized.policy: split, deadletterqueue: {topic: {name: dlq-p, replication.factor: 2}, context.headers.enable: false}}
   - name: k
     connector.class: HBaseSink
     topics.regex: p\.(a|b)
@@ -138,6 +142,7 @@ connectors:
     batch: {max.records: 5, max.bytes: 2KB, linger.ms: 0}
     end.time: 2026-11-21T00:00:00Z
     watermark.margin.ms: 8
+    errors: {tolerance: all, deadletterqueue.topic.name: dlq, retry: {timeout: 0, delay.max.ms: 9}}
 `
 	got, err := Parse("p.yaml", []byte(text))
 	if err != nil {
@@ -171,6 +176,7 @@ connectors:
 		ValueConverter: ConverterAvro, CompressionType: "zstd",
 		Watermark: Watermark{Mode: WatermarkMetrics, Margin: 7 * time.Millisecond, Slack: 6 * time.Millisecond},
 		EndTime:   time.UnixMilli(1795219200500), PeerOnEnd: PeerKeep,
+		Errors: Errors{Tolerance: ToleranceAll, DeadLetterTopic: "dlq-p", DeadLetterFactor: 2}, Oversized: OversizedSplit,
 	}
 	if d := cmp.Diff(source, got.Connectors[0].Source, compareConfig); d != "" {
 		t.Errorf("source (-want +got):\n%s", d)
@@ -183,6 +189,7 @@ connectors:
 		TasksMax: 8, HBase: HBase{ZooKeeperQuorum: []string{"z3:2181"}, ZNodeParent: "/h", ConnectionTimeout: 10 * time.Second},
 		TopicsRegex: regexp.MustCompile(`^(?:p\.(a|b))$`), Renames: renames, ConsumerStart: ConsumerStart{Mode: StartLatest}, GroupID: "cg",
 		BatchMaxRecords: 5, BatchMaxBytes: 2000, EndTime: time.UnixMilli(1795219200000), WatermarkMargin: 8 * time.Millisecond,
+		Errors: Errors{Tolerance: ToleranceAll, DeadLetterTopic: "dlq", DeadLetterFactor: -1, DeadLetterContext: true, RetryDelayMax: 9 * time.Millisecond},
 	}
 	if d := cmp.Diff(sink, got.Connectors[1].Sink, compareConfig); d != "" {
 		t.Errorf("sink (-want +got):\n%s", d)

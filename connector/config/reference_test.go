@@ -141,8 +141,8 @@ func TestReferenceExamples(t *testing.T) {
 		}
 		for _, tgt := range []*target{
 			{process: new(Process)},
-			{source: new(Source), hbase: new(HBase)},
-			{sink: new(Sink), hbase: new(HBase)},
+			{source: new(Source), hbase: new(HBase), errors: new(Errors)},
+			{sink: new(Sink), hbase: new(HBase), errors: new(Errors)},
 		} {
 			in := k.Scope&InProcess != 0 && tgt.process != nil || k.Scope&InSource != 0 && tgt.source != nil || k.Scope&InSink != 0 && tgt.sink != nil
 			for _, v := range []string{k.Example, k.Default} {

@@ -258,6 +258,17 @@ func parseTopics(s string) ([]string, error) {
 	})
 }
 
+// parseDeadLetterTopic checks the name of a topic that is none of waltap's own.
+func parseDeadLetterTopic(s string) (string, error) {
+	if !topicName.MatchString(s) {
+		return "", fmt.Errorf("%q is not a topic: want letters, digits, '.', '_' and '-', at most 249", s)
+	}
+	if strings.HasPrefix(s, "__waltap-") {
+		return "", fmt.Errorf("%q is one of waltap's own topics: want another name", s)
+	}
+	return s, nil
+}
+
 func parseTopicsRegex(s string) (*regexp.Regexp, error) { return compileAnchored(s) }
 
 func topicsRegex(t *target) **regexp.Regexp { return &t.sink.TopicsRegex }

@@ -62,6 +62,10 @@ waltap_connector_failed{connector="orders-source"} 0
 # TYPE waltap_connector_running gauge
 waltap_connector_running{connector="orders-copy"} 1
 waltap_connector_running{connector="orders-source"} 1
+# HELP waltap_dead_lettered_records_total Records, and markers of the WAL, that were put on the dead-letter topic.
+# TYPE waltap_dead_lettered_records_total counter
+waltap_dead_lettered_records_total{connector="orders-copy"} 4
+waltap_dead_lettered_records_total{connector="orders-source"} 0
 # HELP waltap_lag_records Records of a sink's partitions that are not applied yet.
 # TYPE waltap_lag_records gauge
 waltap_lag_records{connector="orders-copy"} 0
@@ -114,6 +118,10 @@ waltap_snapshot_shards{connector="orders-source"} 8
 # HELP waltap_snapshot_shards_done Parts of the tables that are scanned.
 # TYPE waltap_snapshot_shards_done gauge
 waltap_snapshot_shards_done{connector="orders-source"} 3
+# HELP waltap_split_changes_total Changes that were over their topic's limit and went in several records.
+# TYPE waltap_split_changes_total counter
+waltap_split_changes_total{connector="orders-copy"} 0
+waltap_split_changes_total{connector="orders-source"} 5
 # HELP waltap_superseded_cells_total Cells left out of late replays, as newer ones had been applied.
 # TYPE waltap_superseded_cells_total counter
 waltap_superseded_cells_total{connector="orders-copy"} 0

@@ -93,6 +93,8 @@ type Connector struct {
 	Looped              atomic.Int64 // sink: changes left out because they came from the target
 	Superseded          atomic.Int64 // sink: cells left out of late replays, as newer ones had been applied
 	Skipped             atomic.Int64 // sink: changes left out because they were written after the end time
+	DeadLettered        atomic.Int64 // records, and markers of the WAL, that are on the dead-letter topic
+	Split               atomic.Int64 // source: changes that were over a topic's limit and went in several records
 	LagRecords          atomic.Int64 // sink: records of its partitions that are not applied
 	Retries             atomic.Int64 // attempts that failed and were repeated
 	LagMillis           atomic.Int64 // from the write at the source to the acknowledgement, of the latest record
@@ -177,6 +179,8 @@ type ConnectorView struct {
 	Looped         int64          `json:"looped"`
 	Superseded     int64          `json:"superseded"`
 	Skipped        int64          `json:"skipped"`
+	DeadLettered   int64          `json:"deadLettered"`
+	Split          int64          `json:"split"`
 	LagRecords     int64          `json:"lagRecords"`
 	LagMS          *int64         `json:"lagMs,omitempty"` // nil before the first record
 	LateRecords    int64          `json:"lateRecords"`
@@ -226,6 +230,7 @@ func (c *Connector) View() ConnectorView {
 		CountersView: c.Counters.view(),
 		Calls:        c.Calls.Load(), Replays: c.Replays.Load(), Retries: c.Retries.Load(),
 		BelowReadPoint: c.BelowReadPoint.Load(), Markers: c.Markers.Load(), Looped: c.Looped.Load(), Superseded: c.Superseded.Load(), LagRecords: c.LagRecords.Load(), Skipped: c.Skipped.Load(),
+		DeadLettered: c.DeadLettered.Load(), Split: c.Split.Load(),
 		LateRecords: c.LateRecords.Load(),
 		Tables:      []TableView{},
 	}

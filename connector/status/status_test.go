@@ -30,6 +30,8 @@ func example() *Process {
 	source.Table("default:items")
 	sink := NewConnector("orders-copy", "HBaseSink")
 	sink.Set(Running, "")
+	sink.DeadLettered.Store(4)
+	source.Split.Store(5)
 	return &Process{Version: "0.1.0", Started: time.UnixMilli(1_790_000_000_000).UTC(), Connectors: []*Connector{source, sink}}
 }
 

@@ -42,7 +42,7 @@ type Applier struct {
 	id      schema.UUID
 
 	mu      sync.Mutex
-	ready   map[string]bool // tables of the source that stand at the target
+	ready   map[string]*tableAtTarget // tables of the source that stand at the target
 	servers []admin.ServerName
 }
 
@@ -62,7 +62,7 @@ func Open(ctx context.Context, cfg Config) (*Applier, error) {
 		cluster.Close()
 		return nil, fmt.Errorf("read the destination's cluster id: %w", err)
 	}
-	return &Applier{cfg: cfg, cluster: cluster, id: id, ready: make(map[string]bool)}, nil
+	return &Applier{cfg: cfg, cluster: cluster, id: id, ready: make(map[string]*tableAtTarget)}, nil
 }
 
 // Close closes the connections.
@@ -81,7 +81,14 @@ func (a *Applier) Apply(ctx context.Context, b *sink.Batch) error {
 			looped++
 			continue
 		}
-		if err := a.ensureTable(ctx, b.Topic, c.Table); err != nil {
+		if err := checkChange(c); err != nil {
+			return &sink.RefusedError{Change: i, Err: err}
+		}
+		if err := a.ensure(ctx, b.Topic, c); err != nil {
+			var refused *refusal
+			if errors.As(err, &refused) {
+				return &sink.RefusedError{Change: i, Err: err}
+			}
 			return err
 		}
 		calls.add(c)
@@ -146,7 +153,8 @@ func (a *Applier) forgetServers() {
 	a.mu.Unlock()
 }
 
-// explain finds out what a refused batch means: a table or a family that is not there any more is looked at again at the next try.
+// explain finds out what a failed batch means. A table or a family that is not there any more is looked at again at the
+// next try: what then is missing is refused by name.
 func (a *Applier) explain(b *sink.Batch, err error) error {
 	for _, class := range []string{"TableNotFoundException", "NoSuchColumnFamilyException"} {
 		if mentions(err, class) {
@@ -155,7 +163,11 @@ func (a *Applier) explain(b *sink.Batch, err error) error {
 				delete(a.ready, b.Changes[i].Table)
 			}
 			a.mu.Unlock()
+			return err
 		}
+	}
+	if refusedByServer(err) {
+		return &sink.RefusedError{Change: -1, Err: err}
 	}
 	return err
 }
