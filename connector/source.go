@@ -2,6 +2,7 @@ package connector
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -17,8 +18,16 @@ func adminConfig(h config.HBase, log *slog.Logger) admin.Config {
 	return admin.Config{Quorum: h.ZooKeeperQuorum, Root: h.ZNodeParent, DialTimeout: h.ConnectionTimeout, Logger: log}
 }
 
-func (p *process) source(ctx context.Context, c *config.Connector, st *status.Connector, log *slog.Logger) error {
+func (p *process) source(ctx context.Context, c *config.Connector, st *status.Connector, log *slog.Logger) (err error) {
 	s := c.Source
+	tolerate := s.Errors.Tolerance == config.ToleranceAll
+	dead, err := p.deadLetters(ctx, c.Name, &s.Errors, tolerate || s.Oversized == config.OversizedDeadLetter)
+	if err != nil {
+		return err
+	}
+	if dead != nil {
+		defer func() { err = errors.Join(err, dead.Close()) }()
+	}
 	return capture.Run(ctx, capture.Config{
 		Connector: c.Name, Version: Version, Source: adminConfig(s.HBase, log), Kafka: p.kafka,
 		Tasks: int32(s.TasksMax), TopicPrefix: s.TopicPrefix, TopicCreate: s.TopicCreation.Enable, Partitions: s.TopicCreation.Partitions,
@@ -33,6 +42,7 @@ func (p *process) source(ctx context.Context, c *config.Connector, st *status.Co
 		ProgressInterval: s.Snapshot.ProgressInterval, ShardBytes: s.Snapshot.ShardMaxBytes, MaxWALHold: s.Snapshot.MaxWALHold, Limiter: p.limits[c.Name],
 		WatermarkMode: string(s.Watermark.Mode), WatermarkMargin: s.Watermark.Margin, WatermarkPatience: s.Watermark.Patience, WatermarkSlack: s.Watermark.Slack,
 		EndTime: s.EndTime, RemovePeer: s.PeerOnEnd == config.PeerRemove,
+		Undeliverable:  source.Policy{Oversized: string(s.Oversized), Tolerate: tolerate, DeadLetters: dead},
 		ConnectTimeout: s.HBase.ConnectionTimeout, Stats: &sourceStats{status: st, log: log}, Log: log,
 	})
 }
@@ -60,6 +70,8 @@ func (s *sourceStats) Acked(table string, t source.Tally) {
 	}
 }
 
+func (s *sourceStats) DeadLettered(n int)                 { s.status.DeadLettered.Add(int64(n)) }
+func (s *sourceStats) Split(changes int)                  { s.status.Split.Add(int64(changes)) }
 func (s *sourceStats) Call()                              { s.status.Calls.Add(1) }
 func (s *sourceStats) Replay(entries int)                 { s.status.Replays.Add(int64(entries)) }
 func (s *sourceStats) BelowReadPoint(changes int)         { s.status.BelowReadPoint.Add(int64(changes)) }

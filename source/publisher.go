@@ -55,6 +55,7 @@ type Publisher struct {
 	routesMu sync.Mutex
 	budget   *budget
 	acked    func(table string, t Tally)
+	policy   Policy
 }
 
 // NewPublisher returns a Publisher over producer that tells acked, from many goroutines, what Kafka has acknowledged. At most maxUnacked encoded bytes (0: DefaultMaxUnacked)
@@ -87,6 +88,8 @@ type Batch struct {
 	cancel  context.CancelCauseFunc
 	parts   map[kafka.TopicPartition]*chunk
 	scratch []byte
+
+	splitting bool // Add is called for a part of a change
 
 	mu      sync.Mutex
 	pending int
@@ -131,6 +134,9 @@ func (b *Batch) Add(c *schema.Change) error {
 		b.parts[tp] = k
 	}
 	b.scratch = schema.AppendAvro(b.scratch[:0], c)
+	if limit := b.p.oversized(r.topic, c, b.scratch); limit > 0 {
+		return b.addOversized(c, tp, b.scratch, limit)
+	}
 	rec := kafka.Record{Key: k.arena.copy(c.Row), Value: k.arena.copy(b.scratch)}
 	rec.Headers, _ = schema.AppendHeaders(make([]kafka.Header, 0, 5), k.arena.reserve(len(c.Table)+48), c)
 	k.recs = append(k.recs, rec)
@@ -167,7 +173,7 @@ func (b *Batch) send(tp kafka.TopicPartition, k *chunk) error {
 			crash.Point(crash.Produced)
 			b.p.acked(table, tally)
 		}
-		b.settle(err)
+		b.settle(tooLarge(err))
 	})
 	return nil
 }

@@ -135,6 +135,20 @@ func (b *batchBuilder) finish() ([]byte, error) {
 	return batch, nil
 }
 
+// BatchBytes is what a topic's max.message.bytes must be for r: its size alone in a batch, compressed.
+func BatchBytes(r *Record, compression string) (int, error) {
+	b := batchBuilder{}
+	if compression != "" {
+		if err := b.codec.UnmarshalText([]byte(compression)); err != nil {
+			return 0, fmt.Errorf("compression.type: %w", err)
+		}
+	}
+	b.reset()
+	b.add(r, 0)
+	batch, err := b.finish()
+	return len(batch), err
+}
+
 // stamp writes the producer's identity, -1 for none, and the checksum.
 func stamp(batch []byte, id producerState) {
 	be := binary.BigEndian

@@ -180,6 +180,11 @@ func (e *ProduceError) Error() string {
 
 func (e *ProduceError) Unwrap() error { return e.Err }
 
+// TooLarge tells whether a record is over what the topic or the brokers take.
+func (e *ProduceError) TooLarge() bool {
+	return e.Code == codeMessageTooLarge || e.Code == codeRecordListTooLarge
+}
+
 // OffsetOutOfRangeError says that the asked offset is not in the log: below LogStart (retention has deleted it, or the
 // topic was created anew) or above LogEnd (the topic was created anew or truncated).
 type OffsetOutOfRangeError struct {

@@ -182,6 +182,9 @@ func (p *Producer) Close() error {
 	return nil
 }
 
+// MaxMessageBytes returns the topic's max.message.bytes, 0 if it cannot be read. It is read again once a minute.
+func (p *Producer) MaxMessageBytes(topic string) int { return p.maxMessageBytes(topic) }
+
 // maxMessageBytes returns the topic's max.message.bytes, 0 if it cannot be read (it needs the right DESCRIBE_CONFIGS).
 func (p *Producer) maxMessageBytes(topic string) int {
 	p.mu.Lock()

@@ -48,6 +48,9 @@ type Stats interface {
 	Shards(done, total int)
 	// Acked is told what Kafka has acknowledged.
 	Acked(table string, t source.Tally)
+	// DeadLettered and Split are told what the policy for undeliverable records did: see source.Policy.
+	DeadLettered(n int)
+	Split(changes int)
 	// Starting, Scanning, Streaming and Waiting say what the capture does now; text is for its user.
 	Starting(text string)
 	Scanning(text string)
@@ -112,6 +115,9 @@ type Config struct {
 	EndTime    time.Time
 	RemovePeer bool // when the end time has come
 
+	// Undeliverable says what becomes of what cannot be delivered; all but its MaxBytes, Compression and counters.
+	Undeliverable source.Policy
+
 	ConnectTimeout time.Duration
 	Stats          Stats
 	Log            *slog.Logger
@@ -149,6 +155,9 @@ func (c *Capture) run(ctx context.Context) error {
 	defer producer.Close()
 	c.producer = producer
 	c.pub = source.NewPublisher(producer, 0, c.cfg.Stats.Acked)
+	policy := c.cfg.Undeliverable
+	policy.MaxBytes, policy.Compression, policy.DeadLettered, policy.Split = producer.MaxMessageBytes, c.cfg.Compression, c.cfg.Stats.DeadLettered, c.cfg.Stats.Split
+	c.pub.SetPolicy(policy)
 	if err := c.prepareTopics(ctx); err != nil {
 		return err
 	}

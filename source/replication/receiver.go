@@ -21,6 +21,7 @@ import (
 	"github.com/waltap/waltap/internal/hbase/cell"
 	"github.com/waltap/waltap/internal/hbase/pb"
 	"github.com/waltap/waltap/internal/hbase/rpc"
+	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/schema"
 	"github.com/waltap/waltap/source"
 )
@@ -243,7 +244,7 @@ func (d *decoder) entry(e *pb.WALEntry, replay bool) error {
 		}
 		d.arena = arena
 		if bytes.Equal(k.Family, metaFamily) {
-			if err := d.marker(k.Qualifier); err != nil {
+			if err := d.marker(table, e.Key, &k); err != nil {
 				return err
 			}
 			continue
@@ -258,6 +259,12 @@ func (d *decoder) entry(e *pb.WALEntry, replay bool) error {
 			return fmt.Errorf("table %s: %w; the table list of the peer was changed by someone else: restore it or add the table to table.include.list", table, source.ErrUnknownTable)
 		}
 		if info.Keep != nil && !info.Keep(k.Row, k.Family, k.Qualifier, schema.CellType(k.Type)) {
+			continue
+		}
+		if !schema.CellType(k.Type).Valid() {
+			if err := d.strange(table, e.Key, &k); err != nil {
+				return err
+			}
 			continue
 		}
 		c := d.change(k.Row)
@@ -322,18 +329,25 @@ var (
 )
 
 // marker handles a METAFAMILY cell. A bulk load announces HFiles that no WAL holds: to acknowledge it
-// would lose them, so the call fails and HBase keeps its WAL.
-func (d *decoder) marker(qualifier []byte) error {
-	if bytes.Equal(qualifier, bulkLoad) {
-		return errors.New("the source bulk-loaded HFiles, which this connector cannot read; " +
-			"set hbase.replication.bulkload.enabled=false on the source for this table, or drop the peer and copy the table again")
+// would lose them, so the call fails and HBase keeps its WAL, or the announcement becomes a dead letter.
+func (d *decoder) marker(table string, key *pb.WALKey, k *cell.Cell) error {
+	if bytes.Equal(k.Qualifier, bulkLoad) {
+		rec := kafka.Record{Key: bytes.Clone(k.Row), Value: bytes.Clone(k.Value), Headers: source.EditHeaders("bulk-load", table, key.GetLogSequenceNumber(), int64(key.GetWriteTime()))}
+		return d.batch.Undeliverable(table, rec, fmt.Errorf("the source bulk-loaded HFiles into table %s, which this connector cannot read; "+
+			"set hbase.replication.bulkload.enabled=false on the source for this table, or drop the peer and copy the table again, or put such announcements aside with errors.tolerance: all", table))
 	}
 	name := "other"
-	if bytes.Equal(qualifier, replicationMarker) {
+	if bytes.Equal(k.Qualifier, replicationMarker) {
 		name = "replication_marker"
 	}
 	d.cfg.Stats.Marker(name)
 	return nil
+}
+
+// strange handles a cell of a type that HBase does not store: no record can hold it.
+func (d *decoder) strange(table string, key *pb.WALKey, k *cell.Cell) error {
+	rec := kafka.Record{Key: bytes.Clone(k.Row), Value: cell.KeyValueCodecWithTags.Append(nil, k), Headers: source.EditHeaders("cell", table, key.GetLogSequenceNumber(), int64(key.GetWriteTime()))}
+	return d.batch.Undeliverable(table, rec, fmt.Errorf("table %s, row %q: a cell of type %d, which is none of HBase's; upgrade waltap, or put such cells aside with errors.tolerance: all", table, k.Row, byte(k.Type)))
 }
 
 // origins lists the clusters that a change has passed before the source, oldest first. The source

@@ -92,6 +92,7 @@ type fixture struct {
 	producer *heldProducer
 	stats    *countStats
 	beats    *heartbeats
+	pub      *source.Publisher
 }
 
 // heartbeats records what comes back.
@@ -128,6 +129,7 @@ func serve(t *testing.T) *fixture {
 	f := &fixture{producer: &heldProducer{given: make(chan struct{}, 100)}, stats: &countStats{}, beats: &heartbeats{}}
 	pub := source.NewPublisher(f.producer, 0, func(string, source.Tally) {})
 	pub.Route("default:t", "p.default.t", 1)
+	f.pub = pub
 	r := NewReceiver(Config{
 		Connector: "c", Version: "v", ClusterID: clusterA, Publisher: pub, Stats: f.stats,
 		Table: func(name string) (Table, bool) {
