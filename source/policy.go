@@ -28,7 +28,8 @@ type Policy struct {
 	MaxBytes    func(topic string) int
 	Compression string // of the producer
 
-	// DeadLettered and Split count records that Kafka has acknowledged as dead letters, and changes that went in parts.
+	// DeadLettered is told of dead letters that Kafka has acknowledged, Split of changes that went in parts; both count what the
+	// source sends again once more.
 	DeadLettered, Split func(n int)
 }
 
@@ -42,31 +43,31 @@ const (
 	framing = 300
 )
 
-// oversized returns the limit that a record with a value of size bytes is over, 0 when it is not.
-func (p *Publisher) oversized(topic string, c *schema.Change, value []byte) int {
+// oversized returns the limit of topic that c, encoded as key and value, is over, 0 when it is not.
+func (p *Publisher) oversized(topic string, c *schema.Change, key, value []byte) int {
 	if p.policy.Oversized == "" || p.policy.Oversized == OversizedFail || len(value) < small {
 		return 0
 	}
 	limit := p.policy.MaxBytes(topic)
-	if limit <= 0 || len(c.Row)+len(value)+len(c.Table)+framing <= limit {
+	if limit <= 0 || len(key)+len(value)+len(c.Table)+framing <= limit {
 		return 0
 	}
-	rec := record(c, value)
+	rec := record(c, key, value)
 	if size, err := kafka.BatchBytes(&rec, p.policy.Compression); err == nil && size <= limit {
 		return 0
 	}
 	return limit
 }
 
-// record is c as it goes to its topic; it shares the bytes of c and value.
-func record(c *schema.Change, value []byte) kafka.Record {
-	r := kafka.Record{Key: c.Row, Value: value}
+// record is c as it goes to its topic; it shares the bytes of key and value.
+func record(c *schema.Change, key, value []byte) kafka.Record {
+	r := kafka.Record{Key: key, Value: value}
 	r.Headers, _ = schema.AppendHeaders[kafka.Header](nil, nil, c)
 	return r
 }
 
-// addOversized deals with c, whose encoded value is over limit.
-func (b *Batch) addOversized(c *schema.Change, tp kafka.TopicPartition, value []byte, limit int) error {
+// addOversized deals with c, whose record of key and value is over limit.
+func (b *Batch) addOversized(c *schema.Change, tp kafka.TopicPartition, key, value []byte, limit int) error {
 	policy := &b.p.policy
 	if policy.Oversized == OversizedSplit && len(c.Cells) > 1 {
 		if err := b.split(c); err != nil {
@@ -81,7 +82,7 @@ func (b *Batch) addOversized(c *schema.Change, tp kafka.TopicPartition, value []
 	if policy.Oversized == OversizedSplit && !policy.Tolerate {
 		return fmt.Errorf("%w; raise max.message.bytes of the topic, or put such cells aside with errors.tolerance: all and errors.deadletterqueue.topic.name", err)
 	}
-	rec := record(c, value)
+	rec := record(c, key, value)
 	rec.Key, rec.Value, rec.Topic, rec.Partition, rec.Offset = clone(rec.Key), clone(rec.Value), tp.Topic, tp.Partition, -1
 	return b.deadLetter(rec, deadletter.StageProduce, err)
 }

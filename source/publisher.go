@@ -134,8 +134,8 @@ func (b *Batch) Add(c *schema.Change) error {
 		b.parts[tp] = k
 	}
 	b.scratch = schema.AppendAvro(b.scratch[:0], c)
-	if limit := b.p.oversized(r.topic, c, b.scratch); limit > 0 {
-		return b.addOversized(c, tp, b.scratch, limit)
+	if limit := b.p.oversized(r.topic, c, c.Row, b.scratch); limit > 0 {
+		return b.addOversized(c, tp, c.Row, b.scratch, limit)
 	}
 	rec := kafka.Record{Key: k.arena.copy(c.Row), Value: k.arena.copy(b.scratch)}
 	rec.Headers, _ = schema.AppendHeaders(make([]kafka.Header, 0, 5), k.arena.reserve(len(c.Table)+48), c)

@@ -25,6 +25,9 @@ type commands struct {
 	Run     runCommand      `cmd:"" help:"Run the connectors of a configuration file until SIGINT or SIGTERM."`
 	Peer    peerCommands    `cmd:"" help:"Look at and change waltap's replication peers. Needs neither a worker nor Kafka."`
 	Offsets offsetsCommands `cmd:"" help:"Look at and move the offsets of a sink's consumer group."`
+	Dlq     dlqCommands     `cmd:"" name:"dlq" help:"Look at dead letters, and put them back."`
+	Tail    tailCommand     `cmd:"" help:"Show the records of a topic, decoded, until Ctrl-C."`
+	Decode  decodeCommand   `cmd:"" help:"Show one record value that is in a file."`
 	Version versionCommand  `cmd:"" help:"Print the version."`
 }
 

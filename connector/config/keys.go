@@ -99,12 +99,12 @@ var keys = []Key{
 	{
 		Name: "row.start", Scope: InSource, Type: String, Example: `user1\x00`,
 		Doc: "First row to capture, by scan and stream, as the HBase shell writes it (\\xNN for bytes). Absent: the first of all. It may not change later.",
-		set: into(parseRow, func(t *target) *[]byte { return &t.source.Scope.RowStart }),
+		set: into(ParseRow, func(t *target) *[]byte { return &t.source.Scope.RowStart }),
 	},
 	{
 		Name: "row.stop", Scope: InSource, Type: String, Example: "user2",
 		Doc: "Row before which capture ends, written as row.start. Absent: the end of the table. It may not change later.",
-		set: into(parseRow, func(t *target) *[]byte { return &t.source.Scope.RowStop }),
+		set: into(ParseRow, func(t *target) *[]byte { return &t.source.Scope.RowStop }),
 	},
 	{
 		Name: "snapshot.timestamp.min", Scope: InSource, Type: Integer, Default: "0",

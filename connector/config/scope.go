@@ -22,8 +22,8 @@ func parseColumnPatterns(s string) ([]schema.ColumnPattern, error) {
 	return patterns, nil
 }
 
-// parseRow reads a row as the HBase shell writes it: \xNN is a byte, all else stands for itself.
-func parseRow(s string) ([]byte, error) {
+// ParseRow reads a row key as the HBase shell writes it: \xNN is a byte, all else stands for itself.
+func ParseRow(s string) ([]byte, error) {
 	var out []byte
 	for i := 0; i < len(s); {
 		if i+3 < len(s) && s[i] == '\\' && s[i+1] == 'x' {

@@ -195,6 +195,9 @@ func parseTime(s string) (time.Time, error) {
 	return t, nil
 }
 
+// ParseConsumerStart reads a consumer.start, for commands that begin somewhere as a sink does.
+func ParseConsumerStart(s string) (ConsumerStart, error) { return parseConsumerStart(s) }
+
 // parseConsumerStart reads a word, timestamp:<time> or offsets:<topic>/<partition>=<offset>,…
 func parseConsumerStart(s string) (ConsumerStart, error) {
 	mode, rest, more := strings.Cut(s, ":")
