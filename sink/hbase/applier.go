@@ -166,8 +166,8 @@ func (a *Applier) explain(b *sink.Batch, err error) error {
 			return err
 		}
 	}
-	if refusedByServer(err) {
-		return &sink.RefusedError{Change: -1, Err: err}
+	if why, refused := refusedByServer(err); refused {
+		return &sink.RefusedError{Change: -1, Err: why}
 	}
 	return err
 }

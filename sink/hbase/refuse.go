@@ -51,16 +51,49 @@ var refusals = []string{
 	"FailedSanityCheckException",
 }
 
-// refusedByServer tells whether a call failed because of what one of its cells is.
-func refusedByServer(err error) bool {
+// refusedByServer tells whether a call failed because of what one of its cells is; the error says so in short.
+func refusedByServer(err error) (error, bool) {
 	var remote *rpc.RemoteError
 	if !errors.As(err, &remote) {
-		return false
+		return err, false
 	}
 	for _, text := range refusals {
-		if strings.Contains(remote.Class, text) || strings.Contains(remote.Message, text) {
-			return true
+		if strings.Contains(remote.Message, text) {
+			return &remoteRefusal{line(remote.Message, text), err}, true
+		}
+		if strings.Contains(remote.Class, text) {
+			return err, true
 		}
 	}
-	return false
+	return err, false
+}
+
+// remoteRefusal is what a server says of a change, without the story of how it got to say it.
+type remoteRefusal struct {
+	text string
+	err  error
+}
+
+func (e *remoteRefusal) Error() string { return e.text }
+
+func (e *remoteRefusal) Unwrap() error { return e.err }
+
+// line is the line of a message that has text, from the exception's class on:
+//
+//	2026-11-21T08:47:20Z, host,16020,1795250834222, org.apache.hadoop.hbase.DoNotRetryIOException: …: Cell[…] with size …
+func line(message, text string) string {
+	for l := range strings.Lines(message) {
+		if !strings.Contains(l, text) {
+			continue
+		}
+		if i := strings.Index(l, ", org."); i >= 0 {
+			l = l[i+2:]
+		}
+		class, rest, ok := strings.Cut(l, ": ")
+		if ok && strings.HasPrefix(rest, class+": ") {
+			l = rest // HBase names the class twice
+		}
+		return strings.TrimSpace(l)
+	}
+	return message
 }

@@ -72,8 +72,23 @@ func TestWhatIsTheRecordsFault(t *testing.T) {
 			t.Errorf("%s: the table is looked at again: %v", tc.message, gone)
 		}
 	}
-	if refusedByServer(errors.New("KeyValue size too large")) {
+	if _, refused := refusedByServer(errors.New("KeyValue size too large")); refused {
 		t.Error("an error of our own was taken for a server's answer")
+	}
+}
+
+// A dead letter's reason is one line, and what it was taken from can be had, too.
+func TestRefusalIsShort(t *testing.T) {
+	const cell = "org.apache.hadoop.hbase.DoNotRetryIOException: Cell[r/f:q/5/Put/vlen=9/seqid=0] with size 11534360 exceeds limit of 10485760 bytes"
+	for message, want := range map[string]string{
+		"KeyValue size too large": "KeyValue size too large",
+		"Failed after attempts=1, exceptions:\n2026-11-21T08:47:20Z, h,1,2, org.apache.hadoop.hbase.DoNotRetryIOException: " + cell + "\n\tat x": cell,
+	} {
+		remote := &rpc.RemoteError{Class: "java.io.IOException", Message: message}
+		err, refused := refusedByServer(fmt.Errorf("replicate to region server h: %w", remote))
+		if !refused || err.Error() != want || !errors.Is(err, remote) {
+			t.Errorf("%v, %v; want %q", err, refused, want)
+		}
 	}
 }
 
