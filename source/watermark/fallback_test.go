@@ -17,7 +17,9 @@ const (
 )
 
 // on runs a Watermark on a cluster of two servers until it is proved, then play.
-func on(t *testing.T, play func(t *testing.T, c *cluster)) {
+func on(t *testing.T, play func(t *testing.T, c *cluster)) { onWith(t, patience, play) }
+
+func onWith(t *testing.T, patience time.Duration, play func(t *testing.T, c *cluster)) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Hour) // off the epoch of the clock
 		c := newCluster(2)
@@ -142,8 +144,7 @@ func TestNoFallback(t *testing.T) {
 		})
 	})
 	t.Run("no patience at all", func(t *testing.T) {
-		on(t, func(t *testing.T, c *cluster) {
-			c.w.fallback.patience = 0
+		onWith(t, 0, func(t *testing.T, c *cluster) {
 			began := time.Now()
 			c.set(func() { c.refused = errors.New("no") })
 			time.Sleep(time.Hour)
@@ -195,6 +196,7 @@ func TestSeveralWALs(t *testing.T) {
 		c.drained()
 		time.Sleep(slack)
 		c.wantProved(t)
+		synctest.Wait()
 		if _, kept := c.w.several[s]; kept || c.w.several[old] {
 			t.Errorf("what is known of the servers' WALs: %v", c.w.several)
 		}
@@ -214,6 +216,7 @@ func TestMetricsMode(t *testing.T) {
 				want = "watermark.mode: metrics"
 			}
 			c.wantEstimated(t, want)
+			synctest.Wait()
 			if len(c.wals[c.live[0]]) > 1 || c.logged("it is an estimate") != map[bool]int{true: 1}[reason != ""] {
 				t.Errorf("%d entries in the WAL, log %q", len(c.wals[c.live[0]]), c.log)
 			}
