@@ -3,12 +3,18 @@ package sink
 import (
 	"encoding/binary"
 	"hash/maphash"
+	"slices"
 
 	"github.com/waltap/waltap/schema"
 )
 
-// recentCells of a partition are remembered: 16 bytes each.
-const recentCells = 1 << 18
+const (
+	// recentCells of a partition are remembered: 16 bytes each.
+	recentCells = 1 << 18
+	// recentWays: a cell has that many places, by its hash. With one place each, a tenth of them would be forgotten when a tenth
+	// of recentCells others have come; with 16, one in ten thousand when a third of them have.
+	recentWays = 16
+)
 
 // recent remembers with which sequence the last cells of a partition were applied, so that a late replay does not
 // undo what came after it.
@@ -19,23 +25,26 @@ const recentCells = 1 << 18
 //
 // A cell is left out only when the very same cell (row, family, qualifier, timestamp, type) of the same epoch of the table was
 // applied with a higher sequence; never because it merely looks old, as first deliveries come out of order, too. The
-// memory is bounded, and filled from the topic when a process begins (see worker.warm): each cell has one place, by its hash, which the next cell of that place takes over.
+// memory is bounded, and filled from the topic when a process begins (see worker.warm). Of the places of its hash a cell takes
+// the one whose cell was not applied for longest.
 type recent struct {
 	seed  maphash.Seed
-	slots []recentCell
+	slots []recentCell // recentWays for each hash, those applied last first
 	key   []byte
 	warm  bool      // it holds what was applied before this process began
 	log   []replace // since begin
 }
 
-// replace is one place that was taken over.
+// replace is one place that was taken over: is came first in places, those before n moved behind it, was gave way.
 type replace struct {
-	slot    uint64
+	places  []recentCell
+	n       int
 	was, is recentCell
 }
 
 type recentCell struct{ hash, sequence uint64 }
 
+// newRecent has room for cells, a multiple of recentWays.
 func newRecent(cells int) *recent {
 	return &recent{seed: maphash.MakeSeed(), slots: make([]recentCell, cells)}
 }
@@ -64,7 +73,9 @@ func (r *recent) mark() int { return len(r.log) }
 // undo takes back what was remembered since mark, for changes that are not applied after all.
 func (r *recent) undo(mark int) {
 	for i := len(r.log) - 1; i >= mark; i-- {
-		r.slots[r.log[i].slot] = r.log[i].was
+		l := r.log[i]
+		copy(l.places[:l.n], l.places[1:])
+		l.places[l.n] = l.was
 	}
 	r.log = r.log[:mark]
 }
@@ -72,22 +83,31 @@ func (r *recent) undo(mark int) {
 // forget takes back what was remembered from mark to end, where nothing has taken its place since.
 func (r *recent) forget(mark, end int) {
 	for i := end - 1; i >= mark; i-- {
-		if l := r.log[i]; r.slots[l.slot] == l.is {
-			r.slots[l.slot] = l.was
+		l := r.log[i]
+		n := slices.Index(l.places, l.is)
+		switch {
+		case n < 0:
+		case l.was.hash == l.is.hash:
+			l.places[n] = l.was
+		default:
+			l.places[n] = recentCell{}
 		}
 	}
 }
 
 func (r *recent) superseded(c *schema.Change, k *schema.Cell) bool {
-	h := r.hash(c, k)
-	at := h % uint64(len(r.slots))
-	slot := &r.slots[at]
-	if slot.hash == h && slot.sequence > c.Sequence {
+	is := recentCell{hash: r.hash(c, k), sequence: c.Sequence}
+	at := is.hash >> 1 % uint64(len(r.slots)/recentWays) * recentWays // bit 0 is always set
+	places := r.slots[at : at+recentWays]
+	n := slices.IndexFunc(places, func(x recentCell) bool { return x.hash == is.hash })
+	if n < 0 {
+		n = len(places) - 1
+	} else if places[n].sequence > is.sequence {
 		return true
 	}
-	next := recentCell{hash: h, sequence: c.Sequence}
-	r.log = append(r.log, replace{at, *slot, next})
-	*slot = next
+	r.log = append(r.log, replace{places, n, places[n], is})
+	copy(places[1:n+1], places)
+	places[0] = is
 	return false
 }
 

@@ -2,6 +2,7 @@ package sink
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/waltap/waltap/schema"
@@ -61,11 +62,63 @@ func TestRecentCellsAreBounded(t *testing.T) {
 	}
 }
 
+// TestRecentCellsAreTheRecentOnes: what came within a quarter of the memory's size is there, but for a cell in a million.
+func TestRecentCellsAreTheRecentOnes(t *testing.T) {
+	const room = 1 << 14
+	r := newRecent(room)
+	for i := range 10 * room {
+		r.filter(cellChange(fmt.Sprint(i), 20, 1, put("q", 5)))
+	}
+	forgotten := 0
+	for i := range room / 4 {
+		forgotten += 1 - r.filter(cellChange(fmt.Sprint(10*room-1-i), 10, 1, put("q", 5)))
+	}
+	if forgotten > 1 {
+		t.Errorf("%d of the last %d cells were forgotten, of %d that there is room for", forgotten, room/4, room)
+	}
+}
+
+// TestWhatIsTakenBackWasNever: undo leaves the memory as it was, forget leaves nothing of the changes it is told.
+func TestWhatIsTakenBackWasNever(t *testing.T) {
+	change := func(i int, seq uint64) *schema.Change { return cellChange(fmt.Sprint(i%40), seq, 1, put("q", 5)) }
+	r := newRecent(2 * recentWays)
+	for i := range 100 {
+		r.begin()
+		r.filter(change(i, uint64(i+1)))
+	}
+	before := slices.Clone(r.slots)
+	r.begin()
+	for i := range 1000 {
+		r.filter(change(7*i, uint64(i+50)))
+	}
+	kept := slices.Clone(r.slots)
+	mark := r.mark()
+	for i := range 1000 {
+		r.filter(change(3*i, uint64(2000+i)))
+	}
+	r.undo(mark)
+	if !slices.Equal(r.slots, kept) {
+		t.Error("undone to a mark, the memory is another one")
+	}
+	mark = r.mark()
+	r.filter(change(3, 5000))
+	r.filter(change(4, 6000))
+	r.forget(mark, mark+1)
+	if n, m := r.filter(change(3, 4000)), r.filter(change(4, 4000)); n != 0 || m != 1 {
+		t.Errorf("%d cells of the change that was forgotten and %d of the other are left out, want 0 and 1", n, m)
+	}
+	r.undo(0)
+	if !slices.Equal(r.slots, before) {
+		t.Error("undone to the begin, the memory is another one")
+	}
+}
+
 func BenchmarkRecent(b *testing.B) {
 	r := newRecent(recentCells)
 	c := cellChange("row-0000001", 20, 1, put("qualifier", 5))
 	b.ReportAllocs()
 	for b.Loop() {
+		r.begin()
 		r.filter(c)
 	}
 }

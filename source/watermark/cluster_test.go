@@ -44,6 +44,7 @@ type cluster struct {
 	regionsErr error
 	moveErr    error
 	splitErr   error
+	statusErr  error
 
 	published []checkpoint.Watermark
 	untrue    []string
@@ -292,7 +293,7 @@ func (c *cluster) Status(context.Context) (*admin.Status, error) {
 		}
 		st.Servers = append(st.Servers, admin.ServerStatus{Name: s, Reported: time.Now().UnixMilli(), Replication: []admin.ReplicationLoad{r}})
 	}
-	return st, nil
+	return st, c.statusErr
 }
 
 func (c *cluster) Regions(context.Context, string) ([]admin.Region, error) {

@@ -15,6 +15,7 @@ type fallback struct {
 	proved   int64         // the newest proof
 	moved    time.Time     // when it came; at first, the begin
 	looked   time.Time
+	failed   string    // why the last look has seen nothing
 	since    time.Time // of the looks that all showed no backlog; zero: the last one did
 	reason   string    // why there is an estimate; "": there is none
 }

@@ -86,7 +86,7 @@ func TestFallback(t *testing.T) {
 					c.wantStill(t, began, tc.waits)
 					time.Sleep(time.Minute)
 					c.wantEstimated(t, tc.reason)
-					time.Sleep(time.Hour)
+					time.Sleep(20 * time.Minute)
 					c.wantEstimated(t, tc.reason)
 					c.set(func() { tc.mend(c) })
 					time.Sleep(slack)
@@ -164,6 +164,28 @@ func TestServerThatGetsNoRegion(t *testing.T) {
 		time.Sleep(patience)
 		c.wantEstimated(t, "not of this group")
 		c.set(func() { c.moveErr = nil })
+		time.Sleep(slack)
+		c.wantProved(t)
+	})
+}
+
+// TestNoMetricsAndNoProof shows both reasons.
+func TestNoMetricsAndNoProof(t *testing.T) {
+	on(t, func(t *testing.T, c *cluster) {
+		began := time.Now()
+		c.set(func() { c.refused, c.statusErr = errors.New("no right to write"), errors.New("no right to ask") })
+		time.Sleep(2 * patience)
+		c.wantStill(t, began, "(no right to write) (and no metrics: no right to ask)")
+		c.set(func() { c.statusErr = nil })
+		time.Sleep(2 * patience)
+		c.wantEstimated(t, "no right to write")
+		c.set(func() { c.statusErr = errors.New("no right to ask") })
+		at, _ := c.last()
+		time.Sleep(time.Minute)
+		if p, _ := c.last(); p.Time > at.Time || c.status().waits != "an error to be gone: no right to ask" {
+			t.Errorf("an estimate without metrics: %+v after %+v, %+v", p, at, c.status())
+		}
+		c.set(func() { c.refused = nil })
 		time.Sleep(slack)
 		c.wantProved(t)
 	})

@@ -180,11 +180,9 @@ func (w *Watermark) step(ctx context.Context) (*checkpoint.Watermark, error) {
 	}
 	now := time.Now()
 	w.fallback.proof(now, at)
-	stalled := w.fallback.stalled(now)
+	stalled, detail := w.fallback.stalled(now), w.sender.trouble()
 	if stalled {
-		if err := w.look(ctx, now, list, waits); err != nil {
-			return nil, err
-		}
+		detail += w.look(ctx, now, list, waits+detail)
 	}
 	if w.fallback.reason != "" {
 		return w.publishEstimate(ctx, list, w.fallback.reason)
@@ -193,21 +191,22 @@ func (w *Watermark) step(ctx context.Context) (*checkpoint.Watermark, error) {
 	if ok && !stalled {
 		waits = ""
 	}
-	w.wait(waits, w.sender.trouble())
+	w.wait(waits, detail)
 	return w.publish(ctx, at, false)
 }
 
-// look asks the metrics whether the heartbeats should have come back by now.
-func (w *Watermark) look(ctx context.Context, now time.Time, list servers, waits string) error {
+// look asks the metrics whether the heartbeats should have come back by now. It returns what keeps it from that.
+func (w *Watermark) look(ctx context.Context, now time.Time, list servers, waits string) (failed string) {
 	if !w.fallback.due(now) {
-		return nil
+		return w.fallback.failed
 	}
 	estimate, _, err := w.estimate(ctx, list)
+	w.fallback.failed = ""
 	if err != nil {
-		return err
+		estimate, w.fallback.failed = 0, fmt.Sprintf(" (and no metrics: %v)", err)
 	}
-	w.fallback.sample(now, estimate, waits+w.sender.trouble())
-	return nil
+	w.fallback.sample(now, estimate, waits)
+	return w.fallback.failed
 }
 
 func (w *Watermark) publishEstimate(ctx context.Context, list servers, reason string) (*checkpoint.Watermark, error) {
