@@ -109,7 +109,6 @@ func (h *HBase) site() map[string]string {
 		"hbase.regionserver.handler.count":             "10",
 		"replication.source.sleepforretries":           "500",
 		"replication.sleep.before.failover":            "500",
-		"hbase.serial.replication.waiting.ms":          "500",
 		"hbase.regionserver.msginterval":               "500",
 		"hbase.master.wait.on.regionservers.timeout":   "1000",
 		"hbase.master.wait.on.regionservers.interval":  "100",
