@@ -131,7 +131,7 @@ func (s *Sink) checkGone(ctx context.Context, topics []string) error {
 		case !missing:
 			s.missing[topic] = time.Now()
 		case time.Since(since) > s.gonePatience:
-			return &PermanentError{fmt.Errorf("topic %s, which group %s has read, is not there any more: what it held may not have been applied; copy its table again; or, if it was deleted on purpose, stop the sink and run: waltap offsets forget --group %s --topic %s",
+			return &PermanentError{fmt.Errorf("topic %s, which group %s has read, is not there any more, or this user may not see it any more: what it held may not have been applied; copy its table again; or, if it was deleted on purpose, stop the sink and run: waltap offsets forget --group %s --topic %s",
 				topic, s.cfg.Group, s.cfg.Group, topic)}
 		}
 		return nil

@@ -161,3 +161,17 @@ func TestQueueTakesATopicAsItIs(t *testing.T) {
 		t.Errorf("a compacted topic: %v", err)
 	}
 }
+
+// Whatever a letter says is read again as it was written.
+func FuzzLetter(f *testing.F) {
+	f.Add([]byte("k"), []byte("v"), "p.default.t", int32(3), int64(17), "copy", "too large")
+	f.Fuzz(func(t *testing.T, key, value []byte, topic string, partition int32, offset int64, connector, message string) {
+		l := New(kafka.Record{Key: key, Value: value, Topic: topic, Partition: partition, Offset: offset}, StagePut, nil, errors.New(message))
+		l.Connector = connector
+		got, ok := Parse(l.Record(true))
+		l.Headers = own(nil)
+		if d := cmp.Diff(l, got); d != "" || !ok {
+			t.Errorf("%v (-want +got):\n%s", ok, d)
+		}
+	})
+}

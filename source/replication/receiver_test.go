@@ -92,7 +92,6 @@ type fixture struct {
 	producer *heldProducer
 	stats    *countStats
 	beats    *heartbeats
-	pub      *source.Publisher
 }
 
 // heartbeats records what comes back.
@@ -124,12 +123,14 @@ func (h *heartbeats) String() string {
 }
 
 // serve starts a Receiver behind a real port; table default:t is captured, rows below "m" were scanned up to sequence 10.
-func serve(t *testing.T) *fixture {
+func serve(t *testing.T, policy ...source.Policy) *fixture {
 	t.Helper()
 	f := &fixture{producer: &heldProducer{given: make(chan struct{}, 100)}, stats: &countStats{}, beats: &heartbeats{}}
 	pub := source.NewPublisher(f.producer, 0, func(string, source.Tally) {})
 	pub.Route("default:t", "p.default.t", 1)
-	f.pub = pub
+	for _, p := range policy {
+		pub.SetPolicy(p)
+	}
 	r := NewReceiver(Config{
 		Connector: "c", Version: "v", ClusterID: clusterA, Publisher: pub, Stats: f.stats,
 		Table: func(name string) (Table, bool) {

@@ -3,6 +3,7 @@ package replication
 import (
 	"bytes"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -52,8 +53,8 @@ func TestUndeliverableEdits(t *testing.T) {
 			if err := f.call(t.Context(), e); !rpc.IsRemote(err, "IOException") || !strings.Contains(err.Error(), tc.says) || !strings.Contains(err.Error(), "errors.tolerance: all") {
 				t.Errorf("answered with %v, want an IOException that says %q", err, tc.says)
 			}
-			dead := 0
-			f.pub.SetPolicy(source.Policy{Tolerate: true, DeadLetters: queue, DeadLettered: func(n int) { dead += n }})
+			var dead atomic.Int64
+			f = serve(t, source.Policy{Tolerate: true, DeadLetters: queue, DeadLettered: func(n int) { dead.Add(int64(n)) }})
 			answered := make(chan error, 1)
 			go func() { answered <- f.call(t.Context(), e) }()
 			<-f.producer.given
@@ -62,8 +63,8 @@ func TestUndeliverableEdits(t *testing.T) {
 				t.Error("HBase was answered before the dead letter was acknowledged")
 			}
 			f.producer.answer(nil)
-			if err := <-answered; err != nil || dead != 1 {
-				t.Errorf("answered with %v, %d dead letters", err, dead)
+			if err := <-answered; err != nil || dead.Load() != 1 {
+				t.Errorf("answered with %v, %d dead letters", err, dead.Load())
 			}
 			l, ok := deadletter.Parse(f.producer.recs[0])
 			if !ok || l.Topic != "p.default.t" || l.Stage != deadletter.StagePoll || !bytes.Equal(l.Value, tc.value) || !strings.Contains(l.Message, tc.says) || string(l.Headers[0].Value) != tc.op || string(l.Headers[2].Value) != "30" {
