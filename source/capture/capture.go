@@ -319,7 +319,7 @@ func (c *Capture) mark(t *captured) error {
 	if err != nil {
 		return err
 	}
-	m := replication.Table{Epoch: t.state.Epoch, Keep: c.cfg.Scope.Keeper(t.name)}
+	m := replication.Table{Epoch: t.state.Epoch, Keeper: c.cfg.Scope.Keeper(t.name)}
 	m.ReadPoint = t.state.readPoint(ranges)
 	c.marks.set(t.name, m)
 	return nil

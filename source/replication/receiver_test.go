@@ -130,6 +130,7 @@ func serve(t *testing.T) *fixture {
 	pub := source.NewPublisher(f.producer, 0, func(string, source.Tally) {})
 	pub.Route("default:t", "p.default.t", 1)
 	f.pub = pub
+	scope := schema.Scope{Qualifiers: schema.ByteFilter{Exclude: []schema.BytePattern{{Kind: schema.Exact, Bytes: []byte("out of scope")}}}}
 	r := NewReceiver(Config{
 		Connector: "c", Version: "v", ClusterID: clusterA, Publisher: pub, Stats: f.stats,
 		Table: func(name string) (Table, bool) {
@@ -138,9 +139,7 @@ func serve(t *testing.T) *fixture {
 					return 10
 				}
 				return 0
-			}, Keep: func(row, family, qualifier []byte, t schema.CellType) bool {
-				return t != schema.Put || string(qualifier) != "out of scope"
-			}}, name == "default:t"
+			}, Keeper: scope.Keeper(name)}, name == "default:t"
 		},
 		IsHeartbeat: func(name string) bool { return name == "default:beats" }, Heartbeats: f.beats,
 	})

@@ -49,7 +49,7 @@ func (s *Scanner) region(ctx context.Context, sh shard, est *share) (rest span, 
 		Generation: s.cfg.Generation,
 	}}
 	if sh.table.Scope != nil {
-		r.keeps = sh.table.Scope.Keeper(sh.table.Name)
+		r.keeper = sh.table.Scope.Keeper(sh.table.Name)
 	}
 	err = r.run(ctx)
 	if err == nil || len(r.rng.Upto) == 0 {
@@ -74,7 +74,7 @@ type reader struct {
 	size   int64
 	since  time.Time
 
-	keeps func(row, family, qualifier []byte, t schema.CellType) bool // nil: all
+	keeper *schema.Keeper // nil: all is kept as it is
 
 	row   schema.Change
 	arena []byte
@@ -248,13 +248,12 @@ func (r *reader) cell(ctx context.Context, k *cell.Cell) error {
 		r.row.Row = r.keep(row)
 	}
 	r.bytes += cellOverhead + int64(len(k.Row)+len(k.Family)+len(k.Qualifier)+len(k.Value)+len(k.Tags))
-	if r.keeps != nil && !r.keeps(k.Row, k.Family, k.Qualifier, schema.CellType(k.Type)) {
+	c := schema.Cell{Family: k.Family, Qualifier: k.Qualifier, Timestamp: k.Timestamp, Type: schema.CellType(k.Type), Value: k.Value, Tags: k.Tags}
+	if r.keeper != nil && !r.keeper.Keep(k.Row, &c) {
 		return nil
 	}
-	r.row.Cells = append(r.row.Cells, schema.Cell{
-		Family: r.keep(k.Family), Qualifier: r.keep(k.Qualifier), Timestamp: k.Timestamp,
-		Type: schema.CellType(k.Type), Value: r.keep(k.Value), Tags: r.keep(k.Tags),
-	})
+	c.Family, c.Qualifier, c.Value, c.Tags = r.keep(c.Family), r.keep(c.Qualifier), r.keep(c.Value), r.keep(c.Tags)
+	r.row.Cells = append(r.row.Cells, c)
 	return nil
 }
 
