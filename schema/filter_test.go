@@ -16,7 +16,9 @@ func onlyOf(tables string, p BytePattern) BytePattern {
 	return p
 }
 
-func pattern(kind PatternKind, b string) BytePattern { return BytePattern{Kind: kind, Bytes: []byte(b)} }
+func pattern(kind PatternKind, b string) BytePattern {
+	return BytePattern{Kind: kind, Bytes: []byte(b)}
+}
 
 func TestBytePatterns(t *testing.T) {
 	for _, tc := range []struct {

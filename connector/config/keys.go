@@ -392,7 +392,27 @@ var keys = []Key{
 	{
 		Name: "hbase.table.rename", Scope: InSink, Type: List, Example: "default:orders=default:orders_copy, shop:items=copy:items",
 		Doc: "Tables that have another name at the target, from=to. The others keep theirs.",
-		set: into(schema.ParseRenames, func(t *target) *schema.Renames { return &t.sink.Renames }),
+		set: into(schema.ParseRenames, func(t *target) *schema.Renames { return &t.sink.Mapping.Tables }),
+	},
+	{
+		Name: "hbase.namespace.rename", Scope: InSink, Type: List, Example: "shop=store",
+		Doc: "Namespaces that have another name at the target, from=to, for all tables in them that hbase.table.rename does not name.",
+		set: into(schema.ParseNamespaceRenames, func(t *target) *schema.NamespaceRenames { return &t.sink.Mapping.Namespaces }),
+	},
+	{
+		Name: "hbase.family.rename", Scope: InSink, Type: List, Example: "data=d, shop:items:data=i",
+		Doc: "Families that have another name at the target: from=to for those of all tables, namespace:table:from=to for that of one, named as at the source. Tables are created with the new names, and delete markers follow.",
+		set: into(schema.ParseFamilyRenames, func(t *target) *schema.FamilyRenames { return &t.sink.Mapping.Families }),
+	},
+	{
+		Name: "hbase.apply", Scope: InSink, Type: String, Default: "auto", Values: []string{"auto", "replication", "mutation"},
+		Doc: "How changes are written. replication: by the call that HBase's own replication makes, the faster way. mutation: by puts and deletes, as a client does, for targets that do not serve that call, or not to us. auto: by replication until the target refuses it, which is logged, then by mutation.",
+		set: text(func(t *target) *ApplyMode { return &t.sink.Apply }),
+	},
+	{
+		Name: "hbase.no.overwrite", Scope: InSink, Type: Boolean, Default: "false",
+		Doc: "Leave columns alone that have a value at the target, whoever wrote it and whatever its timestamp, and apply no delete markers: to fill up a table that is in use already. Changes to what this sink has written itself are left out, too (docs/filters.md). Written by mutation, checked column by column: slow.",
+		set: boolean(func(t *target) *bool { return &t.sink.NoOverwrite }),
 	},
 	{
 		Name: "hbase.table.create", Scope: InSink, Type: Boolean, Default: "true",
