@@ -84,26 +84,28 @@ func rowsOf(mutations []Mutation) [][]int {
 func (w *Writer) look(ctx context.Context, b *Batch, rows [][]int, found map[int]bool) error {
 	row := func(i int) []byte { return b.Mutations[rows[i][0]].row() }
 	return w.persist(ctx, func() error {
-		var left [][]int
 		columns := make([]map[string]bool, len(rows))
-		err := w.each(ctx, b.Table, len(rows), row, func(ctx context.Context, s *share) error {
+		seen, err := w.each(ctx, b.Table, len(rows), row, func(ctx context.Context, s *share) error {
 			actions := make([][]*pb.Action, len(s.regions))
 			for r, region := range s.regions {
 				for _, i := range region.items {
 					actions[r] = append(actions[r], &pb.Action{Get: getOf(b.Mutations, rows[i])})
 				}
 			}
-			_, err := w.multi(ctx, s, actions, nil, func(i int, cells []cell.Cell) {
-				columns[i] = make(map[string]bool, len(cells))
+			return w.multi(ctx, s, actions, nil, func(i int, cells []cell.Cell) {
+				s.done[i], columns[i] = true, make(map[string]bool, len(cells))
 				for j := range cells {
 					columns[i][column(&cells[j])] = true
 				}
 			})
-			return err
-		}, func(i int) { left = append(left, rows[i]) })
-		for i, there := range columns {
-			for _, m := range rows[i] {
-				if there[column(&b.Mutations[m][0])] {
+		})
+		var left [][]int
+		for i, mutations := range rows {
+			if !seen[i] {
+				left = append(left, mutations)
+			}
+			for _, m := range mutations {
+				if columns[i][column(&b.Mutations[m][0])] {
 					found[m] = true
 				}
 			}
@@ -156,7 +158,7 @@ func (w *Writer) putAbsent(ctx context.Context, b *Batch, m Mutation) (written b
 	}
 	attributes := attributesOf(b.Attributes)
 	err = w.persist(ctx, func() error {
-		return w.each(ctx, b.Table, 1, func(int) []byte { return m.row() }, func(ctx context.Context, s *share) error {
+		_, err := w.each(ctx, b.Table, 1, func(int) []byte { return m.row() }, func(ctx context.Context, s *share) error {
 			return w.call(ctx, s.server, func(ctx context.Context, conn *rpc.Conn) error {
 				req := &pb.MutateRequest{Region: specifier(s.regions[0].region), Mutation: mutation(m, attributes), Condition: absence(&m[0])}
 				resp := &pb.MutateResponse{}
@@ -166,10 +168,11 @@ func (w *Writer) putAbsent(ctx context.Context, b *Batch, m Mutation) (written b
 				if resp.Processed == nil {
 					return fmt.Errorf("the server does not say whether it has written the column: it does not know conditions")
 				}
-				written = resp.GetProcessed()
+				written, s.done[0] = resp.GetProcessed(), true
 				return nil
 			})
-		}, func(int) {})
+		})
+		return err
 	})
 	return written, err
 }

@@ -15,50 +15,39 @@ import (
 	"github.com/waltap/waltap/internal/hbase/rpc"
 )
 
-// multi makes one Multi: for each region of s the actions that belong to its items. got, unless nil, is handed the cells of each
-// item that came through. It returns how many did, and one of the errors of the others, of which s.failed is told.
-func (w *Writer) multi(ctx context.Context, s *share, actions [][]*pb.Action, block []byte, got func(item int, cells []cell.Cell)) (ok int, err error) {
-	req := &pb.MultiRequest{}
+// multi makes one Multi: for each region of s the actions that belong to its items. done is told of each item that came through,
+// with the cells that were returned; the error is one of the others'.
+func (w *Writer) multi(ctx context.Context, s *share, actions [][]*pb.Action, block []byte, done func(item int, cells []cell.Cell)) error {
+	req, sizes := &pb.MultiRequest{}, make([]int, len(s.regions))
 	for i, r := range s.regions {
 		for n, a := range actions[i] {
 			a.Index = proto.Uint32(uint32(n))
 		}
 		req.RegionAction = append(req.RegionAction, &pb.RegionAction{Region: specifier(r.region), Action: actions[i]})
+		sizes[i] = len(r.items)
 	}
-	err = w.call(ctx, s.server, func(ctx context.Context, conn *rpc.Conn) error {
+	return w.call(ctx, s.server, func(ctx context.Context, conn *rpc.Conn) error {
 		resp := &pb.MultiResponse{}
 		answer, err := conn.Call(ctx, "Multi", req, block, resp)
 		if err != nil {
-			s.failAll()
 			return err
-		}
-		sizes := make([]int, len(s.regions))
-		for i, r := range s.regions {
-			sizes[i] = len(r.items)
 		}
 		outcomes, err := readMulti(resp, answer, sizes)
 		if err != nil {
-			s.failAll()
 			return err
 		}
 		var errs []error
 		for i, r := range s.regions {
 			for n, item := range r.items {
-				o := &outcomes[i][n]
-				if o.err != nil {
-					s.failed(item)
+				if o := &outcomes[i][n]; o.err == nil {
+					done(item, o.cells)
+				} else {
 					errs = append(errs, fmt.Errorf("region %s: %w", r.region.Encoded, o.err))
-					continue
-				}
-				ok++
-				if got != nil {
-					got(item, o.cells)
 				}
 			}
 		}
 		return worst(errs)
 	})
-	return ok, err
 }
 
 // outcome is what became of one action.

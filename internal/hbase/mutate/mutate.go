@@ -11,9 +11,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/internal/hbase/cell"
@@ -76,10 +76,17 @@ func New(cluster Cluster, callTimeout time.Duration) *Writer {
 // whichever of them failed.
 func (w *Writer) Write(ctx context.Context, b Batch) error {
 	return w.persist(ctx, func() error {
+		written, err := w.each(ctx, b.Table, len(b.Mutations), func(i int) []byte { return b.Mutations[i].row() },
+			func(ctx context.Context, s *share) error { return w.write(ctx, &b, s) })
+		if err == nil {
+			return nil
+		}
 		failed := make(map[string]bool)
-		err := w.each(ctx, b.Table, len(b.Mutations), func(i int) []byte { return b.Mutations[i].row() },
-			func(ctx context.Context, s *share) error { return w.write(ctx, &b, s) },
-			func(i int) { failed[string(b.Mutations[i].row())] = true })
+		for i, m := range b.Mutations {
+			if !written[i] {
+				failed[string(m.row())] = true
+			}
+		}
 		var left []Mutation
 		for _, m := range b.Mutations {
 			if failed[string(m.row())] {
@@ -123,15 +130,14 @@ func (w *Writer) write(ctx context.Context, b *Batch, s *share) error {
 			}
 		}
 	}
-	_, err := w.multi(ctx, s, actions, block, nil)
-	return err
+	return w.multi(ctx, s, actions, block, func(i int, _ []cell.Cell) { s.done[i] = true })
 }
 
 // share is what one server has of a list of items, and what comes of it.
 type share struct {
 	server  admin.ServerName
 	regions []*regionShare
-	failed  func(item int)
+	done    map[int]bool // items that came through
 }
 
 type regionShare struct {
@@ -139,46 +145,33 @@ type regionShare struct {
 	items  []int // in their order
 }
 
-func (s *share) failAll() {
-	for _, r := range s.regions {
-		for _, i := range r.items {
-			s.failed(i)
-		}
-	}
-}
-
 // each parts the items 0 to n-1 of a table by the servers of their rows' regions and hands each share to do, side by side.
-// failed is told of each item that did not come through; the error is one of theirs.
-func (w *Writer) each(ctx context.Context, table string, n int, row func(int) []byte, do func(context.Context, *share) error, failed func(int)) error {
+// It returns which items came through, all when the error is nil; the error is one of the others'.
+func (w *Writer) each(ctx context.Context, table string, n int, row func(int) []byte, do func(context.Context, *share) error) (map[int]bool, error) {
 	shares, located, err := w.shares(ctx, table, n, row)
 	if err != nil {
-		for i := range n {
-			failed(i)
-		}
-		return err
+		return nil, err
 	}
-	results := make([][]int, len(shares))
 	errs := make([]error, len(shares))
-	var g errgroup.Group
+	var g sync.WaitGroup
 	for i, s := range shares {
-		s.failed = func(item int) { results[i] = append(results[i], item) }
-		g.Go(func() error {
-			errs[i] = do(ctx, s)
-			return nil
-		})
+		g.Go(func() { errs[i] = do(ctx, s) })
 	}
-	_ = g.Wait() // the errors are in errs
-	for _, items := range results {
-		for _, i := range items {
-			failed(i)
-		}
-	}
-	for _, err := range errs {
-		if mustRelocate(err) {
+	g.Wait()
+	done := make(map[int]bool, n)
+	for i, s := range shares {
+		maps.Copy(done, s.done)
+		if mustRelocate(errs[i]) {
 			w.tables.forget(table, located)
 		}
 	}
-	return worst(errs)
+	if err := worst(errs); err != nil {
+		return done, err
+	}
+	if len(done) != n {
+		return done, fmt.Errorf("write to table %s: %d of %d pieces came through, and no error", table, len(done), n)
+	}
+	return done, nil
 }
 
 // worst picks what to tell of several errors: one that does not heal, else one that says where to look for the region.

@@ -87,7 +87,7 @@ func (w *Writer) shares(ctx context.Context, table string, n int, row func(int) 
 			}
 			s := byServer[r.Server]
 			if s == nil {
-				s = &share{server: r.Server}
+				s = &share{server: r.Server, done: make(map[int]bool)}
 				byServer[r.Server], shares = s, append(shares, s)
 			}
 			in = &regionShare{region: r}
