@@ -39,7 +39,7 @@ func (m *Mapping) RenamesTables() bool { return len(m.Tables.to) > 0 || len(m.Na
 // as one renamed to the name of another that keeps it.
 func (m *Mapping) CheckTables(tables []string) error {
 	from := make(map[string]string, len(tables))
-	for _, t := range tables {
+	for _, t := range slices.Sorted(slices.Values(tables)) {
 		to := m.Table(t)
 		if other, ok := from[to]; ok && other != t {
 			return fmt.Errorf("check renames: %s and %s would both be written to %s: rename one of them to another table", other, t, to)

@@ -16,7 +16,6 @@ import (
 
 	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/internal/hbase/mutate"
-	"github.com/waltap/waltap/internal/hbase/rpc"
 	"github.com/waltap/waltap/schema"
 	"github.com/waltap/waltap/sink"
 )
@@ -59,7 +58,7 @@ type Applier struct {
 	cluster *admin.Cluster
 	id      schema.UUID
 	writer  *mutate.Writer
-	refused atomic.Bool // the target does not take Replication
+	way     atomic.Int32 // of Auto: what is known of it
 
 	mu      sync.Mutex
 	ready   map[string]*table // by name at the source; those that stand at the target
@@ -139,17 +138,15 @@ func (a *Applier) Apply(ctx context.Context, b *sink.Batch) error {
 
 // write writes changes in the way that is configured, or found to work.
 func (a *Applier) write(ctx context.Context, changes []mapped) error {
-	if a.cfg.NoOverwrite {
+	switch {
+	case len(changes) == 0:
+		return nil
+	case a.cfg.NoOverwrite:
 		return a.fill(ctx, changes)
-	}
-	if a.cfg.Mode == Replication || a.cfg.Mode == Auto && !a.refused.Load() {
-		err := a.replicate(ctx, changes)
-		if a.cfg.Mode == Replication || !refusesReplication(err) {
-			return err
-		}
-		if a.refused.CompareAndSwap(false, true) {
-			a.cfg.Log.Warn("the destination does not take replication calls from us: going on with mutations", "error", err)
-		}
+	case a.cfg.Mode == Replication:
+		return a.replicate(ctx, changes)
+	case a.cfg.Mode == Auto && a.way.Load() != byMutation:
+		return a.tryReplication(ctx, changes)
 	}
 	return a.mutate(ctx, changes)
 }
@@ -169,15 +166,4 @@ func (a *Applier) explain(b *sink.Batch, err error) error {
 		return &sink.RefusedError{Change: -1, Err: why}
 	}
 	return err
-}
-
-// refusesReplication tells whether err says that the target does not take replication calls, or not from us: it does not know the
-// service or the method, has replication switched off (HBase 1.x), or does not permit it.
-func refusesReplication(err error) bool {
-	for _, class := range []string{"UnsupportedOperationException", "UnknownServiceException", "UnknownProtocolException", "AccessDeniedException"} {
-		if rpc.IsRemote(err, class) {
-			return true
-		}
-	}
-	return rpc.IsRemote(err, "ServiceException") && mentions(err, "Replication services are not initialized")
 }

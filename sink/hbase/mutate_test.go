@@ -65,6 +65,8 @@ func TestRefusalsOfReplication(t *testing.T) {
 	for want, errs := range map[bool][]error{
 		true: {
 			&rpc.RemoteError{Class: "java.lang.UnsupportedOperationException", Message: "ReplicateWALEntry"},
+			// As 2.6.4 has it.
+			&rpc.RemoteError{Class: "org.apache.hadoop.hbase.DoNotRetryIOException", Message: "/127.0.0.1:16020 is unable to read call parameter from client 127.0.0.1; java.lang.UnsupportedOperationException: ReplicateWALEntry"},
 			&rpc.ConnError{Err: &rpc.RemoteError{Class: "org.apache.hadoop.hbase.ipc.UnknownServiceException", Message: "AdminService"}},
 			fmt.Errorf("call: %w", &rpc.RemoteError{Class: "org.apache.hadoop.hbase.security.AccessDeniedException"}),
 			&rpc.RemoteError{Class: "com.google.protobuf.ServiceException", Message: "Replication services are not initialized yet"},
@@ -75,6 +77,7 @@ func TestRefusalsOfReplication(t *testing.T) {
 			&rpc.ConnError{Err: errors.New("EOF")},
 			&rpc.RemoteError{Class: "java.io.IOException", Message: "UnsupportedOperationException in some filter"},
 			&rpc.RemoteError{Class: "com.google.protobuf.ServiceException", Message: "something else"},
+			&rpc.RemoteError{Class: "org.apache.hadoop.hbase.DoNotRetryIOException", Message: "a cell is too large"},
 			&rpc.RemoteError{Class: "org.apache.hadoop.hbase.TableNotFoundException"},
 		},
 	} {

@@ -90,7 +90,7 @@ func TestRenamesThatMergeTablesAreRefused(t *testing.T) {
 	a := &Applier{cfg: Config{Mapping: mapping(t, "shop:a=shop:b", "", "")}, sources: map[string]string{"shop:b": "shop:a"}}
 	var permanent *sink.PermanentError
 	err := a.checkSources("p.shop.b", "shop:b", "shop:b", nil)
-	if !errors.As(err, &permanent) || !strings.Contains(err.Error(), "shop:b and shop:a would both be written to shop:b") {
+	if !errors.As(err, &permanent) || !strings.Contains(err.Error(), "shop:a and shop:b would both be written to shop:b") {
 		t.Errorf("got %v", err)
 	}
 	if err := a.checkSources("p.shop.a", "shop:a", "shop:b", nil); err != nil {
