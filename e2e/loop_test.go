@@ -23,9 +23,10 @@ func TestTwoWaysNeitherLoopNorLose(t *testing.T) {
 	back := &pipe{
 		name: table + "_back", tables: table, from: env.Dst,
 		source: keys{"hbase.zookeeper.quorum": env.Destination.ZKQuorum()},
-		sink:   keys{"hbase.zookeeper.quorum": env.Source.ZKQuorum()},
+		sink:   keys{"hbase.zookeeper.quorum": env.Source.ZKQuorum(), "hbase.apply": "replication"},
 	}
-	forth := &pipe{name: table + "_forth", tables: table}
+	// Each way of writing must hand on where a change has been.
+	forth := &pipe{name: table + "_forth", tables: table, sink: keys{"hbase.apply": "mutation"}}
 	// Each end writes a family of its own, with the server's timestamps: of two puts to one cell with one timestamp the ends may
 	// keep different ones, and a scan, which sees no origins, brings back what came from the other end.
 	// Deletes of whole rows go to both families.

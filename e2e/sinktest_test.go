@@ -68,7 +68,12 @@ func openSink(ctx context.Context, client *kafka.Client, change func(*hbase.Conf
 // keepsAll are the attributes of a family that keeps what is deleted.
 var keepsAll = map[string]string{"VERSIONS": "1000", "KEEP_DELETED_CELLS": "TRUE"}
 
-func TestSinkHBaseIsAcceptable(t *testing.T) {
+func TestSinkHBaseIsAcceptable(t *testing.T) { acceptable(t, hbase.Replication) }
+
+func TestSinkHBaseByMutationIsAcceptable(t *testing.T) { acceptable(t, hbase.Mutation) }
+
+// acceptable runs the acceptance suite against the destination, which is stopped in it.
+func acceptable(t *testing.T, mode hbase.Mode) {
 	client := kafkaClient(t)
 	prefix, tables := testenv.Name(t), 0
 	comeBack(t, env.Destination.Running, env.Destination.Restart)
@@ -83,7 +88,9 @@ func TestSinkHBaseIsAcceptable(t *testing.T) {
 			return table, topic, publishJSON(ctx, client, schema.TablesTopic(prefix), table, schema.Table{Name: table, Epoch: 1,
 				Families: []schema.Family{{Name: sinktest.Family, Attributes: keepsAll}}, Splits: [][]byte{[]byte("m")}})
 		},
-		Open: func(ctx context.Context) (sink.Applier, error) { return openSink(ctx, client, nil) },
+		Open: func(ctx context.Context) (sink.Applier, error) {
+			return openSink(ctx, client, func(c *hbase.Config) { c.Mode = mode })
+		},
 		Cells: func(ctx context.Context, table string) ([]sinktest.Cell, error) {
 			cells, err := env.Dst.Cells(ctx, table, judge.ScanOptions{})
 			if err != nil {

@@ -13,6 +13,12 @@ type Scope struct {
 	Columns           []ColumnPattern
 	// MinTimestamp (inclusive) and MaxTimestamp (exclusive) select cells of the full scan, not of the stream; 0: no bound.
 	MinTimestamp, MaxTimestamp int64
+
+	// Rows, Qualifiers and Values choose cells by their bytes. A family's delete marker has no qualifier and passes
+	// Qualifiers; no delete marker has a value, and all of them pass Values.
+	Rows, Qualifiers, Values ByteFilter
+	KeysOnly                 bool // values are captured empty
+	DropTTL                  bool // cells are captured without their time to live
 }
 
 // ColumnPattern chooses columns: "namespace:table:family", or "namespace:table:family:qualifier", each part a regular
@@ -86,6 +92,15 @@ func (s *Scope) String() string {
 	if s.MinTimestamp > 0 || s.MaxTimestamp > 0 {
 		parts = append(parts, fmt.Sprintf("scanned timestamps [%d, %d)", s.MinTimestamp, s.MaxTimestamp))
 	}
+	parts = s.Rows.describe(parts, "rows")
+	parts = s.Qualifiers.describe(parts, "qualifiers")
+	parts = s.Values.describe(parts, "values")
+	if s.KeysOnly {
+		parts = append(parts, "keys only")
+	}
+	if s.DropTTL {
+		parts = append(parts, "no TTL")
+	}
 	return strings.Join(parts, "; ")
 }
 
@@ -111,28 +126,57 @@ func (s *Scope) Row(row []byte) bool {
 	return bytes.Compare(row, s.RowStart) >= 0 && (len(s.RowStop) == 0 || bytes.Compare(row, s.RowStop) < 0)
 }
 
-// Keeper returns what tells for each cell of a table whether it is in scope; nil when all are. The delete marker of a
-// family is in scope when any column of the family is.
-func (s *Scope) Keeper(table string) func(row, family, qualifier []byte, t CellType) bool {
-	var columns []ColumnPattern
+// Keeper tells for each cell of one table whether it is in scope, and takes from it what is not captured. It is safe for
+// concurrent use.
+type Keeper struct {
+	scope                    *Scope
+	columns                  []ColumnPattern // of the table
+	rows, qualifiers, values ByteFilter      // of the table
+}
+
+// Keeper returns the Keeper of a table; nil when all of its cells are captured as they are.
+func (s *Scope) Keeper(table string) *Keeper {
+	k := &Keeper{scope: s, rows: s.Rows.of(table), qualifiers: s.Qualifiers.of(table), values: s.Values.of(table)}
 	for _, c := range s.Columns {
 		if c.table.MatchString(table) {
-			columns = append(columns, c)
+			k.columns = append(k.columns, c)
 		}
 	}
-	if len(s.Columns) == 0 && len(s.RowStart) == 0 && len(s.RowStop) == 0 {
+	if len(s.Columns) == 0 && len(s.RowStart) == 0 && len(s.RowStop) == 0 && !s.KeysOnly && !s.DropTTL &&
+		k.rows.empty() && k.qualifiers.empty() && k.values.empty() {
 		return nil
 	}
-	return func(row, family, qualifier []byte, t CellType) bool {
-		if !s.Row(row) {
-			return false
-		}
-		whole := t == DeleteFamily || t == DeleteFamilyVersion
-		for _, c := range columns {
-			if c.family.Match(family) && (whole || c.qualifier == nil || c.qualifier.Match(qualifier)) {
-				return true
-			}
-		}
-		return len(s.Columns) == 0
+	return k
+}
+
+// Keep tells whether c, a cell of row, is in scope. Of one that is, Value and Tags are set to what is captured; the bytes they
+// point to are left alone. The delete marker of a family is in scope when any column of the family is.
+func (k *Keeper) Keep(row []byte, c *Cell) bool {
+	if !k.scope.Row(row) || !k.rows.passes(row) || !k.column(c) {
+		return false
 	}
+	if c.Type == Put && !k.values.passes(c.Value) {
+		return false
+	}
+	if k.scope.KeysOnly {
+		c.Value = nil
+	}
+	if k.scope.DropTTL && len(c.Tags) > 0 {
+		c.Tags = withoutTTL(c.Tags)
+	}
+	return true
+}
+
+func (k *Keeper) column(c *Cell) bool {
+	whole := c.Type == DeleteFamily || c.Type == DeleteFamilyVersion
+	if !whole && !k.qualifiers.passes(c.Qualifier) {
+		return false
+	}
+	for i := range k.columns {
+		p := &k.columns[i]
+		if p.family.Match(c.Family) && (whole || p.qualifier == nil || p.qualifier.Match(c.Qualifier)) {
+			return true
+		}
+	}
+	return len(k.scope.Columns) == 0
 }

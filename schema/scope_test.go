@@ -20,7 +20,7 @@ func columns(t *testing.T, texts ...string) []ColumnPattern {
 
 func TestScopeOfCells(t *testing.T) {
 	s := Scope{RowStart: []byte("b"), RowStop: []byte("d"), Columns: columns(t, "default:t:a", `(?:default|shop):t:b:q[[:digit:]]`, "default:other:c", `default:t:e:\x00.*`)}
-	keep := s.Keeper("default:t")
+	keeper := s.Keeper("default:t")
 	for _, tc := range []struct {
 		row, family, qualifier string
 		t                      CellType
@@ -41,7 +41,7 @@ func TestScopeOfCells(t *testing.T) {
 		{"b", "ab", "q", Put, false},
 		{"b", "e", "\x00\n\xff\xfe", Put, true},
 	} {
-		if got := keep([]byte(tc.row), []byte(tc.family), []byte(tc.qualifier), tc.t); got != tc.want {
+		if got := keeper.Keep([]byte(tc.row), &Cell{Family: []byte(tc.family), Qualifier: []byte(tc.qualifier), Type: tc.t}); got != tc.want {
 			t.Errorf("%q %s:%q %s: kept %v", tc.row, tc.family, tc.qualifier, tc.t, got)
 		}
 	}
@@ -58,8 +58,11 @@ func TestScopeOfCells(t *testing.T) {
 
 func TestScopesTellThemselvesApart(t *testing.T) {
 	seen := map[string]bool{}
+	a, b, ofShop := []BytePattern{pattern(Prefix, "a")}, []BytePattern{pattern(Postfix, "a")}, []BytePattern{onlyOf("shop:.*", pattern(Prefix, "a"))}
 	for _, s := range []Scope{{}, {RowStart: []byte("a")}, {RowStop: []byte("a")}, {MinTimestamp: 1}, {MaxTimestamp: 1},
-		{Columns: columns(t, "a:b:c")}, {Columns: columns(t, "a:b:c", "a:b:d")}} {
+		{Columns: columns(t, "a:b:c")}, {Columns: columns(t, "a:b:c", "a:b:d")},
+		{Rows: ByteFilter{Include: a}}, {Rows: ByteFilter{Exclude: a}}, {Rows: ByteFilter{Include: b}}, {Rows: ByteFilter{Include: ofShop}},
+		{Qualifiers: ByteFilter{Include: a}}, {Values: ByteFilter{Include: a}}, {KeysOnly: true}, {DropTTL: true}} {
 		if seen[s.String()] {
 			t.Errorf("two scopes are %q", s.String())
 		}

@@ -3,6 +3,8 @@ package sink
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/waltap/waltap/internal/kafka"
@@ -27,13 +29,52 @@ func NewDescriptors(client *kafka.Client) *Descriptors {
 func (d *Descriptors) Lookup(ctx context.Context, topic, table string, fresh bool) (*schema.Table, error) {
 	prefix, ok := schema.PrefixOfTopic(topic, table)
 	if !ok {
-		return nil, &PermanentError{fmt.Errorf("topic %s holds changes of table %s, whose topic should end with its name: it was not written by a waltap source", topic, table)}
+		return nil, foreign(topic, table)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if t := d.tables[prefix][table]; t != nil && !fresh {
 		return t, nil
 	}
+	found, err := d.read(ctx, prefix)
+	if err != nil {
+		return nil, err
+	}
+	t := found[table]
+	if t == nil {
+		return nil, &PermanentError{fmt.Errorf("%s has no descriptor of table %s; create the table at the destination and set hbase.table.create: false", schema.TablesTopic(prefix), table)}
+	}
+	return t, nil
+}
+
+// Published is a table with the topic of its changes.
+type Published struct{ Table, Topic string }
+
+// Tables lists the tables of the source that has captured table, whose changes came on topic, as they were last read.
+func (d *Descriptors) Tables(topic, table string) ([]Published, error) {
+	prefix, ok := schema.PrefixOfTopic(topic, table)
+	if !ok {
+		return nil, foreign(topic, table)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var tables []Published
+	for _, name := range slices.Sorted(maps.Keys(d.tables[prefix])) {
+		topic, err := schema.DataTopic(prefix, name)
+		if err != nil {
+			return nil, &PermanentError{err}
+		}
+		tables = append(tables, Published{name, topic})
+	}
+	return tables, nil
+}
+
+func foreign(topic, table string) error {
+	return &PermanentError{fmt.Errorf("topic %s holds changes of table %s, whose topic should end with its name: it was not written by a waltap source", topic, table)}
+}
+
+// read reads all descriptors of a prefix; the caller holds d.mu.
+func (d *Descriptors) read(ctx context.Context, prefix string) (map[string]*schema.Table, error) {
 	found := make(map[string]*schema.Table)
 	err := d.client.ReadAll(ctx, schema.TablesTopic(prefix), func(r kafka.Record) error {
 		if len(r.Value) == 0 {
@@ -51,9 +92,5 @@ func (d *Descriptors) Lookup(ctx context.Context, topic, table string, fresh boo
 		return nil, fmt.Errorf("read the table descriptors on %s: %w", schema.TablesTopic(prefix), err)
 	}
 	d.tables[prefix] = found
-	t := found[table]
-	if t == nil {
-		return nil, &PermanentError{fmt.Errorf("%s has no descriptor of table %s; create the table at the destination and set hbase.table.create: false", schema.TablesTopic(prefix), table)}
-	}
-	return t, nil
+	return found, nil
 }

@@ -249,8 +249,10 @@ type Sink struct {
 	Topics      []string
 	TopicsRegex *regexp.Regexp
 
-	Renames         schema.Renames
+	Mapping         schema.Mapping
 	CreateTables    bool
+	Apply           ApplyMode
+	NoOverwrite     bool
 	ConsumerStart   ConsumerStart
 	GroupID         string
 	BatchMaxRecords int
@@ -263,6 +265,16 @@ type Sink struct {
 
 	Errors Errors
 }
+
+// ApplyMode is an hbase.apply.
+type ApplyMode string
+
+// How changes are written.
+const (
+	ApplyAuto        ApplyMode = "auto"
+	ApplyReplication ApplyMode = "replication"
+	ApplyMutation    ApplyMode = "mutation"
+)
 
 // MatchTopic reports whether the sink reads the topic. A regular expression
 // must match the whole name.

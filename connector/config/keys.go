@@ -116,6 +116,48 @@ var keys = []Key{
 		Doc: "The scan reads cells and delete markers before this timestamp. 0: all. The stream has no such bound. It may not change later.",
 		set: number(func(t *target) *int64 { return &t.source.Scope.MaxTimestamp }),
 	},
+	// Filters, see docs/filters.md.
+	{
+		Name: "row.include.list", Scope: InSource, Type: List, Example: `prefix:user\x00, shop:.*=exact:\x00\x01`,
+		Doc: "Rows to capture, by scan and stream: anywhere:BYTES, prefix:BYTES, postfix:BYTES or exact:BYTES, BYTES written as in row.start (a comma as \\x2c). namespace:table= before an entry, a name or an expression as in table.include.list, makes it one for those tables only. A table to which no entry applies is captured whole. It may not change later; docs/filters.md has all filters.",
+		set: into(parseBytePatterns, func(t *target) *[]schema.BytePattern { return &t.source.Scope.Rows.Include }),
+	},
+	{
+		Name: "row.exclude.list", Scope: InSource, Type: List, Example: "postfix:-test",
+		Doc: "Rows to leave out, also of those that row.include.list chooses, written in the same way. It may not change later.",
+		set: into(parseBytePatterns, func(t *target) *[]schema.BytePattern { return &t.source.Scope.Rows.Exclude }),
+	},
+	{
+		Name: "qualifier.include.list", Scope: InSource, Type: List, Example: "prefix:price_, exact:id",
+		Doc: "Qualifiers to capture, in whatever family, written as row.include.list. Delete markers of a whole family are captured with any qualifier. It may not change later.",
+		set: into(parseBytePatterns, func(t *target) *[]schema.BytePattern { return &t.source.Scope.Qualifiers.Include }),
+	},
+	{
+		Name: "qualifier.exclude.list", Scope: InSource, Type: List, Example: "anywhere:secret",
+		Doc: "Qualifiers to leave out, also of those that qualifier.include.list chooses, written as row.include.list. It may not change later.",
+		set: into(parseBytePatterns, func(t *target) *[]schema.BytePattern { return &t.source.Scope.Qualifiers.Exclude }),
+	},
+	{
+		Name: "value.include.list", Scope: InSource, Type: List, Example: "prefix:EU",
+		Doc: "Values to capture, written as row.include.list. Each cell is judged by itself: an update to a value that is left out leaves the older one at the target. Delete markers have no value and are always captured. It may not change later.",
+		set: into(parseBytePatterns, func(t *target) *[]schema.BytePattern { return &t.source.Scope.Values.Include }),
+	},
+	{
+		Name: "value.exclude.list", Scope: InSource, Type: List, Example: "exact:none, shop:.*=prefix:tmp",
+		Doc: "Values to leave out, also of those that value.include.list chooses, written as row.include.list. It may not change later.",
+		set: into(parseBytePatterns, func(t *target) *[]schema.BytePattern { return &t.source.Scope.Values.Exclude }),
+	},
+	{
+		Name: "cell.keys.only", Scope: InSource, Type: Boolean, Default: "false",
+		Doc: "Capture cells without their values: row, column, timestamp, type and tags. It may not change later.",
+		set: boolean(func(t *target) *bool { return &t.source.Scope.KeysOnly }),
+	},
+	{
+		Name: "cell.ttl.drop", Scope: InSource, Type: Boolean, Default: "false",
+		Doc: "Capture cells without their time to live (the tag), and tables without that of their families: what expires at the source stays at the target. It may not change later.",
+		set: boolean(func(t *target) *bool { return &t.source.Scope.DropTTL }),
+	},
+
 	{
 		Name: "hbase.peer.id", Scope: InSource, Type: String, DefaultDoc: "waltap_<name>, other characters than letters, digits and '_' replaced by '_'", Example: "waltap_orders",
 		Doc: "Id of the replication peer at the source: letters, digits, '_' and '.'.",
@@ -350,7 +392,27 @@ var keys = []Key{
 	{
 		Name: "hbase.table.rename", Scope: InSink, Type: List, Example: "default:orders=default:orders_copy, shop:items=copy:items",
 		Doc: "Tables that have another name at the target, from=to. The others keep theirs.",
-		set: into(schema.ParseRenames, func(t *target) *schema.Renames { return &t.sink.Renames }),
+		set: into(schema.ParseRenames, func(t *target) *schema.Renames { return &t.sink.Mapping.Tables }),
+	},
+	{
+		Name: "hbase.namespace.rename", Scope: InSink, Type: List, Example: "shop=store",
+		Doc: "Namespaces that have another name at the target, from=to, for all tables in them that hbase.table.rename does not name.",
+		set: into(schema.ParseNamespaceRenames, func(t *target) *schema.NamespaceRenames { return &t.sink.Mapping.Namespaces }),
+	},
+	{
+		Name: "hbase.family.rename", Scope: InSink, Type: List, Example: "data=d, shop:items:data=i",
+		Doc: "Families that have another name at the target: from=to for those of all tables, namespace:table:from=to for that of one, named as at the source. Tables are created with the new names, and delete markers follow.",
+		set: into(schema.ParseFamilyRenames, func(t *target) *schema.FamilyRenames { return &t.sink.Mapping.Families }),
+	},
+	{
+		Name: "hbase.apply", Scope: InSink, Type: String, Default: "auto", Values: []string{"auto", "replication", "mutation"},
+		Doc: "How changes are written. replication: by the call that HBase's own replication makes, the faster way. mutation: by puts and deletes, as a client does, for targets that do not serve that call, or not to us. auto: by replication until the target refuses it, which is logged, then by mutation.",
+		set: text(func(t *target) *ApplyMode { return &t.sink.Apply }),
+	},
+	{
+		Name: "hbase.no.overwrite", Scope: InSink, Type: Boolean, Default: "false",
+		Doc: "Leave columns alone that have a value at the target, whoever wrote it and whatever its timestamp, and apply no delete markers: to fill up a table that is in use already. Changes to what this sink has written itself are left out, too (docs/filters.md). Written by mutation, checked column by column: slow.",
+		set: boolean(func(t *target) *bool { return &t.sink.NoOverwrite }),
 	},
 	{
 		Name: "hbase.table.create", Scope: InSink, Type: Boolean, Default: "true",

@@ -215,6 +215,9 @@ func completeSink(s *section, c *Connector, f *faults) {
 	if t := c.Sink.Errors.DeadLetterTopic; t != "" && c.Sink.MatchTopic(t) {
 		f.add(s.fault(deadLetterTopic), "the sink itself reads topic %s: name one that neither topics nor topics.regex has", t)
 	}
+	if c.Sink.NoOverwrite && c.Sink.Apply == ApplyReplication {
+		f.add(s.fault("hbase.no.overwrite"), "replication overwrites: remove hbase.apply: replication, or set it to mutation")
+	}
 }
 
 const deadLetterTopic = "errors.deadletterqueue.topic.name"

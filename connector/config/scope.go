@@ -3,6 +3,8 @@ package config
 import (
 	"encoding/hex"
 	"fmt"
+	"regexp"
+	"strings"
 
 	"github.com/waltap/waltap/schema"
 )
@@ -22,7 +24,53 @@ func parseColumnPatterns(s string) ([]schema.ColumnPattern, error) {
 	return patterns, nil
 }
 
-// ParseRow reads a row key as the HBase shell writes it: \xNN is a byte, all else stands for itself.
+// patternHead finds where a pattern's table ends.
+var patternHead = regexp.MustCompile(`^(?:(.*?)=)?(anywhere|prefix|postfix|exact):`)
+
+// parseBytePatterns reads a list of anywhere|prefix|postfix|exact:BYTES, each with or without namespace:table= before it.
+func parseBytePatterns(s string) ([]schema.BytePattern, error) {
+	entries, err := parseList(s)
+	if err != nil {
+		return nil, err
+	}
+	var patterns []schema.BytePattern
+	for _, e := range entries {
+		p, err := parseBytePattern(e)
+		if err != nil {
+			return nil, err
+		}
+		patterns = append(patterns, p)
+	}
+	if len(patterns) == 0 {
+		return nil, fmt.Errorf("the list is empty: give a pattern or remove the key")
+	}
+	return patterns, nil
+}
+
+func parseBytePattern(s string) (p schema.BytePattern, err error) {
+	head := patternHead.FindStringSubmatchIndex(s)
+	if head == nil {
+		return p, fmt.Errorf(`%q is no pattern: want anywhere:BYTES, prefix:BYTES, postfix:BYTES or exact:BYTES, or the same behind namespace:table=; a comma in BYTES is written \x2c`, s)
+	}
+	if head[2] >= 0 {
+		if strings.TrimSpace(s[head[2]:head[3]]) == "" {
+			return p, fmt.Errorf("%q: no table stands before the =", s)
+		}
+		if p.Tables, err = ParseTablePattern(strings.TrimSpace(s[head[2]:head[3]])); err != nil {
+			return p, fmt.Errorf("%q: %w", s, err)
+		}
+	}
+	p.Kind = schema.PatternKind(s[head[4]:head[5]])
+	if p.Bytes, err = ParseRow(s[head[1]:]); err != nil {
+		return p, fmt.Errorf("%q: %w", s, err)
+	}
+	if len(p.Bytes) == 0 && p.Kind != schema.Exact {
+		return p, fmt.Errorf("%q matches everything: give bytes behind the colon", s)
+	}
+	return p, nil
+}
+
+// ParseRow reads a row key, or other bytes, as the HBase shell writes them: \xNN is a byte, all else stands for itself.
 func ParseRow(s string) ([]byte, error) {
 	var out []byte
 	for i := 0; i < len(s); {

@@ -66,6 +66,10 @@ waltap_connector_running{connector="orders-source"} 1
 # TYPE waltap_dead_lettered_records_total counter
 waltap_dead_lettered_records_total{connector="orders-copy"} 4
 waltap_dead_lettered_records_total{connector="orders-source"} 0
+# HELP waltap_kept_cells_total Cells left out because of hbase.no.overwrite.
+# TYPE waltap_kept_cells_total counter
+waltap_kept_cells_total{connector="orders-copy"} 0
+waltap_kept_cells_total{connector="orders-source"} 0
 # HELP waltap_lag_records Records of a sink's partitions that are not applied yet.
 # TYPE waltap_lag_records gauge
 waltap_lag_records{connector="orders-copy"} 0

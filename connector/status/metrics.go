@@ -64,6 +64,7 @@ func (c *collector) connectorMetrics() {
 	counter("wal_markers_total", "Markers in the WAL that carry no data.", func(v *ConnectorView) int64 { return v.Markers })
 	counter("looped_changes_total", "Changes left out because they came from the target.", func(v *ConnectorView) int64 { return v.Looped })
 	counter("superseded_cells_total", "Cells left out of late replays, as newer ones had been applied.", func(v *ConnectorView) int64 { return v.Superseded })
+	counter("kept_cells_total", "Cells left out because of hbase.no.overwrite.", func(v *ConnectorView) int64 { return v.Kept })
 	counter("skipped_changes_total", "Changes left out because they were written after the end time.", func(v *ConnectorView) int64 { return v.Skipped })
 	counter("dead_lettered_records_total", "Records, and markers of the WAL, that were put on the dead-letter topic.", func(v *ConnectorView) int64 { return v.DeadLettered })
 	counter("split_changes_total", "Changes that were over their topic's limit and went in several records.", func(v *ConnectorView) int64 { return v.Split })

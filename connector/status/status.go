@@ -92,6 +92,7 @@ type Connector struct {
 	LateRecords         atomic.Int64 // source: changes with a write time below the watermark, less its margin, that came after it
 	Looped              atomic.Int64 // sink: changes left out because they came from the target
 	Superseded          atomic.Int64 // sink: cells left out of late replays, as newer ones had been applied
+	Kept                atomic.Int64 // sink: cells left out because of hbase.no.overwrite
 	Skipped             atomic.Int64 // sink: changes left out because they were written after the end time
 	DeadLettered        atomic.Int64 // records, and markers of the WAL, that are on the dead-letter topic
 	Split               atomic.Int64 // source: changes that were over a topic's limit and went in several records
@@ -178,6 +179,7 @@ type ConnectorView struct {
 	Markers        int64          `json:"markers"`
 	Looped         int64          `json:"looped"`
 	Superseded     int64          `json:"superseded"`
+	Kept           int64          `json:"kept"`
 	Skipped        int64          `json:"skipped"`
 	DeadLettered   int64          `json:"deadLettered"`
 	Split          int64          `json:"split"`
@@ -229,7 +231,7 @@ func (c *Connector) View() ConnectorView {
 		Name: c.Name, Class: c.Class,
 		CountersView: c.Counters.view(),
 		Calls:        c.Calls.Load(), Replays: c.Replays.Load(), Retries: c.Retries.Load(),
-		BelowReadPoint: c.BelowReadPoint.Load(), Markers: c.Markers.Load(), Looped: c.Looped.Load(), Superseded: c.Superseded.Load(), LagRecords: c.LagRecords.Load(), Skipped: c.Skipped.Load(),
+		BelowReadPoint: c.BelowReadPoint.Load(), Markers: c.Markers.Load(), Looped: c.Looped.Load(), Superseded: c.Superseded.Load(), Kept: c.Kept.Load(), LagRecords: c.LagRecords.Load(), Skipped: c.Skipped.Load(),
 		DeadLettered: c.DeadLettered.Load(), Split: c.Split.Load(),
 		LateRecords: c.LateRecords.Load(),
 		Tables:      []TableView{},

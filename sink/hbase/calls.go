@@ -35,18 +35,17 @@ type call struct {
 // callBuilder packs changes, in their order, into as few calls as the limits allow. All changes of a
 // call have one list of origins: HBase groups a call's mutations by it, and what is in two groups has no order.
 type callBuilder struct {
-	renames schema.Renames
-	calls   []*call
-	at      *call
+	calls []*call
+	at    *call
 }
 
-func (b *callBuilder) add(c *schema.Change) {
-	mutations := mutationsOf(c)
+func (b *callBuilder) add(c mapped) {
+	mutations := mutationsOf(c.Change)
 	size := 0
 	for i := range c.Cells {
 		size += cell.KeyValueCodecWithTags.Size(cellOf(c, i))
 	}
-	origins := append(slices.Clip(c.Source.Origins), c.Source.ClusterID)
+	origins := passed(c.Change)
 	if b.at == nil || !slices.Equal(b.at.origins, origins) || len(b.at.request.Entry) > 0 &&
 		(b.at.mutations+mutations > maxMutations || len(b.at.cells)+size > maxCallBytes) {
 		b.at = &call{request: &pb.ReplicateWALEntryRequest{}, origins: origins}
@@ -59,7 +58,7 @@ func (b *callBuilder) add(c *schema.Change) {
 	}
 	k.request.Entry = append(k.request.Entry, &pb.WALEntry{
 		Key: &pb.WALKey{
-			EncodedRegionName: []byte(c.Source.Region), TableName: []byte(tableName(b.renames.Apply(c.Table))),
+			EncodedRegionName: []byte(c.Source.Region), TableName: []byte(c.to.wire),
 			LogSequenceNumber: proto.Uint64(c.Sequence), WriteTime: proto.Uint64(uint64(c.Timestamp)),
 			ClusterIds: clusterIDs(origins),
 		},
@@ -69,10 +68,15 @@ func (b *callBuilder) add(c *schema.Change) {
 
 func (b *callBuilder) finish() []*call { return b.calls }
 
+// passed lists the clusters that c has passed, its source last.
+func passed(c *schema.Change) []schema.UUID {
+	return append(slices.Clip(c.Source.Origins), c.Source.ClusterID)
+}
+
 // cellOf returns cell i of c as it goes over the wire.
-func cellOf(c *schema.Change, i int) *cell.Cell {
+func cellOf(c mapped, i int) *cell.Cell {
 	k := &c.Cells[i]
-	return &cell.Cell{Row: c.Row, Family: k.Family, Qualifier: k.Qualifier, Timestamp: k.Timestamp,
+	return &cell.Cell{Row: c.Row, Family: c.to.family(k.Family), Qualifier: k.Qualifier, Timestamp: k.Timestamp,
 		Type: cell.Type(k.Type), Value: k.Value, Tags: k.Tags}
 }
 

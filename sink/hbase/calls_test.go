@@ -8,12 +8,12 @@ import (
 	"github.com/waltap/waltap/schema"
 )
 
-func change(row string, types ...schema.CellType) *schema.Change {
+func change(row string, types ...schema.CellType) mapped {
 	c := &schema.Change{Table: "default:t", Row: []byte(row), Sequence: 7, Timestamp: 1000, Source: schema.Source{Region: "abc", ClusterID: schema.UUID{1}}}
 	for i, typ := range types {
 		c.Cells = append(c.Cells, schema.Cell{Family: []byte("f"), Qualifier: fmt.Append(nil, i), Timestamp: 5, Type: typ, Value: []byte("v")})
 	}
-	return c
+	return mapped{c, &table{name: "default:t", wire: "t"}}
 }
 
 func TestCallsHoldAtMost4000Mutations(t *testing.T) {
@@ -50,12 +50,9 @@ func TestCallHasOneListOfOrigins(t *testing.T) {
 }
 
 func TestCellsOfACallAreTheChanges(t *testing.T) {
-	renames, err := schema.ParseRenames("t=shop:u")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := callBuilder{renames: renames}
+	var b callBuilder
 	c := change("r\x00\xff", schema.Put, schema.Delete, schema.DeleteFamily, schema.DeleteFamilyVersion, schema.DeleteColumn)
+	c.to = &table{name: "shop:u", wire: "shop:u", renames: map[string][]byte{"f": []byte("g")}}
 	c.Cells[0].Tags = []byte{0, 9, 8, 0, 0, 0, 0, 0, 0, 3, 232}
 	b.add(c)
 	call := b.finish()[0]
@@ -72,7 +69,7 @@ func TestCellsOfACallAreTheChanges(t *testing.T) {
 		}
 		rest = rest[n:]
 		want := c.Cells[i]
-		if string(k.Row) != "r\x00\xff" || byte(k.Type) != byte(want.Type) || string(k.Qualifier) != string(want.Qualifier) || k.Timestamp != 5 || string(k.Tags) != string(want.Tags) {
+		if string(k.Row) != "r\x00\xff" || string(k.Family) != "g" || byte(k.Type) != byte(want.Type) || string(k.Qualifier) != string(want.Qualifier) || k.Timestamp != 5 || string(k.Tags) != string(want.Tags) {
 			t.Errorf("cell %d is %+v, want %+v", i, k, want)
 		}
 	}

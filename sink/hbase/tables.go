@@ -14,81 +14,200 @@ import (
 	"github.com/waltap/waltap/sink"
 )
 
-// tableAtTarget is what is known of a table there.
-type tableAtTarget struct {
-	families map[string]bool
+// table is a table of the source as it stands at the target. It is never changed.
+type table struct {
+	name    string // full, at the target
+	wire    string // name in HBase's text form
+	renames map[string][]byte
+	// taken are the names at the target of families that are renamed; known the families of the source that were checked
+	// against them.
+	taken, known map[string]bool
+
+	families map[string]bool // that it has
 	seen     time.Time
 }
 
 // lookAgain is how long a table in which a family was missing is not looked at again.
 const lookAgain = time.Second
 
-// missing is the first family of c that the table lacks.
-func (t *tableAtTarget) missing(c *schema.Change) (string, bool) {
+// family returns the name of a family at the target.
+func (t *table) family(name []byte) []byte {
+	if to, ok := t.renames[string(name)]; ok {
+		return to
+	}
+	return name
+}
+
+// missing is the first family of c for which the table has none, by its name at the target.
+func (t *table) missing(c *schema.Change) (string, bool) {
 	last := []byte(nil)
 	for i := range c.Cells {
 		name := c.Cells[i].Family
 		if bytes.Equal(name, last) {
 			continue
 		}
-		if !t.families[string(name)] {
-			return string(name), true
+		if to := t.family(name); !t.families[string(to)] {
+			return string(to), true
 		}
 		last = name
 	}
 	return "", false
 }
 
-// ensure makes the table of c, under its name at the target, ready to take c: created or given the families it lacks when
-// Config.Create allows it. What is there is never taken away or changed. A change for whose family there is no place is a
-// *refusal; the target is looked at again before, once a second.
-func (a *Applier) ensure(ctx context.Context, topic string, c *schema.Change) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	have := a.ready[c.Table]
-	if have != nil {
-		if _, missing := have.missing(c); !missing {
-			return nil
+// merges is a family of c that was not there when the table was looked at, and that would become one with a renamed one.
+func (t *table) merges(c *schema.Change) (string, bool) {
+	if len(t.taken) == 0 {
+		return "", false
+	}
+	for i := range c.Cells {
+		f := c.Cells[i].Family
+		if _, renamed := t.renames[string(f)]; !renamed && t.taken[string(f)] && !t.known[string(f)] {
+			return string(f), true
 		}
 	}
-	if have == nil || time.Since(have.seen) > lookAgain {
-		var err error
-		if have, err = a.ensureTable(ctx, topic, c.Table); err != nil {
-			return err
-		}
-		a.ready[c.Table] = have
-	}
-	family, missing := have.missing(c)
-	switch {
-	case !missing:
-		return nil
-	case a.cfg.Create:
-		return &refusal{fmt.Sprintf("neither table %s at the destination nor its descriptor at the source has a family %q; add it, if the change is right", a.cfg.Renames.Apply(c.Table), family)}
-	}
-	return &refusal{fmt.Sprintf("table %s at the destination has no family %s; add it, or set hbase.table.create: true", a.cfg.Renames.Apply(c.Table), family)}
+	return "", false
 }
 
-func (a *Applier) ensureTable(ctx context.Context, topic, table string) (*tableAtTarget, error) {
-	name := a.cfg.Renames.Apply(table)
-	t, err := a.lookUp(ctx, name)
+// table returns the table of c, ready to take c: created or given the families it lacks when
+// Config.Create allows it. What is there is never taken away or changed. A change for whose family there is no place is a
+// *refusal; the target is looked at again before, once a second.
+func (a *Applier) table(ctx context.Context, topic string, c *schema.Change) (*table, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	t := a.ready[c.Table]
+	if t != nil {
+		_, missing := t.missing(c)
+		if _, merges := t.merges(c); !missing && !merges {
+			return t, nil
+		}
+	}
+	if t == nil || time.Since(t.seen) > lookAgain {
+		var err error
+		if t, err = a.ensureTable(ctx, topic, c.Table); err != nil {
+			return nil, err
+		}
+		a.ready[c.Table] = t
+	}
+	if family, merges := t.merges(c); merges {
+		return nil, &sink.PermanentError{Err: fmt.Errorf("table %s has a family %s, to which hbase.family.rename renames another: the two would be merged at the destination; rename %s, too",
+			c.Table, family, family)}
+	}
+	family, missing := t.missing(c)
+	switch {
+	case !missing:
+		return t, nil
+	case a.cfg.Create:
+		return nil, &refusal{fmt.Sprintf("neither table %s at the destination nor its descriptor at the source has a family %q; add it, if the change is right", t.name, family)}
+	}
+	return nil, &refusal{fmt.Sprintf("table %s at the destination has no family %s; add it, or set hbase.table.create: true", t.name, family)}
+}
+
+// ensureTable is table for one that is not known, or not enough; the caller holds a.mu.
+func (a *Applier) ensureTable(ctx context.Context, topic, table string) (*table, error) {
+	name := a.cfg.Mapping.Table(table)
+	d, err := a.descriptor(ctx, topic, table)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.checkSources(topic, table, name, d); err != nil {
+		return nil, err
+	}
+	t, err := a.mapTable(table, name, d)
+	if err != nil {
+		return nil, err
+	}
+	have, err := a.lookUp(ctx, name)
 	switch {
 	case err == nil:
-		if t, err = a.addFamilies(ctx, topic, table, t); err == nil {
+		if have, err = a.addFamilies(ctx, d, t, have); err == nil {
 			err = a.widenTable(ctx, name)
 		}
 	case errors.Is(err, admin.ErrTableNotFound):
-		t, err = a.createTable(ctx, topic, table, name)
+		have, err = a.createTable(ctx, topic, table, d, t)
 	default:
 		err = fmt.Errorf("look up table %s at the destination: %w", name, err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	have := &tableAtTarget{families: make(map[string]bool), seen: time.Now()}
-	for _, f := range t.Families {
-		have.families[f.Name] = true
+	t.families, t.seen = make(map[string]bool), time.Now()
+	for _, f := range have.Families {
+		t.families[f.Name] = true
 	}
-	return have, nil
+	a.sources[name] = table
+	return t, nil
+}
+
+// descriptor is what the source has published of a table. It is nil when nobody needs it, or when there is none and Config.Create is
+// off: the operator has made the table and vouches for it.
+func (a *Applier) descriptor(ctx context.Context, topic, table string) (*schema.Table, error) {
+	if !a.cfg.Create && a.cfg.Mapping.Empty() {
+		return nil, nil
+	}
+	if err := strange(topic, table); err != nil {
+		return nil, err
+	}
+	d, err := a.cfg.Descriptors.Lookup(ctx, topic, table, true)
+	var permanent *sink.PermanentError
+	if errors.As(err, &permanent) && !a.cfg.Create {
+		return nil, nil
+	}
+	return d, err
+}
+
+// checkSources refuses a second table that would be written to name: one that this process has applied, or one that the source
+// has published with d and whose topic is consumed, too.
+func (a *Applier) checkSources(topic, table, name string, d *schema.Table) error {
+	if !a.cfg.Mapping.RenamesTables() {
+		return nil
+	}
+	others := []string{table}
+	if other, ok := a.sources[name]; ok {
+		others = append(others, other)
+	}
+	if d != nil {
+		published, err := a.cfg.Descriptors.Tables(topic, table)
+		if err != nil {
+			return err
+		}
+		for _, other := range published {
+			if a.cfg.Consumes == nil || a.cfg.Consumes(other.Topic) {
+				others = append(others, other.Table)
+			}
+		}
+	}
+	for _, other := range others {
+		if err := a.cfg.Mapping.CheckTables([]string{table, other}); err != nil {
+			return &sink.PermanentError{Err: err}
+		}
+	}
+	return nil
+}
+
+// mapTable says what becomes of a table and its families.
+func (a *Applier) mapTable(of, name string, d *schema.Table) (*table, error) {
+	t := &table{name: name, wire: tableName(name)}
+	renames := a.cfg.Mapping.Families.Of(of)
+	if len(renames) == 0 {
+		return t, nil
+	}
+	t.renames, t.taken, t.known = make(map[string][]byte), make(map[string]bool), make(map[string]bool)
+	for from, to := range renames {
+		if from != to {
+			t.renames[from], t.taken[to] = []byte(to), true
+		}
+	}
+	if d != nil {
+		var families []string
+		for _, f := range d.Families {
+			families = append(families, f.Name)
+			t.known[f.Name] = true
+		}
+		if err := renames.Check(families); err != nil {
+			return nil, &sink.PermanentError{Err: fmt.Errorf("check hbase.family.rename: table %s: %w", of, err)}
+		}
+	}
+	return t, nil
 }
 
 // strange refuses a change of a table that does not belong on its topic.
@@ -112,32 +231,28 @@ func (a *Applier) lookUp(ctx context.Context, name string) (*admin.Table, error)
 	return a.cluster.Table(ctx, name)
 }
 
-func (a *Applier) createTable(ctx context.Context, topic, table, name string) (*admin.Table, error) {
+func (a *Applier) createTable(ctx context.Context, topic, table string, d *schema.Table, as *table) (*admin.Table, error) {
 	if err := strange(topic, table); err != nil {
 		return nil, err
 	}
 	if !a.cfg.Create {
-		return nil, &sink.PermanentError{Err: fmt.Errorf("the destination has no table %s; create it, or set hbase.table.create: true", name)}
-	}
-	d, err := a.cfg.Descriptors.Lookup(ctx, topic, table, true)
-	if err != nil {
-		return nil, err
+		return nil, &sink.PermanentError{Err: fmt.Errorf("the destination has no table %s; create it, or set hbase.table.create: true", as.name)}
 	}
 	ctx, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()
-	if err := a.createNamespace(ctx, name); err != nil {
+	if err := a.createNamespace(ctx, as.name); err != nil {
 		return nil, err
 	}
-	t := adminTable(d, name)
+	t := adminTable(d, as)
 	a.widen(&t)
-	err = a.cluster.CreateTable(ctx, t, d.Splits)
+	err := a.cluster.CreateTable(ctx, t, d.Splits)
 	switch {
 	case errors.Is(err, admin.ErrTableExists): // another process was faster
-		return a.lookUp(ctx, name)
+		return a.lookUp(ctx, as.name)
 	case err != nil:
-		return nil, fmt.Errorf("create table %s at the destination: %w", name, err)
+		return nil, fmt.Errorf("create table %s at the destination: %w", as.name, err)
 	}
-	a.cfg.Log.Info("table created at the destination", "table", name, "families", len(d.Families), "regions", len(d.Splits)+1)
+	a.cfg.Log.Info("table created at the destination", "table", as.name, "families", len(d.Families), "regions", len(d.Splits)+1)
 	return &t, nil
 }
 
@@ -161,18 +276,11 @@ func (a *Applier) createNamespace(ctx context.Context, table string) error {
 
 // addFamilies gives an existing table the families of the descriptor that it lacks, if Config.Create allows it, and returns the
 // table as it is then.
-func (a *Applier) addFamilies(ctx context.Context, topic, table string, have *admin.Table) (*admin.Table, error) {
+func (a *Applier) addFamilies(ctx context.Context, d *schema.Table, as *table, have *admin.Table) (*admin.Table, error) {
 	if !a.cfg.Create {
-		return have, nil // the operator made the table and vouches for it
+		return have, nil
 	}
-	if err := strange(topic, table); err != nil {
-		return nil, err
-	}
-	d, err := a.cfg.Descriptors.Lookup(ctx, topic, table, true)
-	if err != nil {
-		return nil, err
-	}
-	want := adminTable(d, have.FullName())
+	want := adminTable(d, as)
 	next := *have
 	next.Families = slices.Clone(have.Families)
 	var missing []string
@@ -194,12 +302,13 @@ func (a *Applier) addFamilies(ctx context.Context, topic, table string, have *ad
 	return &next, nil
 }
 
-// adminTable is the table of descriptor d under the name it has at the target.
-func adminTable(d *schema.Table, name string) admin.Table {
-	ns, q := schema.SplitTable(name)
+// adminTable is the table of descriptor d under the names it has at the target.
+func adminTable(d *schema.Table, as *table) admin.Table {
+	ns, q := schema.SplitTable(as.name)
 	t := admin.Table{Namespace: ns, Qualifier: q, Attributes: d.Attributes, Configuration: d.Configuration}
 	for _, f := range d.Families {
-		t.Families = append(t.Families, admin.Family{Name: f.Name, Attributes: f.Attributes, Configuration: f.Configuration})
+		name := string(as.family([]byte(f.Name)))
+		t.Families = append(t.Families, admin.Family{Name: name, Attributes: f.Attributes, Configuration: f.Configuration})
 	}
 	return t
 }

@@ -231,7 +231,7 @@ func (c *Capture) loadTables() error {
 			st = tableState{Epoch: 1, Families: t.families, Scope: c.cfg.Scope.String()}
 		}
 		if was, is := st.Scope, c.cfg.Scope.String(); was != is {
-			return fmt.Errorf("table %s was captured with another scope (%s; now %s): what it left out would be missing; restore row.start, row.stop, column.include.list and snapshot.timestamp.*, or capture under a new connector and topic.prefix",
+			return fmt.Errorf("table %s was captured with another scope (%s; now %s): what it left out would be missing; restore the keys that narrow it (docs/filters.md), or capture under a new connector and topic.prefix",
 				t.name, scopeText(was), scopeText(is))
 		}
 		t.state = st
@@ -319,7 +319,7 @@ func (c *Capture) mark(t *captured) error {
 	if err != nil {
 		return err
 	}
-	m := replication.Table{Epoch: t.state.Epoch, Keep: c.cfg.Scope.Keeper(t.name)}
+	m := replication.Table{Epoch: t.state.Epoch, Keeper: c.cfg.Scope.Keeper(t.name)}
 	m.ReadPoint = t.state.readPoint(ranges)
 	c.marks.set(t.name, m)
 	return nil

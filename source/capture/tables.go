@@ -13,7 +13,10 @@ import (
 	"github.com/waltap/waltap/source/watermark"
 )
 
-const scopeAttribute = "REPLICATION_SCOPE"
+const (
+	scopeAttribute = "REPLICATION_SCOPE"
+	ttlAttribute   = "TTL"
+)
 
 // captured is a table of the source with the families that are captured.
 type captured struct {
@@ -170,8 +173,9 @@ func raised(t admin.Table, peers []admin.Peer, self string) (changed *admin.Tabl
 }
 
 // descriptor is what a sink needs to create the table: the captured families only, without their
-// replication scope (at the target it would make the target's own peers ship the copy).
-func descriptor(t captured, regions []admin.Region) schema.Table {
+// replication scope (at the target it would make the target's own peers ship the copy) and, with dropTTL, without their time
+// to live.
+func descriptor(t captured, regions []admin.Region, dropTTL bool) schema.Table {
 	d := schema.Table{Name: t.name, Epoch: t.state.Epoch, Attributes: t.Attributes, Configuration: t.Configuration}
 	for _, f := range t.Table.Families {
 		if !slices.Contains(t.families, f.Name) {
@@ -179,7 +183,7 @@ func descriptor(t captured, regions []admin.Region) schema.Table {
 		}
 		attributes := make(map[string]string, len(f.Attributes))
 		for k, v := range f.Attributes {
-			if k != scopeAttribute {
+			if k != scopeAttribute && !(dropTTL && k == ttlAttribute) {
 				attributes[k] = v
 			}
 		}

@@ -71,7 +71,8 @@ func TestRequireScopeGivesTheCommand(t *testing.T) {
 
 func TestDescriptorHoldsWhatIsCaptured(t *testing.T) {
 	c := captured{Table: orders, name: "shop:orders", families: []string{"b"}, state: tableState{Epoch: 4}}
-	d := descriptor(c, []admin.Region{{Start: nil}, {Start: []byte("m")}})
+	regions := []admin.Region{{Start: nil}, {Start: []byte("m")}}
+	d := descriptor(c, regions, false)
 	if d.Name != "shop:orders" || d.Epoch != 4 || len(d.Splits) != 1 || string(d.Splits[0]) != "m" {
 		t.Errorf("descriptor %+v", d)
 	}
@@ -80,6 +81,12 @@ func TestDescriptorHoldsWhatIsCaptured(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string]string{"VERSIONS": "3"}, d.Families[0].Attributes); diff != "" {
 		t.Error("the scope must not travel: the target's own peers would ship the copy:", diff)
+	}
+	c.Table.Families = []admin.Family{{Name: "b", Attributes: map[string]string{ttlAttribute: "60", "VERSIONS": "3"}}}
+	for drop, want := range map[bool]map[string]string{false: {ttlAttribute: "60", "VERSIONS": "3"}, true: {"VERSIONS": "3"}} {
+		if diff := cmp.Diff(want, descriptor(c, regions, drop).Families[0].Attributes); diff != "" {
+			t.Errorf("cell.ttl.drop %v: %s", drop, diff)
+		}
 	}
 }
 

@@ -89,7 +89,7 @@ func (c *Capture) publishDescriptors(ctx context.Context, tables []captured) err
 		if err != nil {
 			return fmt.Errorf("locate the regions of %s: %w", t.name, err)
 		}
-		d := descriptor(t, regions)
+		d := descriptor(t, regions, c.cfg.Scope.DropTTL)
 		if values[t.name], err = d.MarshalJSON(); err != nil {
 			return err
 		}

@@ -40,8 +40,8 @@ type Table struct {
 	// ReadPoint gives the sequence up to which the full scan has delivered row; changes at or below it
 	// are left out. Nil when there was no scan.
 	ReadPoint func(row []byte) uint64
-	// Keep tells whether a cell is to be captured. Nil: all are.
-	Keep func(row, family, qualifier []byte, t schema.CellType) bool
+	// Keeper tells what of a cell is to be captured. Nil: all.
+	Keeper *schema.Keeper
 }
 
 // Stats is told what the receiver does; every method may be called from many goroutines.
@@ -258,7 +258,8 @@ func (d *decoder) entry(e *pb.WALEntry, replay bool) error {
 		if !captured {
 			return fmt.Errorf("table %s: %w; the table list of the peer was changed by someone else: restore it or add the table to table.include.list", table, source.ErrUnknownTable)
 		}
-		if info.Keep != nil && !info.Keep(k.Row, k.Family, k.Qualifier, schema.CellType(k.Type)) {
+		kept := schema.Cell{Family: k.Family, Qualifier: k.Qualifier, Timestamp: k.Timestamp, Type: schema.CellType(k.Type), Value: k.Value, Tags: k.Tags}
+		if info.Keeper != nil && !info.Keeper.Keep(k.Row, &kept) {
 			continue
 		}
 		if !schema.CellType(k.Type).Valid() {
@@ -268,10 +269,7 @@ func (d *decoder) entry(e *pb.WALEntry, replay bool) error {
 			continue
 		}
 		c := d.change(k.Row)
-		c.Cells = append(c.Cells, schema.Cell{
-			Family: k.Family, Qualifier: k.Qualifier, Timestamp: k.Timestamp,
-			Type: schema.CellType(k.Type), Value: k.Value, Tags: k.Tags,
-		})
+		c.Cells = append(c.Cells, kept)
 	}
 	if d.used > 0 && !replay && d.cfg.Heartbeats != nil && int64(e.Key.GetWriteTime()) <= d.cfg.Heartbeats.Late() {
 		d.late += d.used

@@ -131,6 +131,8 @@ func serve(t *testing.T, policy ...source.Policy) *fixture {
 	for _, p := range policy {
 		pub.SetPolicy(p)
 	}
+	f.pub = pub
+	scope := schema.Scope{Qualifiers: schema.ByteFilter{Exclude: []schema.BytePattern{{Kind: schema.Exact, Bytes: []byte("out of scope")}}}}
 	r := NewReceiver(Config{
 		Connector: "c", Version: "v", ClusterID: clusterA, Publisher: pub, Stats: f.stats,
 		Table: func(name string) (Table, bool) {
@@ -139,9 +141,7 @@ func serve(t *testing.T, policy ...source.Policy) *fixture {
 					return 10
 				}
 				return 0
-			}, Keep: func(row, family, qualifier []byte, t schema.CellType) bool {
-				return t != schema.Put || string(qualifier) != "out of scope"
-			}}, name == "default:t"
+			}, Keeper: scope.Keeper(name)}, name == "default:t"
 		},
 		IsHeartbeat: func(name string) bool { return name == "default:beats" }, Heartbeats: f.beats,
 	})

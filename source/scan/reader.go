@@ -49,7 +49,7 @@ func (s *Scanner) region(ctx context.Context, sh shard, est *share) (rest span, 
 		Generation: s.cfg.Generation,
 	}}
 	if sh.table.Scope != nil {
-		r.keeps = sh.table.Scope.Keeper(sh.table.Name)
+		r.keeper = sh.table.Scope.Keeper(sh.table.Name)
 	}
 	err = r.run(ctx)
 	if err == nil || len(r.rng.Upto) == 0 {
@@ -74,7 +74,7 @@ type reader struct {
 	size   int64
 	since  time.Time
 
-	keeps func(row, family, qualifier []byte, t schema.CellType) bool // nil: all
+	keeper *schema.Keeper // nil: all is kept as it is
 
 	row   schema.Change
 	arena []byte
@@ -241,21 +241,50 @@ func (r *reader) cell(ctx context.Context, k *cell.Cell) error {
 		r.row.Row = r.keep(k.Row)
 		r.resume = append(r.resume[:0], k.Row...)
 	} else if r.bytes >= r.cfg.RecordBytes {
-		row := r.row.Row
+		row, markers := r.row.Row, markersFor(k, r.row.Cells)
 		if err := r.flush(ctx, false); err != nil {
 			return err
 		}
 		r.row.Row = r.keep(row)
+		r.row.Cells = append(r.row.Cells, markers...)
 	}
 	r.bytes += cellOverhead + int64(len(k.Row)+len(k.Family)+len(k.Qualifier)+len(k.Value)+len(k.Tags))
-	if r.keeps != nil && !r.keeps(k.Row, k.Family, k.Qualifier, schema.CellType(k.Type)) {
+	c := schema.Cell{Family: k.Family, Qualifier: k.Qualifier, Timestamp: k.Timestamp, Type: schema.CellType(k.Type), Value: k.Value, Tags: k.Tags}
+	if r.keeper != nil && !r.keeper.Keep(k.Row, &c) {
 		return nil
 	}
-	r.row.Cells = append(r.row.Cells, schema.Cell{
-		Family: r.keep(k.Family), Qualifier: r.keep(k.Qualifier), Timestamp: k.Timestamp,
-		Type: schema.CellType(k.Type), Value: r.keep(k.Value), Tags: r.keep(k.Tags),
-	})
+	c.Family, c.Qualifier, c.Value, c.Tags = r.keep(c.Family), r.keep(c.Qualifier), r.keep(c.Value), r.keep(c.Tags)
+	r.row.Cells = append(r.row.Cells, c)
 	return nil
+}
+
+// markersFor copies the delete markers among cells that may hide k, or what follows it: the next record of a row that is split
+// begins with them, so that each can be understood by itself.
+func markersFor(k *cell.Cell, cells []schema.Cell) (markers []schema.Cell) {
+	family, column := -1, -1 // the newest marker of each, in markers: it covers the older ones
+	newest := func(at *int, m schema.Cell) {
+		if *at < 0 {
+			*at, markers = len(markers), append(markers, m)
+		} else if m.Timestamp > markers[*at].Timestamp {
+			markers[*at] = m
+		}
+	}
+	for _, m := range cells {
+		if m.Type == schema.Put || !bytes.Equal(m.Family, k.Family) {
+			continue
+		}
+		m.Family, m.Qualifier, m.Value, m.Tags = bytes.Clone(m.Family), bytes.Clone(m.Qualifier), bytes.Clone(m.Value), bytes.Clone(m.Tags)
+		same := bytes.Equal(m.Qualifier, k.Qualifier)
+		switch {
+		case m.Type == schema.DeleteFamily:
+			newest(&family, m)
+		case m.Type == schema.DeleteColumn && same:
+			newest(&column, m)
+		case m.Type == schema.DeleteFamilyVersion, m.Type == schema.Delete && same && m.Timestamp <= k.Timestamp:
+			markers = append(markers, m)
+		}
+	}
+	return markers
 }
 
 // cellOverhead is what HBase stores for a cell beside its row, family, qualifier, value and tags: lengths, timestamp, type.

@@ -82,6 +82,12 @@ func remoteError(method string, x *pb.ExceptionResponse) *RemoteError {
 	}
 }
 
+// Exception is the error for an exception that stands inside an answer, as that to a Multi has it for each action: the class and
+// the stack trace. Whether a repeat would help is not said there.
+func Exception(method string, x *pb.NameBytesPair) *RemoteError {
+	return &RemoteError{Method: method, Class: x.GetName(), Message: exceptionMessage(x.GetName(), string(x.GetValue()))}
+}
+
 // exceptionMessage takes the message out of a Java stack trace, which is
 // "class: message", possibly over several lines, then "\tat" lines.
 func exceptionMessage(class, stack string) string {

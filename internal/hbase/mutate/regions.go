@@ -1,0 +1,99 @@
+package mutate
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+	"sync"
+
+	"github.com/waltap/waltap/internal/hbase/admin"
+)
+
+// errNotOpen: hbase:meta has no server for a region.
+var errNotOpen = errors.New("the region is not open on any server")
+
+// regionCache remembers where the regions of tables are.
+type regionCache struct {
+	mu     sync.Mutex
+	tables map[string]*located
+}
+
+// located is the regions of a table, by start key, without holes; read once, when they are first needed.
+type located struct {
+	mu      sync.Mutex
+	regions []admin.Region
+}
+
+func (c *regionCache) get(table string) *located {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := c.tables[table]
+	if l == nil {
+		if c.tables == nil {
+			c.tables = make(map[string]*located)
+		}
+		l = new(located)
+		c.tables[table] = l
+	}
+	return l
+}
+
+// forget makes the next one ask again, unless somebody has already.
+func (c *regionCache) forget(table string, l *located) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.tables[table] == l {
+		delete(c.tables, table)
+	}
+}
+
+func (l *located) read(ctx context.Context, cluster Cluster, table string) ([]admin.Region, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.regions == nil {
+		regions, err := cluster.Regions(ctx, table)
+		if err != nil {
+			return nil, err
+		}
+		l.regions = regions
+	}
+	return l.regions, nil
+}
+
+// regionOf finds the region of row among regions.
+func regionOf(regions []admin.Region, row []byte) *admin.Region {
+	behind := sort.Search(len(regions), func(i int) bool { return bytes.Compare(regions[i].Start, row) > 0 })
+	return &regions[max(0, behind-1)]
+}
+
+// shares parts items by server and region, each server's regions in the order of their first item.
+func (w *Writer) shares(ctx context.Context, table string, n int, row func(int) []byte) ([]*share, *located, error) {
+	l := w.tables.get(table)
+	regions, err := l.read(ctx, w.cluster, table)
+	if err != nil {
+		return nil, nil, err
+	}
+	var shares []*share
+	byServer, byRegion := make(map[admin.ServerName]*share), make(map[*admin.Region]*regionShare)
+	for i := range n {
+		r := regionOf(regions, row(i))
+		in := byRegion[r]
+		if in == nil {
+			if r.Offline || r.Server.IsZero() {
+				w.tables.forget(table, l)
+				return nil, nil, fmt.Errorf("write to region %s of table %s: %w", r.Encoded, table, errNotOpen)
+			}
+			s := byServer[r.Server]
+			if s == nil {
+				s = &share{server: r.Server, done: make(map[int]bool)}
+				byServer[r.Server], shares = s, append(shares, s)
+			}
+			in = &regionShare{region: r}
+			byRegion[r], s.regions = in, append(s.regions, in)
+		}
+		in.items = append(in.items, i)
+	}
+	return shares, l, nil
+}
