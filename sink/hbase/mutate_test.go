@@ -14,7 +14,7 @@ import (
 func TestRunsOfPutsAndOfMarkersAreMutations(t *testing.T) {
 	c := change("r", schema.Put, schema.Put, schema.Delete, schema.DeleteFamily, schema.DeleteColumn, schema.Put)
 	c.Cells[1].Tags = []byte{0, 9, 8, 0, 0, 0, 0, 0, 0, 3, 232}
-	c.to = &table{families: map[string][]byte{"f": []byte("g")}}
+	c.to = &table{renames: map[string][]byte{"f": []byte("g")}}
 	got := ""
 	for _, m := range mutationsFrom(c) {
 		for i := range m {

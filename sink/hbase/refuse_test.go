@@ -43,7 +43,7 @@ func TestCheckChange(t *testing.T) {
 	}
 }
 
-func change0() *schema.Change { return change("r", schema.Put, schema.Delete) }
+func change0() *schema.Change { return change("r", schema.Put, schema.Delete).Change }
 
 // The messages are those of HBase 2.6.4, as its region servers answered them.
 func TestWhatIsTheRecordsFault(t *testing.T) {
@@ -62,7 +62,7 @@ func TestWhatIsTheRecordsFault(t *testing.T) {
 		{"org.apache.hadoop.hbase.regionserver.RegionServerStoppedException", "Server h not running", false},
 	} {
 		err := fmt.Errorf("replicate: %w", &rpc.RemoteError{Class: tc.class, Message: tc.message})
-		a := &Applier{ready: map[string]*tableAtTarget{"default:t": {}}}
+		a := &Applier{ready: map[string]*table{"default:t": {}}}
 		err = a.explain(&sink.Batch{Changes: []schema.Change{{Table: "default:t"}}}, err)
 		var refused *sink.RefusedError
 		if errors.As(err, &refused) != tc.refused || tc.refused && refused.Change >= 0 {
@@ -94,14 +94,14 @@ func TestRefusalIsShort(t *testing.T) {
 
 func TestChangeWithoutAPlaceForItsFamily(t *testing.T) {
 	for _, create := range []bool{true, false} {
-		a := &Applier{cfg: Config{Create: create}, ready: map[string]*tableAtTarget{"default:t": {families: map[string]bool{"f": true}, seen: time.Now()}}}
+		a := &Applier{cfg: Config{Create: create}, ready: map[string]*table{"default:t": {name: "default:t", families: map[string]bool{"f": true}, seen: time.Now()}}}
 		c := change0()
-		if err := a.ensure(t.Context(), "p.default.t", c); err != nil {
+		if _, err := a.table(t.Context(), "p.default.t", c); err != nil {
 			t.Error(err)
 		}
 		c.Cells[1].Family = []byte("z")
 		var refused *refusal
-		err := a.ensure(t.Context(), "p.default.t", c)
+		_, err := a.table(t.Context(), "p.default.t", c)
 		if !errors.As(err, &refused) || !strings.Contains(err.Error(), "table default:t at the destination") || strings.Contains(err.Error(), "set hbase.table.create") == create {
 			t.Errorf("create %v: %v", create, err)
 		}

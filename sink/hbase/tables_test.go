@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/waltap/waltap/schema"
 	"github.com/waltap/waltap/sink"
@@ -81,6 +82,7 @@ func TestRenamesThatMergeFamiliesAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	a.ready["shop:t"].families, a.ready["shop:t"].seen = map[string]bool{"b": true}, time.Now()
 	if _, err := a.table(t.Context(), "p.shop.t", of("b")); !errors.As(err, &permanent) || !strings.Contains(err.Error(), "would be merged") {
 		t.Errorf("a family that came later: %v", err)
 	}
