@@ -92,6 +92,7 @@ type fixture struct {
 	producer *heldProducer
 	stats    *countStats
 	beats    *heartbeats
+	pub      *source.Publisher
 }
 
 // heartbeats records what comes back.
