@@ -94,6 +94,7 @@ type Config struct {
 	FetchBytes        int64
 	ProgressInterval  time.Duration
 	MaxWALHold        time.Duration
+	AcceptGaps        map[string]int64 // by table: the epoch that may begin without a scan after a gap
 	// ConcurrentOverHold: a scan that is not complete within MaxWALHold goes on in concurrent order.
 	ConcurrentOverHold bool
 	ShardBytes         int64
@@ -119,6 +120,9 @@ type Capture struct {
 	tables  []captured
 	pub     *source.Publisher
 	marks   tableMarks
+
+	turn     turn
+	lookFrom int // the table that the next look begins with
 
 	background background
 	refused    map[string]string // tables that match and cannot be captured: why
@@ -147,16 +151,16 @@ func (c *Capture) run(ctx context.Context) error {
 		return err
 	}
 	defer c.cluster.Close()
-	if err := c.selectTables(ctx); err != nil {
-		return err
-	}
-	c.cfg.Stats.Starting("preparing topics")
 	store, err := checkpoint.Open(ctx, c.cfg.Kafka, schema.OffsetsTopic(c.cfg.TopicPrefix))
 	if err != nil {
 		return fmt.Errorf("open the offsets topic: %w", err)
 	}
 	defer store.Close()
 	c.state = state{store: store, connector: c.cfg.Connector}
+	if err := c.selectTables(ctx); err != nil {
+		return err
+	}
+	c.cfg.Stats.Starting("preparing topics")
 	if err := c.loadTables(); err != nil {
 		return err
 	}
@@ -167,11 +171,17 @@ func (c *Capture) run(ctx context.Context) error {
 	if err := c.prepareTopics(ctx); err != nil {
 		return err
 	}
-	if c.cfg.SnapshotMode == SnapshotInitialOnly {
-		return c.scan(ctx)
+	initialOnly := c.cfg.SnapshotMode == SnapshotInitialOnly
+	if !initialOnly {
+		if ended, err := c.endedBefore(ctx); ended || err != nil {
+			return err
+		}
 	}
-	if ended, err := c.endedBefore(ctx); ended || err != nil {
+	if err := c.checkStart(ctx); err != nil {
 		return err
+	}
+	if initialOnly {
+		return c.scan(ctx)
 	}
 	if err := c.prepareWatermark(ctx); err != nil {
 		return err
@@ -202,6 +212,9 @@ func (c *Capture) open(ctx context.Context) error {
 func (c *Capture) selectTables(ctx context.Context) error {
 	tables, err := c.listTables(ctx)
 	if err != nil {
+		return err
+	}
+	if err := c.checkScope(ctx, tables); err != nil {
 		return err
 	}
 	if c.cfg.SetScope {
@@ -257,9 +270,6 @@ func (c *Capture) loadTables() error {
 				t.name, scopeText(was), scopeText(is))
 		}
 		t.state = st
-		if err := t.checkFamilies(); err != nil {
-			return err
-		}
 	}
 	return nil
 }
@@ -303,8 +313,18 @@ func (c *Capture) scan(ctx context.Context) error {
 	}
 	if len(todo) > 0 {
 		c.cfg.Stats.Scanning(tableList(names))
+		for _, t := range c.tables {
+			if err := awaitLife(ctx, t.state.Since); err != nil {
+				return err
+			}
+		}
 		if err := c.scanner().Run(ctx, todo); err != nil {
 			return err
+		}
+		if again, err := c.checkScanned(ctx); err != nil {
+			return err
+		} else if again {
+			return c.scan(ctx)
 		}
 		c.cfg.Log.Info("scan complete", "tables", len(todo))
 	}
@@ -343,7 +363,7 @@ func (c *Capture) mark(t *captured) error {
 	if err != nil {
 		return err
 	}
-	m := replication.Table{Epoch: t.state.Epoch, Keep: c.cfg.Scope.Keeper(t.name)}
+	m := replication.Table{Epoch: t.state.Epoch, Since: t.state.Since, Keep: c.cfg.Scope.Keeper(t.name)}
 	m.ReadPoint = t.state.readPoint(ranges)
 	c.marks.set(t.name, m)
 	return nil

@@ -118,6 +118,7 @@ type background struct {
 	scanner *scan.Scanner
 	table   string     // being scanned
 	done    chan error // its end; nil: none is being scanned
+	cancel  context.CancelFunc
 }
 
 // wait waits for the scan at work, whose context has ended.
@@ -128,29 +129,50 @@ func (b *background) wait() {
 	}
 }
 
+// stop ends the scan of a table, if that is at work.
+func (b *background) stop(table string) {
+	if b.done != nil && b.table == table {
+		b.cancel()
+		b.wait()
+	}
+}
+
 // scanNext begins the scan of a table, if one is left and none is at work.
 func (c *Capture) scanNext(ctx context.Context) {
 	b := &c.background
-	i := slices.IndexFunc(c.tables, func(t captured) bool { return t.unscanned() && !t.joining })
+	i := slices.IndexFunc(c.tables, func(t captured) bool { return t.unscanned() && !t.joining && t.state.Gap == "" })
 	if b.done != nil || i < 0 {
 		return
 	}
 	if b.scanner == nil {
 		b.scanner = c.scanner()
 	}
-	t := c.scanTable(&c.tables[i])
+	t, since := c.scanTable(&c.tables[i]), c.tables[i].state.Since
 	done := make(chan error, 1)
+	ctx, b.cancel = context.WithCancel(ctx)
 	b.table, b.done = t.Name, done
-	go func() { done <- b.scanner.Run(ctx, []scan.Table{t}) }()
+	go func() {
+		err := awaitLife(ctx, since)
+		if err == nil {
+			err = b.scanner.Run(ctx, []scan.Table{t})
+		}
+		done <- err
+	}()
 }
 
 // scanEnded handles the end of a background scan: a complete one makes its table captured.
 func (c *Capture) scanEnded(ctx context.Context, err error) error {
 	b := &c.background
 	b.done = nil
+	b.cancel()
 	i := slices.IndexFunc(c.tables, func(t captured) bool { return t.name == b.table })
 	t := &c.tables[i]
+	whole := false
+	if err == nil {
+		whole, err = c.confirmScan(ctx, t)
+	}
 	switch {
+	case err == nil && !whole: // the next look settles it
 	case err == nil:
 		t.state.Captured = true
 		if err := c.state.saveTable(ctx, t.name, t.state); err != nil {

@@ -22,8 +22,9 @@ type captured struct {
 	families []string
 	topic    string
 	state    tableState
-	joining  bool // not on the peer's table list yet
-	gone     bool // the source has dropped it
+	joining  bool     // not on the peer's table list yet
+	gone     bool     // the source has dropped it
+	lost     []string // captured families of which nothing is shipped any more
 }
 
 // unscanned tells whether the table is still to be scanned.

@@ -36,6 +36,8 @@ const (
 // Table says how the changes of one captured table are marked.
 type Table struct {
 	Epoch int64
+	// Since is the time from which on changes are of this epoch, ms; those that were written before are left out. 0: all are.
+	Since int64
 	// ReadPoint gives the sequence up to which the full scan has delivered row; changes at or below it
 	// are left out. Nil when there was no scan.
 	ReadPoint func(row []byte) uint64
@@ -48,6 +50,7 @@ type Stats interface {
 	Call()
 	Replay(entries int)         // WAL edits that had been acknowledged before
 	BelowReadPoint(changes int) // changes that the scan has delivered
+	BeforeEpoch(changes int)    // changes from before Table.Since
 	Marker(qualifier string)    // METAFAMILY cells that carry no data
 	Late(changes int)           // first deliveries with a write time at or below what Heartbeats.Late gave
 	Error(err error)            // a call was answered with an exception
@@ -296,6 +299,12 @@ func (d *decoder) change(row []byte) *schema.Change {
 }
 
 func (d *decoder) emit(table string, info Table, src schema.Source, key *pb.WALKey) error {
+	if int64(key.GetWriteTime()) < info.Since {
+		if d.used > 0 {
+			d.cfg.Stats.BeforeEpoch(d.used)
+		}
+		return nil
+	}
 	below := 0
 	for i := range d.changes[:d.used] {
 		c := &d.changes[i]
