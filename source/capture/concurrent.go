@@ -182,7 +182,7 @@ func (c *Capture) scanEnded(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case c.wasDropped(ctx, t.name):
-		c.dropped(t)
+		t.dropped()
 	case admin.IsRetriable(err):
 		c.cfg.Stats.Retry(err) // the next look at the peer begins it again
 		return nil
@@ -201,11 +201,10 @@ func (c *Capture) wasDropped(ctx context.Context, name string) bool {
 	return errors.Is(err, admin.ErrTableNotFound)
 }
 
-// dropped tells, once, that the source has dropped a table. What was captured of it stays.
-func (c *Capture) dropped(t *captured) {
+// dropped marks a table that the source does not have. What was captured of it stays.
+func (t *captured) dropped() {
 	if !t.gone {
-		t.gone = true
-		c.cfg.Log.Warn("the source has dropped a table: nothing more is captured of it", "table", t.name, "scanned", t.state.Captured)
+		t.gone, t.goneSince = true, time.Now()
 	}
 }
 

@@ -89,7 +89,8 @@ func (c *Capture) renew(ctx context.Context, t *captured, scanned bool) error {
 	if err != nil {
 		return err
 	}
-	st.Captured, st.Families, st.Partitions, t.state = !scanned, t.families, t.state.Partitions, st
+	st.Captured, st.Families = !scanned, t.families
+	t.state = st
 	if err := c.state.saveTable(ctx, t.name, t.state); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/waltap/waltap/internal/hbase/admin"
 )
@@ -110,41 +111,54 @@ func (c *Capture) lookAt(ctx context.Context, t *captured, now *admin.Table, sta
 		return nil
 	case now == nil:
 		return c.noteDropped(ctx, t)
-	case t.gone:
+	case t.gone && t.state.Dropped:
 		return c.createdAgain(ctx, t)
 	case t.state.Gap != "" || initialOnly && t.state.Captured:
 		return nil
 	}
-	if t.lost = lostFamilies(*now, t.families); len(t.lost) > 0 && !initialOnly {
-		return c.markGap(ctx, t, lostText(t.lost), 0)
-	}
-	if p != nil && t.state.Listed && !lists(p, t) {
-		return c.markGap(ctx, t, fmt.Sprintf("was taken off the table list of peer %s", p.ID), 0)
-	}
-	if t.state.Identity == nil {
-		id, err := c.identify(ctx, t.name, states)
-		if err != nil || id == nil {
-			return err
-		}
-		t.state.Identity = id
-		return c.state.saveTable(ctx, t.name, t.state)
-	}
-	what, since, same, err := c.compare(ctx, t, states)
-	if err == nil && same && what == "" {
-		what, since, err = c.applyTurn(ctx, t)
-	}
-	if err != nil || what == "" {
+	t.gone = false
+	what, since, err := c.otherLife(ctx, t, states)
+	if err != nil {
 		return err
+	}
+	if t.lost = lostFamilies(*now, t.families); what == "" && len(t.lost) > 0 && !initialOnly {
+		what = lostText(t.lost)
+	}
+	captured := slices.DeleteFunc(slices.Clone(t.families), func(f string) bool { return !slices.Contains(t.state.Families, f) })
+	if what == "" && p != nil && t.state.Listed && !lists(p, t.name, captured) {
+		what = "was taken off the table list of peer " + p.ID
+	}
+	if what == "" {
+		return nil
 	}
 	return c.markGap(ctx, t, what, since)
 }
 
-// noteDropped keeps that a table is gone, so that it counts as a new one when it is there again.
+// otherLife says what has become of a table that is not the one it was, or not with all it held; "": it is. Of one that is
+// seen first it takes the identity.
+func (c *Capture) otherLife(ctx context.Context, t *captured, states map[string]admin.TableState) (what string, since int64, err error) {
+	if t.state.Identity == nil {
+		id, err := c.identify(ctx, t.name, states)
+		if err != nil || id == nil {
+			return "", 0, err
+		}
+		t.state.Identity = id
+		return "", 0, c.state.saveTable(ctx, t.name, t.state)
+	}
+	what, since, decided, err := c.compare(ctx, t, states)
+	if err == nil && decided && what == "" {
+		what, since, err = c.applyTurn(ctx, t)
+	}
+	return what, since, err
+}
+
+// noteDropped keeps that a table is gone, so that it counts as a new one when it is there again. One that is being truncated
+// is out of sight for a moment, too.
 func (c *Capture) noteDropped(ctx context.Context, t *captured) error {
-	c.dropped(t)
-	if t.state.Dropped {
+	if t.dropped(); t.state.Dropped || time.Since(t.goneSince) < watchInterval {
 		return nil
 	}
+	c.cfg.Log.Warn("the source has dropped a table: nothing more is captured of it", "table", t.name, "scanned", t.state.Captured)
 	t.state.Dropped = true
 	return c.state.saveTable(ctx, t.name, t.state)
 }
@@ -172,9 +186,9 @@ func lostText(families []string) string {
 	return fmt.Sprintf("is not shipped any more: %s of family %s was changed to 0", scopeAttribute, strings.Join(families, ", "))
 }
 
-// lists tells whether the peer ships all captured families of the table.
-func lists(p *admin.Peer, t *captured) bool {
-	return !slices.ContainsFunc(t.families, func(f string) bool { return !p.Ships(t.name, f) })
+// lists tells whether the peer ships all of the families.
+func lists(p *admin.Peer, table string, families []string) bool {
+	return !slices.ContainsFunc(families, func(f string) bool { return !p.Ships(table, f) })
 }
 
 // checkScope finds captured tables of which HBase no longer ships a family, before anything is changed there.

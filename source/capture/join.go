@@ -86,14 +86,14 @@ func (c *Capture) newTables(all []admin.Table) []admin.Table {
 		there[t.FullName()] = true
 	}
 	c.tables = slices.DeleteFunc(c.tables, func(t captured) bool {
-		return t.gone && there[t.name] && c.joins(t.name) && (c.background.done == nil || c.background.table != t.name)
+		return t.gone && t.state.Dropped && there[t.name] && c.joins(t.name) && (c.background.done == nil || c.background.table != t.name)
 	})
 	known := make(map[string]bool, len(c.tables))
 	for i := range c.tables {
 		t := &c.tables[i]
 		known[t.name] = true
 		if !there[t.name] {
-			c.dropped(t)
+			t.dropped()
 		}
 	}
 	var out []admin.Table

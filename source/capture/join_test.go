@@ -48,6 +48,10 @@ func TestNewTables(t *testing.T) {
 		t.Errorf("tables %+v: want the one that was dropped, alone, marked as gone", c.tables)
 	}
 	all = append(all, tableAt("away", "1"))
+	if got := names(c.newTables(all)); slices.Contains(got, "default:away") {
+		t.Errorf("new are %q: the table was out of sight for a moment only, as one that is truncated is", got)
+	}
+	c.tables[1].state.Dropped = true
 	c.background = background{table: "default:away", done: make(chan error)}
 	if got := names(c.newTables(all)); slices.Contains(got, "default:away") {
 		t.Errorf("new are %q while the dropped table's scan has not ended", got)

@@ -190,7 +190,7 @@ func (c *Capture) foreignPeer(ctx context.Context, p *admin.Peer) (captureState,
 			p.ID, p.Serial, c.cfg.PeerSerial, p.Serial, c.addPeerCommand())
 	}
 	for i := range c.tables {
-		if t := &c.tables[i]; !lists(p, t) {
+		if t := &c.tables[i]; !lists(p, t.name, t.families) {
 			return st, fmt.Errorf("hbase.peer.create: false, and your peer %q does not ship table %s (families %s); run in the hbase shell: append_peer_tableCFs '%s', { '%s' => ['%s'] }",
 				p.ID, t.name, strings.Join(t.families, ", "), p.ID, t.name, strings.Join(t.families, "', '"))
 		}
