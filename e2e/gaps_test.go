@@ -110,6 +110,35 @@ func (c *capture) must(t *testing.T, err error) {
 	}
 }
 
+// A peer that the operator made is taken as it is, or refused: nothing that it does not ship is lost behind anybody's back.
+func TestPeerOfTheOperator(t *testing.T) {
+	t.Parallel()
+	ctx := testenv.Context(t, 2*time.Minute)
+	table := testenv.Name(t)
+	createTable(t, table, "a")
+	peer := judge.Peer{ID: table, ClusterKey: env.Source.ZKQuorum() + ":/" + table, Tables: map[string][]string{table: {"a"}}, Config: map[string]string{"hbase.replication.rpc.codec": "org.apache.hadoop.hbase.codec.KeyValueCodecWithTags"}}
+	c := &capture{table: table, pipe: &pipe{name: table, tables: table, source: keys{"hbase.peer.create": "false", "snapshot.mode": "no_data", "table.refresh.interval.ms": "1000"}}}
+	c.cleanUp(t)
+	c.pipe.source["hbase.peer.serial"] = "true"
+	c.refused(t, "the source has no peer", "add_peer '"+table+"'", "SERIAL => true")
+	c.must(t, env.Src.AddPeer(ctx, peer))
+	c.refused(t, "your peer \""+table+"\" has SERIAL => false, but hbase.peer.serial is true", "hbase.peer.serial: false")
+	c.sink = env.StartWaltap(t, testenv.WaltapOptions{Name: "sink", Config: processYAML(c.sinkConfig())})
+	c.restart(t, keys{"hbase.peer.serial": "false"})
+	write(t, table, judge.Put("streamed", "a", "q", "v"))
+	identical(t, table, judge.ScanOptions{})
+	peer.Tables = map[string][]string{table + "_other": nil}
+	c.must(t, env.Src.UpdatePeer(ctx, peer))
+	c.fails(t, "RESNAPSHOT_REQUIRED: table default:"+table+" was taken off the table list of peer "+table, "set snapshot.gap.accept: default:"+table+"/2")
+	c.pipe.source["snapshot.gap.accept"] = table + "/2"
+	c.refused(t, "append_peer_tableCFs '"+table+"', { 'default:"+table+"' => ['a'] }")
+	peer.Tables = map[string][]string{table: {"a"}}
+	c.must(t, env.Src.UpdatePeer(ctx, peer))
+	c.restart(t, nil)
+	write(t, table, judge.Put("streamed again", "a", "q", "v"))
+	identical(t, table, judge.ScanOptions{})
+}
+
 const whenNeeded = "snapshot.mode: when_needed"
 
 // replaced is what the error says of a table of which all regions are new.
@@ -225,19 +254,6 @@ func TestDroppedTableIsThereAgain(t *testing.T) {
 		write(t, c.table, judge.Put("after", "a", "q", "v"))
 		identical(t, c.table, judge.ScanOptions{})
 	})
-}
-
-func TestRegionIsTruncated(t *testing.T) {
-	t.Parallel()
-	ctx := testenv.Context(t, time.Minute)
-	c := startCapture(t, nil)
-	regions, err := env.Src.Regions(ctx, c.table)
-	c.must(t, err)
-	c.must(t, env.Src.Move(ctx, regions[0].Encoded, "")) // one that was opened once only begins with the same sequence again
-	write(t, c.table, judge.Put("0", "a", "q", "v"))
-	c.must(t, env.Src.TruncateRegion(ctx, c.table, nil))
-	c.fails(t, "RESNAPSHOT_REQUIRED: table default:"+c.table+" lost what its region ", whenNeeded)
-	c.rescan(t)
 }
 
 func TestReplicationScopeIsSwitchedOff(t *testing.T) {
@@ -363,9 +379,6 @@ func TestNoGap(t *testing.T) {
 		c.must(t, env.Src.EnableTable(ctx, c.table))
 		c.must(t, env.Src.AlterFamily(ctx, c.table, "a", map[string]string{"BLOCKSIZE": "32768"}))
 		c.must(t, env.Src.Split(ctx, c.table, []byte(split)))
-		regions, err := env.Src.Regions(ctx, c.table)
-		c.must(t, err)
-		c.must(t, env.Src.Move(ctx, regions[0].Encoded, ""))
 		write(t, c.table, judge.Put("after "+split, "a", "q", "v"))
 	}
 	change("2000")

@@ -216,11 +216,6 @@ func (c *Cluster) Move(ctx context.Context, encoded, server string) error {
 	return c.call(ctx, "move", fields{"region": encoded, "server": server}, nil)
 }
 
-// TruncateRegion empties the region that holds a row.
-func (c *Cluster) TruncateRegion(ctx context.Context, table string, row []byte) error {
-	return c.call(ctx, "truncate_region", fields{"table": table, "row": row}, nil)
-}
-
 // RollWALs makes every region server begin a new WAL file.
 func (c *Cluster) RollWALs(ctx context.Context) error {
 	return c.call(ctx, "roll_wals", nil, nil)

@@ -331,7 +331,7 @@ func (c *Capture) scan(ctx context.Context) error {
 	for i := range c.tables {
 		t := &c.tables[i]
 		if !t.state.Captured {
-			t.state.Captured = true
+			t.state.Captured, t.state.Scanned = true, time.Now().UnixMilli()
 			if err := c.state.saveTable(ctx, t.name, t.state); err != nil {
 				return err
 			}
@@ -364,7 +364,7 @@ func (c *Capture) mark(t *captured) error {
 		return err
 	}
 	m := replication.Table{Epoch: t.state.Epoch, Since: t.state.Since, Keep: c.cfg.Scope.Keeper(t.name)}
-	m.ReadPoint = t.state.readPoint(ranges)
+	m.ReadPoint, m.Scanned = t.state.readPoint(ranges), t.state.Scanned
 	c.marks.set(t.name, m)
 	return nil
 }

@@ -147,7 +147,7 @@ func (c *Capture) otherLife(ctx context.Context, t *captured, states map[string]
 	}
 	what, since, decided, err := c.compare(ctx, t, states)
 	if err == nil && decided && what == "" {
-		what, since, err = c.applyTurn(ctx, t)
+		err = c.applyTurn(ctx, t)
 	}
 	return what, since, err
 }

@@ -1,10 +1,9 @@
 package capture
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"slices"
-	"time"
 
 	"github.com/waltap/waltap/internal/hbase/admin"
 )
@@ -17,7 +16,9 @@ import (
 //   - info:seqnumDuringOpen is written at every opening of a region. Truncating and creating make regions of new names. A
 //     restore deletes the rows of all regions and writes them anew, also where a region keeps its name, as does a clone of a
 //     snapshot. So an opening from before that is still there says that the table is the one it was.
-//   - Truncating one region (2.6) neither disables the table nor renames the region, but its sequences begin anew.
+//
+// Truncating one region (truncate_region of 2.6) cannot be told: neither the table's state nor the region's name changes, and its
+// sequences begin where they were when it was opened last, as they do after a crash.
 
 // identity tells a table from another one of its name. It is kept in tableState.
 type identity struct {
@@ -25,8 +26,6 @@ type identity struct {
 	Enabled int64 `json:"enabled,omitempty"`
 	// Opened is the newest opening of a region that was seen, ms.
 	Opened int64 `json:"opened"`
-	// Begun is what Opened was when the epoch began.
-	Begun int64 `json:"begun"`
 }
 
 const (
@@ -121,7 +120,6 @@ func (c *Capture) identify(ctx context.Context, name string, states map[string]a
 	if err != nil || id.Opened == 0 {
 		return nil, err
 	}
-	id.Begun = id.Opened
 	return id, nil
 }
 
@@ -132,15 +130,11 @@ func newest(r admin.RegionHistory) (ms int64) {
 	return ms
 }
 
-// turn looks at the regions of one table after the other, some at each look: for newer openings, as hbase:meta forgets old ones,
-// and for a region that was truncated.
+// turn looks at the regions of one table after the other, some at each look, for newer openings: hbase:meta forgets old ones.
 type turn struct {
-	table string
-	after []byte // the region that was looked at last; nil: the next look begins with the first
-
-	opened    int64
-	truncated string // a region
-	since     int64  // when it was opened after that, ms
+	table  string
+	after  []byte // the region that was looked at last; nil: the next look begins with the first
+	opened int64  // the newest opening, ms
 }
 
 // nextTurn reads the regions whose turn it is. What it finds holds only when the table turns out to be the same afterwards.
@@ -149,42 +143,18 @@ func (c *Capture) nextTurn(ctx context.Context) error {
 	if u.after == nil {
 		u.table = c.tableAfter(u.table)
 	}
-	i := slices.IndexFunc(c.tables, func(t captured) bool { return t.name == u.table && t.looked() && t.state.Identity != nil })
-	*u = turn{table: u.table, after: u.after}
-	if i < 0 {
-		u.after = nil
+	after, n := u.after, 0
+	u.after, u.opened = nil, 0
+	if !slices.ContainsFunc(c.tables, func(t captured) bool { return t.name == u.table && t.looked() && t.state.Identity != nil }) {
 		return nil
 	}
-	begun, n := c.tables[i].state.Identity.Begun, 0
-	after := u.after
-	u.after = nil
 	return c.cluster.RegionHistories(ctx, u.table, after, func(r admin.RegionHistory) bool {
-		u.add(r, begun)
+		u.opened = max(u.opened, newest(r))
 		if n++; n == regionsPerLook {
 			u.after = r.Name
-			return false
 		}
-		return true
+		return n < regionsPerLook
 	})
-}
-
-func (u *turn) add(r admin.RegionHistory, begun int64) {
-	u.opened = max(u.opened, newest(r))
-	if at := restarted(r, begun); at != 0 {
-		u.truncated, u.since = r.Encoded, at
-	}
-}
-
-// restarted tells when the sequences of a region began anew, ms, after begun; 0: they did not. A region that is split off or
-// merged is entered with sequence 1 before it is opened.
-func restarted(r admin.RegionHistory, begun int64) int64 {
-	for i := 1; i < len(r.Opens); i++ {
-		later, earlier := r.Opens[i-1], r.Opens[i]
-		if later.Time > begun && later.Sequence > 1 && later.Sequence < earlier.Sequence {
-			return later.Time
-		}
-	}
-	return 0
 }
 
 // tableAfter is the table whose turn is next, by name.
@@ -198,26 +168,14 @@ func (c *Capture) tableAfter(name string) string {
 			next = t.name
 		}
 	}
-	if next == "" {
-		return first
-	}
-	return next
+	return cmp.Or(next, first)
 }
 
-// apply keeps what the turn has found of a table that is the same.
-func (c *Capture) applyTurn(ctx context.Context, t *captured) (what string, since int64, err error) {
-	u, id := &c.turn, t.state.Identity
-	if u.table != t.name {
-		return "", 0, nil
+// applyTurn keeps what the turn has found of a table that is the same.
+func (c *Capture) applyTurn(ctx context.Context, t *captured) error {
+	if c.turn.table != t.name || c.turn.opened <= t.state.Identity.Opened {
+		return nil
 	}
-	if u.truncated != "" {
-		return fmt.Sprintf("lost what its region %s held: that was truncated, about %s", u.truncated, timeText(u.since)), u.since, nil
-	}
-	if u.opened > id.Opened {
-		id.Opened = u.opened
-		return "", 0, c.state.saveTable(ctx, t.name, t.state)
-	}
-	return "", 0, nil
+	t.state.Identity.Opened = c.turn.opened
+	return c.state.saveTable(ctx, t.name, t.state)
 }
-
-func timeText(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339) }

@@ -44,6 +44,8 @@ type tableState struct {
 	Partitions int32 `json:"partitions"`
 	// Captured: the scan has delivered the table, or there was none to make.
 	Captured bool `json:"captured"`
+	// Scanned is when the scan was complete that changes queued behind, ms; 0: not known, or there was none.
+	Scanned int64 `json:"scanned,omitempty"`
 	// Listed: our peer is known to list it, so that changes are lost when it does not.
 	Listed bool `json:"listed,omitempty"`
 	// Identity tells the table from others of its name; nil: not known.

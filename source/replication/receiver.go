@@ -33,6 +33,9 @@ const (
 	unsupportedMethod = "java.lang.UnsupportedOperationException"
 )
 
+// scannedSlack is far more than clocks are apart.
+const scannedSlack = 10 * time.Minute
+
 // Table says how the changes of one captured table are marked.
 type Table struct {
 	Epoch int64
@@ -41,6 +44,9 @@ type Table struct {
 	// ReadPoint gives the sequence up to which the full scan has delivered row; changes at or below it
 	// are left out. Nil when there was no scan.
 	ReadPoint func(row []byte) uint64
+	// Scanned is when that scan was complete, ms; 0: not known. What was written long after is not left out, whatever its sequence:
+	// those of a region that was truncated begin anew.
+	Scanned int64
 	// Keep tells whether a cell is to be captured. Nil: all are.
 	Keep func(row, family, qualifier []byte, t schema.CellType) bool
 }
@@ -306,9 +312,10 @@ func (d *decoder) emit(table string, info Table, src schema.Source, key *pb.WALK
 		return nil
 	}
 	below := 0
+	delivered := info.ReadPoint != nil && (info.Scanned == 0 || int64(key.GetWriteTime()) <= info.Scanned+scannedSlack.Milliseconds())
 	for i := range d.changes[:d.used] {
 		c := &d.changes[i]
-		if info.ReadPoint != nil && key.GetLogSequenceNumber() <= info.ReadPoint(c.Row) {
+		if delivered && key.GetLogSequenceNumber() <= info.ReadPoint(c.Row) {
 			below++
 			continue
 		}

@@ -133,7 +133,7 @@ func serve(t *testing.T) *fixture {
 	r := NewReceiver(Config{
 		Connector: "c", Version: "v", ClusterID: clusterA, Publisher: pub, Stats: f.stats,
 		Table: func(name string) (Table, bool) {
-			return Table{Epoch: 3, Since: 1000, ReadPoint: func(row []byte) uint64 {
+			return Table{Epoch: 3, Since: 1000, Scanned: 2000, ReadPoint: func(row []byte) uint64 {
 				if string(row) < "m" {
 					return 10
 				}
@@ -327,6 +327,20 @@ func TestWhatTheScanHasDeliveredIsLeftOut(t *testing.T) {
 	}
 	if s := strings.Join(rows, " "); s != "z a" || f.stats.below != 1 {
 		t.Errorf("rows %q with %d left out; want z (not scanned) and a at 11 (above the read point), 1 left out", s, f.stats.below)
+	}
+}
+
+// The sequences of a region that was truncated begin anew.
+func TestWhatIsWrittenLongAfterTheScanIsNotLeftOut(t *testing.T) {
+	f := serve(t)
+	go func() { <-f.producer.given; f.producer.answer(nil) }()
+	late := 2000 + uint64(scannedSlack.Milliseconds())
+	err := f.call(t.Context(), edit{table: "t", seq: 9, written: late, cells: []cell.Cell{put("a", "1")}}, edit{table: "t", seq: 10, written: late + 1, cells: []cell.Cell{put("b", "2")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := f.producer.changes(t); len(got) != 1 || string(got[0].Row) != "b" || f.stats.below != 1 {
+		t.Errorf("changes %+v, %d left out; want b alone", got, f.stats.below)
 	}
 }
 

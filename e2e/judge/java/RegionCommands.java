@@ -37,7 +37,6 @@ final class RegionCommands {
     commands.put("split", this::split);
     commands.put("merge", this::merge);
     commands.put("move", this::move);
-    commands.put("truncate_region", this::truncate);
     commands.put("roll_wals", this::rollWALs);
   }
 
@@ -107,16 +106,6 @@ final class RegionCommands {
       } else {
         admin.move(encoded, ServerName.valueOf(r.string("server")));
       }
-    }
-    return new JsonObject();
-  }
-
-  private JsonObject truncate(Request r) throws Exception {
-    byte[] row = r.bytes("row");
-    try (Admin admin = judge.connection(r).getAdmin()) {
-      admin.truncateRegion(admin.getRegions(r.table()).stream().filter(x -> x.containsRow(row)).min(Comparator.naturalOrder())
-          .orElseThrow(() -> new IllegalStateException("no region of " + r.table() + " holds " + Bytes.toStringBinary(row)))
-          .getRegionName());
     }
     return new JsonObject();
   }
