@@ -39,7 +39,7 @@ func (p *process) source(ctx context.Context, c *config.Connector, st *status.Co
 		Allow: s.Peer.Allow, MaxBytesInFlight: s.Peer.MaxBytesInFlight,
 		SnapshotMode: string(s.Snapshot.Mode), SnapshotOrder: string(s.Snapshot.Order), ConcurrentOverHold: s.Snapshot.OnWALHold == config.OnWALHoldConcurrent,
 		SnapshotThreads: s.Snapshot.MaxThreads, ScannersPerServer: s.Snapshot.ScannersPerServer, FetchBytes: s.Snapshot.FetchSize,
-		ProgressInterval: s.Snapshot.ProgressInterval, ShardBytes: s.Snapshot.ShardMaxBytes, MaxWALHold: s.Snapshot.MaxWALHold, Limiter: p.limits[c.Name],
+		ProgressInterval: s.Snapshot.ProgressInterval, ShardBytes: s.Snapshot.ShardMaxBytes, MaxWALHold: s.Snapshot.MaxWALHold, AcceptGaps: s.Snapshot.AcceptGaps, Limiter: p.limits[c.Name],
 		WatermarkMode: string(s.Watermark.Mode), WatermarkMargin: s.Watermark.Margin, WatermarkPatience: s.Watermark.Patience, WatermarkSlack: s.Watermark.Slack,
 		EndTime: s.EndTime, RemovePeer: s.PeerOnEnd == config.PeerRemove,
 		Undeliverable:  source.Policy{Oversized: string(s.Oversized), Tolerate: tolerate, DeadLetters: dead},
@@ -75,6 +75,7 @@ func (s *sourceStats) Split(changes int)                  { s.status.Split.Add(i
 func (s *sourceStats) Call()                              { s.status.Calls.Add(1) }
 func (s *sourceStats) Replay(entries int)                 { s.status.Replays.Add(int64(entries)) }
 func (s *sourceStats) BelowReadPoint(changes int)         { s.status.BelowReadPoint.Add(int64(changes)) }
+func (s *sourceStats) BeforeEpoch(changes int)            { s.status.BeforeEpoch.Add(int64(changes)) }
 func (s *sourceStats) Marker(qualifier string)            { s.status.Markers.Add(1) }
 func (s *sourceStats) Late(changes int)                   { s.status.LateRecords.Add(int64(changes)) }
 func (s *sourceStats) Watermark(ms int64, estimated bool) { s.status.SetWatermark(ms, estimated) }

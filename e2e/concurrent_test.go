@@ -150,3 +150,48 @@ func TestTableJoinsLater(t *testing.T) {
 		identical(t, name, judge.ScanOptions{})
 	}
 }
+
+// A table that comes to match, and that another peer would begin to ship when its scope is set, is left alone until that peer
+// is out of the way. Beside the other tests this runs alone: its peer takes all tables.
+func TestJoiningTableThatAnotherPeerWouldShip(t *testing.T) {
+	ctx := testenv.Context(t, time.Minute)
+	name := testenv.Name(t)
+	first, second := name+"_first", name+"_second"
+	createTable(t, first, "a")
+	load(t, first, 20, "a")
+	p := &pipe{name: name, tables: name + "_[a-z]+", source: keys{"table.refresh.interval.ms": "1000", "hbase.replication.scope": "set"}}
+	w := p.start(t)
+	awaitStreaming(t, w)
+	other := name + "_all"
+	if err := env.Src.AddPeer(ctx, judge.Peer{ID: other, ClusterKey: env.Destination.ClusterKey(), Disabled: true, ReplicateAll: true}); err != nil {
+		t.Fatal(err)
+	}
+	removed := false
+	remove := func() {
+		if !removed {
+			removed = true
+			if err := env.Src.RemovePeer(cleanUpContext(), other); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	t.Cleanup(remove)
+	if err := env.Src.CreateTable(ctx, judge.Table{Name: second, Families: []judge.Family{{Name: "a", Versions: 1000}}}); err != nil {
+		t.Fatal(err)
+	}
+	write(t, second, judge.Put("before", "a", "q", "v"))
+	await(t, w, "_source", "the refusal", func(v status.ConnectorView) bool {
+		return v.State == status.Running && strings.Contains(v.Phase, "hbase.replication.scope: set would make peer \""+other+"\" ship table default:"+second+" too") &&
+			strings.Contains(v.Phase, "hbase.replication.scope.allow.peers: "+other)
+	})
+	d, err := env.Src.DescribeTable(ctx, second)
+	if err != nil || d.Families[0].Scope != 0 {
+		t.Errorf("families %+v, %v: the scope was set although refused", d.Families, err)
+	}
+	remove()
+	await(t, w, "_source", "the table to join", func(v status.ConnectorView) bool {
+		return v.State == status.Running && v.Phase == "" && len(v.Tables) == 2
+	})
+	write(t, second, judge.Put("after", "a", "q", "v"))
+	identical(t, second, judge.ScanOptions{})
+}

@@ -4,8 +4,6 @@ package e2e
 
 import (
 	"context"
-	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -166,79 +164,6 @@ func kafkaTool(ctx context.Context, t *testing.T, class string, args ...string) 
 	args = append([]string{"-XX:TieredStopAtLevel=1", "-cp", filepath.Join(jars, "*"), "org.apache.kafka.tools." + class, "--bootstrap-server", env.Kafka.Bootstrap()}, args...)
 	if out, err := exec.CommandContext(ctx, java, args...).CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", class, err, out)
-	}
-}
-
-// Records that were deleted before they were applied, and a topic that was created again: the sink says so, and its remedy works.
-func TestGapsInConsumption(t *testing.T) {
-	t.Parallel()
-	ctx := testenv.Context(t, 4*time.Minute)
-	client := kafkaClient(t)
-	table := testenv.Name(t)
-	p := &pipe{name: table}
-	topic, group := table+".default."+table, "connect-"+table+"_sink"
-	partitions := kafka.TopicSpec{Name: topic, Partitions: 1, ReplicationFactor: 1}
-	create := func() {
-		if err := client.EnsureTopics(ctx, partitions); err != nil {
-			t.Fatal(err)
-		}
-	}
-	create()
-	err := publishJSON(ctx, client, schema.TablesTopic(table), "default:"+table, schema.Table{Name: "default:" + table, Epoch: 1, Families: []schema.Family{{Name: "a"}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	put := func(rows ...string) {
-		for _, row := range rows {
-			c := schema.Change{Table: "default:" + table, Row: []byte(row), Timestamp: time.Now().UnixMilli(), Source: schema.Source{Kind: schema.KindWAL, Epoch: 1, ClusterID: schema.UUID{7}},
-				Cells: []schema.Cell{{Family: []byte("a"), Qualifier: []byte("q"), Timestamp: 5, Type: schema.Put, Value: []byte("v")}}}
-			if err := publish(ctx, client, kafka.TopicPartition{Topic: topic}, kafka.Record{Key: c.Row, Value: schema.AppendAvro(nil, &c)}); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	applies := func(records int64) {
-		t.Helper()
-		w := env.StartWaltap(t, testenv.WaltapOptions{Config: processYAML(p.sinkConfig())})
-		await(t, w, "_sink", "the records", func(v status.ConnectorView) bool { return v.Records == records && v.LagRecords == 0 })
-		if code, err := w.Stop(ctx); err != nil || code != 0 {
-			t.Fatalf("SIGTERM: exit code %d, %v", code, err)
-		}
-	}
-	remedy := []string{"offsets", "reset", "--group", group, "--topic", topic, "--to-earliest"}
-	reset := func() {
-		t.Helper()
-		if r := testenv.RunWaltap(ctx, t, append(remedy, "--bootstrap-server", env.Kafka.Bootstrap())...); r.ExitCode != 0 {
-			t.Fatalf("the remedy failed: %s%s", r.Stdout, r.Stderr)
-		}
-	}
-	says := "waltap " + strings.Join(remedy, " ")
-
-	put("1", "2")
-	applies(2)
-	put("3", "4", "5")
-	file := filepath.Join(t.TempDir(), "offsets.json")
-	text := fmt.Sprintf(`{"version":1,"partitions":[{"topic":%q,"partition":0,"offset":4}]}`, topic)
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	kafkaTool(ctx, t, "DeleteRecordsCommand", "--offset-json-file", file)
-	refused(t, processYAML(p.sinkConfig()), topic+"/0 begins at offset 4", "committed 2", "offsets 2 to 3", says)
-	reset()
-	applies(1)
-
-	kafkaTool(ctx, t, "TopicCommand", "--delete", "--topic", topic)
-	create()
-	put("6", "7", "8", "9", "10", "11") // the committed offset, 5, is within the new log
-	refused(t, processYAML(p.sinkConfig()), "deleted and created again", says)
-	reset()
-	applies(6)
-
-	kafkaTool(ctx, t, "TopicCommand", "--alter", "--topic", topic, "--partitions", "2")
-	refused(t, processYAML(p.sinkConfig()), "has 2 partitions", "has seen 1", says)
-	rows, err := env.Dst.CountRows(ctx, table)
-	if err != nil || rows != 9 {
-		t.Errorf("%d rows at the destination, %v; want 9: 11 but for the two that were deleted", rows, err)
 	}
 }
 

@@ -193,8 +193,9 @@ type Snapshot struct {
 	ShardMaxBytes     int64
 	MaxWALHold        time.Duration
 	OnWALHold         OnWALHold
-	MaxRowsPerSecond  int64 // 0: no limit
-	MaxBytesPerSecond int64 // 0: no limit
+	MaxRowsPerSecond  int64            // 0: no limit
+	MaxBytesPerSecond int64            // 0: no limit
+	AcceptGaps        map[string]int64 // by table: the epoch that may begin without a scan after a gap
 }
 
 // SnapshotMode is a snapshot.mode.

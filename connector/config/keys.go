@@ -220,13 +220,18 @@ var keys = []Key{
 	},
 	{
 		Name: "snapshot.mode", Scope: InSource, Type: String, Default: "initial", Values: []string{"initial", "no_data", "initial_only", "when_needed"},
-		Doc: "initial: scan the tables, then stream their changes. no_data: changes only. initial_only: scan only. when_needed: as initial, and scan again by itself after a gap in capture.",
+		Doc: "initial: scan the tables, then stream their changes. no_data: changes only. initial_only: scan only. when_needed: as initial, and scan a table again by itself after a gap in capture (docs/gaps.md).",
 		set: text(func(t *target) *SnapshotMode { return &t.source.Snapshot.Mode }),
 	},
 	{
 		Name: "snapshot.order", Scope: InSource, Type: String, Default: "exact", Values: []string{"exact", "concurrent"},
 		Doc: "exact: changes queue in HBase's WAL until the scan is done, so each row's records are in order. The source needs room for that WAL. concurrent: changes flow during the scan, for tables too large to queue behind; docs/snapshot-order.md has its exceptions. Tables that join later are always scanned in concurrent order.",
 		set: text(func(t *target) *SnapshotOrder { return &t.source.Snapshot.Order }),
+	},
+	{
+		Name: "snapshot.gap.accept", Scope: InSource, Type: List, Example: "default:orders/2",
+		Doc: "Tables that go on after a gap in capture without a new scan, each with the number of the epoch that begins so; the error of a gap names it (docs/gaps.md). What the gap has lost stays lost. A later gap has another number.",
+		set: into(parseAcceptGaps, func(t *target) *map[string]int64 { return &t.source.Snapshot.AcceptGaps }),
 	},
 	{
 		Name: "snapshot.max.threads", Scope: InSource, Type: Integer, Default: "2", Min: 1, Max: 1024,

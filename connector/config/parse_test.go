@@ -122,7 +122,7 @@ connectors:
     topic.prefix: p
     table.include.list: ["t{1,2}", "shop:.*"]
     table.exclude.list: shop:tmp
-    snapshot: {mode: no_data, order: exact, max.threads: 3, scanners.per.server: 4, fetch.size: 64 KiB}
+    snapshot: {mode: no_data, order: exact, max.threads: 3, scanners.per.server: 4, fetch.size: 64 KiB, gap.accept: "t/2, shop:t/7"}
     topic.creation: {enable: false, default: {partitions: 9, replication.factor: 3, max.message.bytes: 1048576}}
     value.converter: avro
     producer.override.compression.type: zstd
@@ -171,7 +171,7 @@ connectors:
 			Include: patterns,
 			Exclude: []TablePattern{{text: "shop:tmp", name: "shop:tmp"}},
 		},
-		Snapshot:       Snapshot{Mode: SnapshotNoData, Order: SnapshotExact, MaxThreads: 3, ScannersPerServer: 4, FetchSize: 64 << 10, ProgressInterval: 5 * time.Second, ShardMaxBytes: 1 << 30, MaxWALHold: 6 * time.Hour, OnWALHold: OnWALHoldFail},
+		Snapshot:       Snapshot{Mode: SnapshotNoData, Order: SnapshotExact, MaxThreads: 3, ScannersPerServer: 4, FetchSize: 64 << 10, AcceptGaps: map[string]int64{"default:t": 2, "shop:t": 7}, ProgressInterval: 5 * time.Second, ShardMaxBytes: 1 << 30, MaxWALHold: 6 * time.Hour, OnWALHold: OnWALHoldFail},
 		TopicCreation:  TopicCreation{Partitions: 9, ReplicationFactor: 3, MaxMessageBytes: 1 << 20},
 		ValueConverter: ConverterAvro, CompressionType: "zstd",
 		Watermark: Watermark{Mode: WatermarkMetrics, Margin: 7 * time.Millisecond, Slack: 6 * time.Millisecond},

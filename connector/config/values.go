@@ -198,6 +198,24 @@ func parseTime(s string) (time.Time, error) {
 // ParseConsumerStart reads a consumer.start, for commands that begin somewhere as a sink does.
 func ParseConsumerStart(s string) (ConsumerStart, error) { return parseConsumerStart(s) }
 
+// parseAcceptGaps reads table/epoch, …
+func parseAcceptGaps(s string) (map[string]int64, error) {
+	list, err := parseList(s)
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	gaps := make(map[string]int64, len(list))
+	for _, e := range list {
+		table, number, ok := strings.Cut(e, "/")
+		epoch, err := strconv.ParseInt(number, 10, 64)
+		if !ok || table == "" || err != nil || epoch < 2 {
+			return nil, fmt.Errorf("%q is not a table and the number of its next epoch, such as default:orders/2: take it from the error of the gap", e)
+		}
+		gaps[schema.NormalizeTable(table)] = epoch
+	}
+	return gaps, nil
+}
+
 // parseConsumerStart reads a word, timestamp:<time> or offsets:<topic>/<partition>=<offset>,…
 func parseConsumerStart(s string) (ConsumerStart, error) {
 	mode, rest, more := strings.Cut(s, ":")

@@ -38,6 +38,10 @@ func handler(t *testing.T, p *Process, extra ...prometheus.Collector) http.Handl
 
 func TestMetricValues(t *testing.T) {
 	const want = `
+# HELP waltap_before_epoch_changes_total Changes left out because they were written before the table was truncated, restored or created again.
+# TYPE waltap_before_epoch_changes_total counter
+waltap_before_epoch_changes_total{connector="orders-copy"} 0
+waltap_before_epoch_changes_total{connector="orders-source"} 0
 # HELP waltap_below_read_point_changes_total Changes left out because the scan had delivered them.
 # TYPE waltap_below_read_point_changes_total counter
 waltap_below_read_point_changes_total{connector="orders-copy"} 0

@@ -60,6 +60,7 @@ func (c *collector) connectorMetrics() {
 	counter("bytes_total", "Bytes of the keys and values of these records.", func(v *ConnectorView) int64 { return v.Bytes })
 	counter("calls_total", "Replication calls answered by a source, batches applied by a sink.", func(v *ConnectorView) int64 { return v.Calls })
 	counter("replayed_edits_total", "WAL edits that HBase shipped again.", func(v *ConnectorView) int64 { return v.Replays })
+	counter("before_epoch_changes_total", "Changes left out because they were written before the table was truncated, restored or created again.", func(v *ConnectorView) int64 { return v.BeforeEpoch })
 	counter("below_read_point_changes_total", "Changes left out because the scan had delivered them.", func(v *ConnectorView) int64 { return v.BelowReadPoint })
 	counter("wal_markers_total", "Markers in the WAL that carry no data.", func(v *ConnectorView) int64 { return v.Markers })
 	counter("looped_changes_total", "Changes left out because they came from the target.", func(v *ConnectorView) int64 { return v.Looped })

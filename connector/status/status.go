@@ -88,6 +88,7 @@ type Connector struct {
 	Calls               atomic.Int64 // source: replication calls answered; sink: batches applied
 	Replays             atomic.Int64 // source: WAL edits that HBase shipped again
 	BelowReadPoint      atomic.Int64 // source: changes left out because the scan had delivered them
+	BeforeEpoch         atomic.Int64 // source: changes left out because they were written before the table was truncated, restored or created again
 	Markers             atomic.Int64 // source: markers in the WAL that carry no data
 	LateRecords         atomic.Int64 // source: changes with a write time below the watermark, less its margin, that came after it
 	Looped              atomic.Int64 // sink: changes left out because they came from the target
@@ -176,6 +177,7 @@ type ConnectorView struct {
 	Replays        int64          `json:"replays"`
 	Retries        int64          `json:"retries"`
 	BelowReadPoint int64          `json:"belowReadPoint"`
+	BeforeEpoch    int64          `json:"beforeEpoch"`
 	Markers        int64          `json:"markers"`
 	Looped         int64          `json:"looped"`
 	Superseded     int64          `json:"superseded"`
@@ -231,7 +233,7 @@ func (c *Connector) View() ConnectorView {
 		Name: c.Name, Class: c.Class,
 		CountersView: c.Counters.view(),
 		Calls:        c.Calls.Load(), Replays: c.Replays.Load(), Retries: c.Retries.Load(),
-		BelowReadPoint: c.BelowReadPoint.Load(), Markers: c.Markers.Load(), Looped: c.Looped.Load(), Superseded: c.Superseded.Load(), Kept: c.Kept.Load(), LagRecords: c.LagRecords.Load(), Skipped: c.Skipped.Load(),
+		BelowReadPoint: c.BelowReadPoint.Load(), BeforeEpoch: c.BeforeEpoch.Load(), Markers: c.Markers.Load(), Looped: c.Looped.Load(), Superseded: c.Superseded.Load(), Kept: c.Kept.Load(), LagRecords: c.LagRecords.Load(), Skipped: c.Skipped.Load(),
 		DeadLettered: c.DeadLettered.Load(), Split: c.Split.Load(),
 		LateRecords: c.LateRecords.Load(),
 		Tables:      []TableView{},

@@ -93,6 +93,26 @@ func (c *Cluster) TruncateTable(ctx context.Context, table string, keepSplits bo
 	return c.call(ctx, "truncate_table", fields{"table": table, "keepSplits": keepSplits}, nil)
 }
 
+// Snapshot takes a snapshot of a table.
+func (c *Cluster) Snapshot(ctx context.Context, table, snapshot string) error {
+	return c.call(ctx, "snapshot", fields{"table": table, "snapshot": snapshot}, nil)
+}
+
+// RestoreSnapshot disables the table of a snapshot, puts it back to what it was then, and enables it.
+func (c *Cluster) RestoreSnapshot(ctx context.Context, table, snapshot string) error {
+	return c.call(ctx, "restore_snapshot", fields{"table": table, "snapshot": snapshot}, nil)
+}
+
+// CloneSnapshot creates a table from a snapshot.
+func (c *Cluster) CloneSnapshot(ctx context.Context, table, snapshot string) error {
+	return c.call(ctx, "clone_snapshot", fields{"table": table, "snapshot": snapshot}, nil)
+}
+
+// DeleteSnapshot deletes a snapshot; the table is left alone.
+func (c *Cluster) DeleteSnapshot(ctx context.Context, snapshot string) error {
+	return c.call(ctx, "delete_snapshot", fields{"snapshot": snapshot}, nil)
+}
+
 // DisableTable takes a table out of service.
 func (c *Cluster) DisableTable(ctx context.Context, table string) error {
 	return c.call(ctx, "disable_table", fields{"table": table}, nil)

@@ -103,6 +103,7 @@ type Config struct {
 	FetchBytes        int64
 	ProgressInterval  time.Duration
 	MaxWALHold        time.Duration
+	AcceptGaps        map[string]int64 // by table: the epoch that may begin without a scan after a gap
 	// ConcurrentOverHold: a scan that is not complete within MaxWALHold goes on in concurrent order.
 	ConcurrentOverHold bool
 	ShardBytes         int64
@@ -131,6 +132,9 @@ type Capture struct {
 	tables []captured
 	pub    *source.Publisher // of changes
 	marks  tableMarks
+
+	turn     turn
+	lookFrom int // the table that the next look begins with
 
 	background background
 	refused    map[string]string // tables that match and cannot be captured: why
@@ -161,11 +165,17 @@ func (c *Capture) run(ctx context.Context) error {
 	if err := c.prepareTopics(ctx); err != nil {
 		return err
 	}
-	if c.cfg.SnapshotMode == SnapshotInitialOnly {
-		return c.snapshotOnly(ctx)
+	initialOnly := c.cfg.SnapshotMode == SnapshotInitialOnly
+	if !initialOnly {
+		if ended, err := c.endedBefore(ctx); ended || err != nil {
+			return err
+		}
 	}
-	if ended, err := c.endedBefore(ctx); ended || err != nil {
+	if err := c.checkStart(ctx); err != nil {
 		return err
+	}
+	if initialOnly {
+		return c.snapshotOnly(ctx)
 	}
 	if err := c.prepareWatermark(ctx); err != nil {
 		return err
@@ -180,6 +190,9 @@ func (c *Capture) run(ctx context.Context) error {
 func (c *Capture) selectTables(ctx context.Context) error {
 	tables, err := c.listTables(ctx)
 	if err != nil {
+		return err
+	}
+	if err := c.checkScope(ctx, tables); err != nil {
 		return err
 	}
 	if c.cfg.SetScope {
@@ -235,9 +248,6 @@ func (c *Capture) loadTables() error {
 				t.name, scopeText(was), scopeText(is))
 		}
 		t.state = st
-		if err := t.checkFamilies(); err != nil {
-			return err
-		}
 	}
 	return nil
 }
@@ -281,8 +291,18 @@ func (c *Capture) scan(ctx context.Context) error {
 	}
 	if len(todo) > 0 {
 		c.cfg.Stats.Scanning(tableList(names))
+		for _, t := range c.tables {
+			if err := awaitLife(ctx, t.state.Since); err != nil {
+				return err
+			}
+		}
 		if err := c.scanTables(ctx, todo); err != nil {
 			return err
+		}
+		if again, err := c.checkScanned(ctx); err != nil {
+			return err
+		} else if again {
+			return c.scan(ctx)
 		}
 		c.cfg.Log.Info("scan complete", "tables", len(todo))
 	}
@@ -302,7 +322,7 @@ func (c *Capture) scan(ctx context.Context) error {
 
 // setCaptured keeps that the scan has delivered the table, which ends the work on it.
 func (c *Capture) setCaptured(ctx context.Context, t *captured) error {
-	t.state.Captured = true
+	t.state.Captured, t.state.Scanned = true, time.Now().UnixMilli()
 	if err := c.state.saveTable(ctx, t.name, t.state); err != nil {
 		return err
 	}
@@ -319,8 +339,8 @@ func (c *Capture) mark(t *captured) error {
 	if err != nil {
 		return err
 	}
-	m := replication.Table{Epoch: t.state.Epoch, Keeper: c.cfg.Scope.Keeper(t.name)}
-	m.ReadPoint = t.state.readPoint(ranges)
+	m := replication.Table{Epoch: t.state.Epoch, Since: t.state.Since, Keeper: c.cfg.Scope.Keeper(t.name)}
+	m.ReadPoint, m.Scanned = t.state.readPoint(ranges), t.state.Scanned
 	c.marks.set(t.name, m)
 	return nil
 }

@@ -113,9 +113,10 @@ func (c *Capture) announce(ctx context.Context, tables []captured) error {
 
 // background is the scan of one table after the other while changes flow. It belongs to the watch loop.
 type background struct {
-	open  bool       // the peer was opened with tables to scan
-	table string     // being scanned
-	done  chan error // its end; nil: none is being scanned
+	open   bool       // the peer was opened with tables to scan
+	table  string     // being scanned
+	done   chan error // its end; nil: none is being scanned
+	cancel context.CancelFunc
 }
 
 // wait waits for the scan at work, whose context has ended.
@@ -126,26 +127,47 @@ func (b *background) wait() {
 	}
 }
 
+// stop ends the scan of a table, if that is at work.
+func (b *background) stop(table string) {
+	if b.done != nil && b.table == table {
+		b.cancel()
+		b.wait()
+	}
+}
+
 // scanNext begins the scan of a table, if one is left and none is at work.
 func (c *Capture) scanNext(ctx context.Context) {
 	b := &c.background
-	i := slices.IndexFunc(c.tables, func(t captured) bool { return t.unscanned() && !t.joining })
+	i := slices.IndexFunc(c.tables, func(t captured) bool { return t.unscanned() && !t.joining && t.state.Gap == "" })
 	if b.done != nil || i < 0 {
 		return
 	}
-	t := c.scanTable(&c.tables[i])
+	t, since := c.scanTable(&c.tables[i]), c.tables[i].state.Since
 	done := make(chan error, 1)
+	ctx, b.cancel = context.WithCancel(ctx)
 	b.table, b.done = t.Name, done
-	go func() { done <- c.scanTables(ctx, []scan.Table{t}) }()
+	go func() {
+		err := awaitLife(ctx, since)
+		if err == nil {
+			err = c.scanTables(ctx, []scan.Table{t})
+		}
+		done <- err
+	}()
 }
 
 // scanEnded handles the end of a background scan: a complete one makes its table captured.
 func (c *Capture) scanEnded(ctx context.Context, err error) error {
 	b := &c.background
 	b.done = nil
+	b.cancel()
 	i := slices.IndexFunc(c.tables, func(t captured) bool { return t.name == b.table })
 	t := &c.tables[i]
+	whole := false
+	if err == nil {
+		whole, err = c.confirmScan(ctx, t)
+	}
 	switch {
+	case err == nil && !whole: // the next look settles it
 	case err == nil:
 		if err := c.setCaptured(ctx, t); err != nil {
 			return err
@@ -154,7 +176,7 @@ func (c *Capture) scanEnded(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case c.wasDropped(ctx, t.name):
-		c.dropped(t)
+		t.dropped()
 	case admin.IsRetriable(err):
 		c.cfg.Stats.Retry(err) // the next look at the peer begins it again
 		return nil
@@ -166,11 +188,10 @@ func (c *Capture) scanEnded(ctx context.Context, err error) error {
 	return nil
 }
 
-// dropped tells, once, that the source has dropped a table. What was captured of it stays.
-func (c *Capture) dropped(t *captured) {
+// dropped marks a table that the source does not have. What was captured of it stays.
+func (t *captured) dropped() {
 	if !t.gone {
-		t.gone = true
-		c.cfg.Log.Warn("the source has dropped a table: nothing more is captured of it", "table", t.name, "scanned", t.state.Captured)
+		t.gone, t.goneSince = true, time.Now()
 	}
 }
 

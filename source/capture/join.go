@@ -86,14 +86,14 @@ func (c *Capture) newTables(all []admin.Table) []admin.Table {
 		there[t.FullName()] = true
 	}
 	c.tables = slices.DeleteFunc(c.tables, func(t captured) bool {
-		return t.gone && there[t.name] && (c.background.done == nil || c.background.table != t.name)
+		return t.gone && t.state.Dropped && there[t.name] && c.joins(t.name) && (c.background.done == nil || c.background.table != t.name)
 	})
 	known := make(map[string]bool, len(c.tables))
 	for i := range c.tables {
 		t := &c.tables[i]
 		known[t.name] = true
 		if !there[t.name] {
-			c.dropped(t)
+			t.dropped()
 		}
 	}
 	var out []admin.Table
@@ -149,11 +149,12 @@ func (c *Capture) joinState(ctx context.Context, n *captured) error {
 			return err
 		}
 	}
-	scanned := c.cfg.SnapshotMode != SnapshotNoData
+	accepted := old.Gap != "" && c.accepted(&captured{name: n.name, state: old})
+	scanned := c.cfg.SnapshotMode != SnapshotNoData && !accepted
 	n.joining = true
-	n.state = tableState{Epoch: old.Epoch + 1, Families: n.families, Scope: c.cfg.Scope.String(), Partitions: old.Partitions,
-		Captured: !scanned, Concurrent: scanned}
-	return nil
+	n.state, err = c.newEpoch(ctx, n.name, old)
+	n.state.Families, n.state.Captured, n.state.Concurrent = n.families, !scanned, scanned
+	return err
 }
 
 // extendPeer puts the tables that join on the peer's list. Their scans begin only then: what the source shipped by the
@@ -181,5 +182,5 @@ func (c *Capture) extendPeer(ctx context.Context, st captureState) error {
 			c.cfg.Log.Info("a table has joined, its changes flow", "table", t.name, "scan", !t.state.Captured)
 		}
 	}
-	return nil
+	return c.markListed(ctx)
 }

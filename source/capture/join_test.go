@@ -48,6 +48,10 @@ func TestNewTables(t *testing.T) {
 		t.Errorf("tables %+v: want the one that was dropped, alone, marked as gone", c.tables)
 	}
 	all = append(all, tableAt("away", "1"))
+	if got := names(c.newTables(all)); slices.Contains(got, "default:away") {
+		t.Errorf("new are %q: the table was out of sight for a moment only, as one that is truncated is", got)
+	}
+	c.tables[1].state.Dropped = true
 	c.background = background{table: "default:away", done: make(chan error)}
 	if got := names(c.newTables(all)); slices.Contains(got, "default:away") {
 		t.Errorf("new are %q while the dropped table's scan has not ended", got)
@@ -62,6 +66,14 @@ func TestCandidatesThatAreRefused(t *testing.T) {
 	c := joining(tableIn("a.b", tableState{Captured: true}))
 	if _, err := c.candidate(t.Context(), tableAt("t", "0"), nil); err == nil || !strings.Contains(err.Error(), "alter 'default:t', {NAME => 'a', REPLICATION_SCOPE => '1'}") {
 		t.Errorf("a table without scope: %v, want the command to run", err)
+	}
+	const collides = "the topics p.default.a_b of table default:a_b and p.default.a.b of table default:a.b differ only in '.' and '_'"
+	if _, err := c.candidate(t.Context(), tableAt("a_b", "1"), nil); err == nil || !strings.Contains(err.Error(), collides) {
+		t.Errorf("a table whose topic Kafka refuses beside that of a captured one: %v", err)
+	}
+	c.tables = nil
+	if _, err := c.candidate(t.Context(), tableAt("a_b", "1"), []captured{tableIn("a.b", tableState{})}); err == nil || !strings.Contains(err.Error(), collides) {
+		t.Errorf("a table whose topic Kafka refuses beside that of one that joins with it: %v", err)
 	}
 	if c.refused != nil {
 		t.Errorf("refused before it was told so: %v", c.refused)

@@ -69,8 +69,12 @@ func (c *Capture) addPeerCommand() string {
 	for _, t := range c.tables {
 		tables = append(tables, fmt.Sprintf("'%s' => ['%s']", t.name, strings.Join(t.families, "', '")))
 	}
-	return fmt.Sprintf("add_peer '%s', CLUSTER_KEY => '%s', TABLE_CFS => { %s }, CONFIG => { 'hbase.replication.rpc.codec' => '%s' }",
-		c.cfg.PeerID, c.clusterKey(), strings.Join(tables, ", "), cell.KeyValueCodecWithTags.Class())
+	serial := ""
+	if c.cfg.PeerSerial {
+		serial = ", SERIAL => true"
+	}
+	return fmt.Sprintf("add_peer '%s', CLUSTER_KEY => '%s', TABLE_CFS => { %s }, CONFIG => { 'hbase.replication.rpc.codec' => '%s' }%s",
+		c.cfg.PeerID, c.clusterKey(), strings.Join(tables, ", "), cell.KeyValueCodecWithTags.Class(), serial)
 }
 
 // clusterKey is how HBase names the virtual cluster: "host,host:port:/root", or "host:port,host:port:port:/root"

@@ -176,7 +176,7 @@ func (w *worker) look(ctx context.Context) (again bool, err error) {
 		return true, err
 	}
 	w.show(fmt.Sprintf("%d shards of %d tables, for the leading process", len(shards), len(tables)))
-	err = w.scanner(w.Generation).Scan(ctx, tables, shards)
+	err = w.scan(ctx, tables, shards)
 	var te *scan.TableError
 	if errors.As(err, &te) && w.wasDropped(ctx, te.Table) {
 		for _, t := range tables {
@@ -188,6 +188,38 @@ func (w *worker) look(ctx context.Context) (again bool, err error) {
 		err = nil
 	}
 	return true, err
+}
+
+// scan scans until the shards are done, or the leader has begun a new epoch of one of the tables.
+func (w *worker) scan(ctx context.Context, tables []scan.Table, shards []scan.Shard) error {
+	sctx, cancel := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		for sleep(sctx, lookInterval) == nil {
+			if w.renewed(sctx, tables) {
+				cancel()
+			}
+		}
+	})
+	err := w.scanner(w.Generation).Scan(sctx, tables, shards)
+	renewed := sctx.Err() != nil && ctx.Err() == nil
+	cancel()
+	watching.Wait()
+	if renewed {
+		return nil // the next look finds what is to be scanned instead
+	}
+	return err
+}
+
+// renewed tells whether a table has another epoch by now. What cannot be read now is read a second later.
+func (w *worker) renewed(ctx context.Context, tables []scan.Table) bool {
+	if err := w.state.store.Refresh(ctx); err != nil {
+		return false
+	}
+	return slices.ContainsFunc(tables, func(t scan.Table) bool {
+		st, known, err := w.state.table(t.Name)
+		return err == nil && known && st.Epoch != t.Epoch
+	})
 }
 
 // todo lists the shards of this process's tasks that are not scanned, in the order to scan them, and their tables.

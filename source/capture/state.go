@@ -45,6 +45,19 @@ type tableState struct {
 	Partitions int32 `json:"partitions"`
 	// Captured: the scan has delivered the table, or there was none to make.
 	Captured bool `json:"captured"`
+	// Scanned is when the scan was complete that changes queued behind, ms; 0: not known, or there was none.
+	Scanned int64 `json:"scanned,omitempty"`
+	// Listed: our peer is known to list it, so that changes are lost when it does not.
+	Listed bool `json:"listed,omitempty"`
+	// Identity tells the table from others of its name; nil: not known.
+	Identity *identity `json:"identity,omitempty"`
+	// Gap says what was lost in this epoch. The table is captured again only in the next one, which begins with a new scan or
+	// with the operator's consent.
+	Gap string `json:"gap,omitempty"`
+	// Since: changes that were written before are of an earlier life of the table, ms; the scan has what is left of them. 0: none.
+	Since int64 `json:"since,omitempty"`
+	// Dropped: the source was seen without the table. It is a new one when it is there again.
+	Dropped bool `json:"dropped,omitempty"`
 	// Concurrent: its changes flow, or have flowed, while it is scanned. It stays for the epoch, as nothing of its stream may
 	// be left out.
 	Concurrent bool `json:"concurrent,omitempty"`

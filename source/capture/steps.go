@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/waltap/waltap/internal/crash"
@@ -48,7 +49,10 @@ func (c *Capture) ensurePeer(ctx context.Context) (captureState, error) {
 	default:
 		err = c.hold(ctx, &st, p)
 	}
-	return st, err
+	if err != nil {
+		return st, err
+	}
+	return st, c.markListed(ctx)
 }
 
 func (c *Capture) anyNew() bool {
@@ -152,20 +156,20 @@ func (c *Capture) gap(ctx context.Context, st captureState, p *admin.Peer) error
 	if p != nil {
 		what = "was removed and created again"
 	}
-	complete := slices.ContainsFunc(c.tables, func(t captured) bool { return t.state.Captured })
-	if complete && c.cfg.SnapshotMode != SnapshotWhenNeeded {
-		return fmt.Errorf("%w: peer %s %s while this connector knew it (phase %s): the changes of the meantime are lost to it; set snapshot.mode: when_needed to scan the tables again",
-			ErrRescanRequired, c.cfg.PeerID, what, st.Phase)
+	var refused []string
+	for i := range c.tables {
+		if t := &c.tables[i]; t.state.Captured && c.cfg.SnapshotMode != SnapshotWhenNeeded && !c.accepted(t) {
+			refused = append(refused, fmt.Sprintf("%s/%d", t.name, t.state.Epoch+1))
+		}
 	}
-	c.cfg.Log.Warn("changes were lost to this connector: the tables are scanned again from the beginning", "peer", c.cfg.PeerID, "reason", what)
+	if len(refused) > 0 {
+		return fmt.Errorf("%w: peer %s %s while this connector knew it (phase %s): the changes of the meantime are lost to it; set snapshot.mode: when_needed to scan the tables again, or set snapshot.gap.accept: %s to go on without what was lost",
+			ErrRescanRequired, c.cfg.PeerID, what, st.Phase, strings.Join(refused, ", "))
+	}
+	c.cfg.Log.Warn("changes were lost to this connector", "peer", c.cfg.PeerID, "reason", what)
 	for i := range c.tables {
 		t := &c.tables[i]
-		if err := c.state.clearRanges(ctx, t.name); err != nil {
-			return err
-		}
-		t.state.Epoch++
-		t.state.Captured, t.state.Concurrent = false, false
-		if err := c.state.saveTable(ctx, t.name, t.state); err != nil {
+		if err := c.renew(ctx, t, !(t.state.Captured && c.accepted(t))); err != nil {
 			return err
 		}
 	}
@@ -181,7 +185,17 @@ func (c *Capture) foreignPeer(ctx context.Context, p *admin.Peer) (captureState,
 	if p == nil {
 		return st, fmt.Errorf("hbase.peer.create: false, but the source has no peer %q; run in the hbase shell: %s", c.cfg.PeerID, c.addPeerCommand())
 	}
-	return st, nil
+	if p.Serial != c.cfg.PeerSerial {
+		return st, fmt.Errorf("hbase.peer.create: false, and your peer %q has SERIAL => %t, but hbase.peer.serial is %t; set hbase.peer.serial: %t, or remove the peer and run in the hbase shell: %s",
+			p.ID, p.Serial, c.cfg.PeerSerial, p.Serial, c.addPeerCommand())
+	}
+	for i := range c.tables {
+		if t := &c.tables[i]; !lists(p, t.name, t.families) {
+			return st, fmt.Errorf("hbase.peer.create: false, and your peer %q does not ship table %s (families %s); run in the hbase shell: append_peer_tableCFs '%s', { '%s' => ['%s'] }",
+				p.ID, t.name, strings.Join(t.families, ", "), p.ID, t.name, strings.Join(t.families, "', '"))
+		}
+	}
+	return st, c.markListed(ctx)
 }
 
 // watch looks after the peer and the scans beside it while changes flow.
@@ -210,6 +224,7 @@ func (c *Capture) watch(ctx context.Context, r *receiver, st captureState) error
 			if c.cfg.PeerCreate { // else the table list is the operator's
 				c.join(ctx, st)
 			}
+			err = c.checkPeer(ctx, st)
 		}
 		if err != nil {
 			return err
@@ -223,6 +238,9 @@ func (c *Capture) checkPeer(ctx context.Context, st captureState) error {
 	defer cancel()
 	p, err := c.findPeer(wctx)
 	c.stalled = ""
+	if err == nil && p != nil && (!c.cfg.PeerCreate || p.Config[captureKey] == st.CaptureID) {
+		err = c.look(wctx, p)
+	}
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -236,5 +254,5 @@ func (c *Capture) checkPeer(ctx context.Context, st captureState) error {
 		c.stalled = "peer " + p.ID + " was disabled: HBase keeps its WALs; run: waltap peer enable"
 	}
 	c.showFlow()
-	return nil
+	return c.settleRunning(ctx, st)
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/schema"
@@ -21,12 +22,14 @@ const (
 // captured is a table of the source with the families that are captured.
 type captured struct {
 	admin.Table
-	name     string // "namespace:qualifier"
-	families []string
-	topic    string
-	state    tableState
-	joining  bool // not on the peer's table list yet
-	gone     bool // the source has dropped it
+	name      string // "namespace:qualifier"
+	families  []string
+	topic     string
+	state     tableState
+	joining   bool // not on the peer's table list yet
+	gone      bool // the source does not have it
+	goneSince time.Time
+	lost      []string // captured families of which nothing is shipped any more
 }
 
 // unscanned tells whether the table is still to be scanned.

@@ -34,12 +34,20 @@ const (
 	unsupportedMethod = "java.lang.UnsupportedOperationException"
 )
 
+// scannedSlack is far more than clocks are apart.
+const scannedSlack = 10 * time.Minute
+
 // Table says how the changes of one captured table are marked.
 type Table struct {
 	Epoch int64
+	// Since is the time from which on changes are of this epoch, ms; those that were written before are left out. 0: all are.
+	Since int64
 	// ReadPoint gives the sequence up to which the full scan has delivered row; changes at or below it
 	// are left out. Nil when there was no scan.
 	ReadPoint func(row []byte) uint64
+	// Scanned is when that scan was complete, ms; 0: not known. What was written long after is not left out, whatever its sequence:
+	// those of a region that was truncated begin anew.
+	Scanned int64
 	// Keeper tells what of a cell is to be captured. Nil: all.
 	Keeper *schema.Keeper
 }
@@ -49,6 +57,7 @@ type Stats interface {
 	Call()
 	Replay(entries int)         // WAL edits that had been acknowledged before
 	BelowReadPoint(changes int) // changes that the scan has delivered
+	BeforeEpoch(changes int)    // changes from before Table.Since
 	Marker(qualifier string)    // METAFAMILY cells that carry no data
 	Late(changes int)           // first deliveries with a write time at or below what Heartbeats.Late gave
 	Error(err error)            // a call was answered with an exception
@@ -301,10 +310,17 @@ func (d *decoder) change(row []byte) *schema.Change {
 }
 
 func (d *decoder) emit(table string, info Table, src schema.Source, key *pb.WALKey) error {
+	if int64(key.GetWriteTime()) < info.Since {
+		if d.used > 0 {
+			d.cfg.Stats.BeforeEpoch(d.used)
+		}
+		return nil
+	}
 	below := 0
+	delivered := info.ReadPoint != nil && (info.Scanned == 0 || int64(key.GetWriteTime()) <= info.Scanned+scannedSlack.Milliseconds())
 	for i := range d.changes[:d.used] {
 		c := &d.changes[i]
-		if info.ReadPoint != nil && key.GetLogSequenceNumber() <= info.ReadPoint(c.Row) {
+		if delivered && key.GetLogSequenceNumber() <= info.ReadPoint(c.Row) {
 			below++
 			continue
 		}

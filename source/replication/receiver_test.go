@@ -74,15 +74,16 @@ func (p *heldProducer) changes(t *testing.T) []schema.Change {
 }
 
 type countStats struct {
-	mu                   sync.Mutex
-	replays, below, late int
-	markers              []string
+	mu                           sync.Mutex
+	replays, below, late, before int
+	markers                      []string
 }
 
 func (s *countStats) Call()                {}
 func (s *countStats) Error(error)          {}
 func (s *countStats) Late(n int)           { s.mu.Lock(); s.late += n; s.mu.Unlock() }
 func (s *countStats) Replay(n int)         { s.mu.Lock(); s.replays += n; s.mu.Unlock() }
+func (s *countStats) BeforeEpoch(n int)    { s.mu.Lock(); s.before += n; s.mu.Unlock() }
 func (s *countStats) BelowReadPoint(n int) { s.mu.Lock(); s.below += n; s.mu.Unlock() }
 func (s *countStats) Marker(q string)      { s.mu.Lock(); s.markers = append(s.markers, q); s.mu.Unlock() }
 
@@ -123,7 +124,8 @@ func (h *heartbeats) String() string {
 	return strings.Join(h.got, "; ")
 }
 
-// serve starts a Receiver behind a real port; table default:t is captured, rows below "m" were scanned up to sequence 10.
+// serve starts a Receiver behind a real port; table default:t is captured since time 1000, rows below "m" were scanned up to
+// sequence 10.
 func serve(t *testing.T, policy ...source.Policy) *fixture {
 	t.Helper()
 	f := &fixture{producer: &heldProducer{given: make(chan struct{}, 100)}, stats: &countStats{}, beats: &heartbeats{}}
@@ -137,7 +139,7 @@ func serve(t *testing.T, policy ...source.Policy) *fixture {
 	r := NewReceiver(Config{
 		Connector: "c", Version: "v", ClusterID: clusterA, Publisher: pub, Stats: f.stats,
 		Table: func(name string) (Table, bool) {
-			return Table{Epoch: 3, ReadPoint: func(row []byte) uint64 {
+			return Table{Epoch: 3, Since: 1000, Scanned: 2000, ReadPoint: func(row []byte) uint64 {
 				if string(row) < "m" {
 					return 10
 				}
@@ -329,6 +331,33 @@ func TestWhatTheScanHasDeliveredIsLeftOut(t *testing.T) {
 	}
 	if s := strings.Join(rows, " "); s != "z a" || f.stats.below != 1 {
 		t.Errorf("rows %q with %d left out; want z (not scanned) and a at 11 (above the read point), 1 left out", s, f.stats.below)
+	}
+}
+
+// The sequences of a region that was truncated begin anew.
+func TestWhatIsWrittenLongAfterTheScanIsNotLeftOut(t *testing.T) {
+	f := serve(t)
+	go func() { <-f.producer.given; f.producer.answer(nil) }()
+	late := 2000 + uint64(scannedSlack.Milliseconds())
+	err := f.call(t.Context(), edit{table: "t", seq: 9, written: late, cells: []cell.Cell{put("a", "1")}}, edit{table: "t", seq: 10, written: late + 1, cells: []cell.Cell{put("b", "2")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := f.producer.changes(t); len(got) != 1 || string(got[0].Row) != "b" || f.stats.below != 1 {
+		t.Errorf("changes %+v, %d left out; want b alone", got, f.stats.below)
+	}
+}
+
+// The table was truncated, or created again, while these were in HBase's queue.
+func TestChangesFromBeforeTheEpochAreLeftOut(t *testing.T) {
+	f := serve(t)
+	go func() { <-f.producer.given; f.producer.answer(nil) }()
+	err := f.call(t.Context(), edit{table: "t", seq: 99, written: 999, cells: []cell.Cell{put("y", "1"), put("z", "1")}}, edit{table: "t", seq: 3, written: 1000, cells: []cell.Cell{put("z", "2")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := f.producer.changes(t); len(got) != 1 || got[0].Sequence != 3 || f.stats.before != 2 {
+		t.Errorf("changes %+v, %d left out; want that of sequence 3, 2 left out", got, f.stats.before)
 	}
 }
 

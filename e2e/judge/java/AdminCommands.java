@@ -47,6 +47,14 @@ final class AdminCommands {
       disable(admin, r.table());
       admin.truncateTable(r.table(), r.flag("keepSplits"));
     }));
+    commands.put("snapshot", action((admin, r) -> admin.snapshot(r.string("snapshot"), r.table())));
+    commands.put("restore_snapshot", action((admin, r) -> {
+      disable(admin, r.table());
+      admin.restoreSnapshot(r.string("snapshot"));
+      admin.enableTable(r.table());
+    }));
+    commands.put("clone_snapshot", action((admin, r) -> admin.cloneSnapshot(r.string("snapshot"), r.table())));
+    commands.put("delete_snapshot", action((admin, r) -> admin.deleteSnapshot(r.string("snapshot"))));
     commands.put("disable_table", action((admin, r) -> admin.disableTable(r.table())));
     commands.put("enable_table", action((admin, r) -> admin.enableTable(r.table())));
     commands.put("alter_table", action(AdminCommands::alterTable));

@@ -128,42 +128,48 @@ func (c *Cluster) readRegions(ctx context.Context, table string) ([]Region, erro
 
 // scanMeta hands the rows of hbase:meta between start and stop to each, and returns the last complete one.
 func (c *Cluster) scanMeta(ctx context.Context, start, stop []byte, each func(*metaRow) error) (last []byte, err error) {
+	rows := metaRows{each: each}
+	err = c.scanMetaRegion(ctx, &pb.Scan{
+		Column: []*pb.Column{{Family: []byte("info"), Qualifier: [][]byte{
+			[]byte("regioninfo"), []byte("server"), []byte("serverstartcode"), []byte("state"),
+		}}},
+		StartRow:      start,
+		StopRow:       stop,
+		MaxVersions:   proto.Uint32(1),
+		MaxResultSize: proto.Uint64(metaResultSize),
+	}, rows.add)
+	if err == nil {
+		err = rows.flush()
+	}
+	return rows.done, err
+}
+
+// scanMetaRegion hands the cells of a scan of hbase:meta to add, whose error ends it.
+func (c *Cluster) scanMetaRegion(ctx context.Context, scan *pb.Scan, add func(*cell.Cell) error) (err error) {
 	server, err := c.metaServer(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	conn, err := c.Client(ctx, server)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	s, err := regionscan.Open(ctx, conn, regionscan.Spec{
-		Region: []byte(metaRegionName),
-		Scan: &pb.Scan{
-			Column: []*pb.Column{{Family: []byte("info"), Qualifier: [][]byte{
-				[]byte("regioninfo"), []byte("server"), []byte("serverstartcode"), []byte("state"),
-			}}},
-			StartRow:      start,
-			StopRow:       stop,
-			MaxVersions:   proto.Uint32(1),
-			MaxResultSize: proto.Uint64(metaResultSize),
-		},
-	})
+	s, err := regionscan.Open(ctx, conn, regionscan.Spec{Region: []byte(metaRegionName), Scan: scan})
 	if err != nil {
-		return nil, fmt.Errorf("scan hbase:meta on %s: %w", server, err)
+		return fmt.Errorf("scan hbase:meta on %s: %w", server, err)
 	}
 	defer func() { err = errors.Join(err, s.Close(ctx)) }()
-	rows := metaRows{each: each}
 	for {
 		cells, err := s.Next(ctx)
 		if errors.Is(err, io.EOF) {
-			return rows.done, rows.flush()
+			return nil
 		}
 		if err != nil {
-			return rows.done, fmt.Errorf("scan hbase:meta on %s: %w", server, err)
+			return fmt.Errorf("scan hbase:meta on %s: %w", server, err)
 		}
 		for i := range cells {
-			if err := rows.add(&cells[i]); err != nil {
-				return rows.done, err
+			if err := add(&cells[i]); err != nil {
+				return err
 			}
 		}
 	}

@@ -76,6 +76,22 @@ func (c *Cluster) Table(ctx context.Context, name string) (*Table, error) {
 	return &tables[0], nil
 }
 
+// TablesNamed returns the descriptors of those of the tables that exist, sorted by name.
+func (c *Cluster) TablesNamed(ctx context.Context, names []string) ([]Table, error) {
+	if len(names) == 0 { // the call would mean all tables
+		return nil, nil
+	}
+	req := &pb.GetTableDescriptorsRequest{IncludeSysTables: proto.Bool(true)}
+	for _, name := range names {
+		req.TableNames = append(req.TableNames, tableNameProto(name))
+	}
+	tables, err := c.tables(ctx, req)
+	if err != nil {
+		return nil, fmt.Errorf("describe %d tables: %w", len(names), err)
+	}
+	return tables, nil
+}
+
 func (c *Cluster) tables(ctx context.Context, req *pb.GetTableDescriptorsRequest) ([]Table, error) {
 	ctx, cancel := withDefaultTimeout(ctx, 2*callTimeout)
 	defer cancel()
