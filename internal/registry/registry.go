@@ -1,0 +1,244 @@
+// Package registry is a client of a schema registry with Confluent's REST interface (Confluent, Apicurio, Karapace,
+// Redpanda). It knows schemas as texts only.
+package registry
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	contentType = "application/vnd.schemaregistry.v1+json"
+	// callTimeout bounds one request.
+	callTimeout = 10 * time.Second
+	// maxAnswer is the largest answer that is read.
+	maxAnswer = 16 << 20
+	minPause  = 100 * time.Millisecond
+	maxPause  = 2 * time.Second
+)
+
+// Config says where a registry is and who asks.
+type Config struct {
+	// URLs of one registry, tried one after the other. User and password in one of them are used when User is empty.
+	URLs []string
+	// User and Password for HTTP basic authentication; no User: none.
+	User, Password string
+	// Token is sent as a bearer token; "": none.
+	Token string
+	TLS   TLS
+	// Wait is how long a registry that cannot be reached is tried again; default 30s.
+	Wait time.Duration
+	Log  *slog.Logger
+}
+
+// Client asks one registry. It is safe for concurrent use.
+type Client struct {
+	cfg  Config
+	urls []*url.URL
+	http *http.Client
+
+	mu     sync.Mutex
+	at     int                   // index of the URL that answered last
+	ids    map[registered]uint32 // what was registered or found
+	warned time.Time
+}
+
+type registered struct{ subject, schema string }
+
+// New returns a Client; nothing is asked yet.
+func New(cfg Config) (*Client, error) {
+	if cfg.Wait <= 0 {
+		cfg.Wait = 30 * time.Second
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	c := &Client{cfg: cfg, ids: make(map[registered]uint32)}
+	for _, text := range cfg.URLs {
+		u, err := url.Parse(strings.TrimRight(text, "/"))
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return nil, fmt.Errorf("schema registry: %q is not a URL such as http://registry:8081", redact(text))
+		}
+		if u.User != nil && cfg.User == "" {
+			c.cfg.User = u.User.Username()
+			c.cfg.Password, _ = u.User.Password()
+		}
+		u.User = nil
+		c.urls = append(c.urls, u)
+	}
+	if len(c.urls) == 0 {
+		return nil, fmt.Errorf("schema registry: no URL")
+	}
+	tls, err := cfg.TLS.config()
+	if err != nil {
+		return nil, fmt.Errorf("schema registry: %w", err)
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = tls
+	c.http = &http.Client{Transport: transport, Timeout: callTimeout}
+	return c, nil
+}
+
+// redact hides a password in what may be no URL.
+func redact(text string) string {
+	if at := strings.LastIndexByte(text, '@'); at >= 0 {
+		return "…" + text[at:]
+	}
+	return text
+}
+
+// Close gives the connections back.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Register makes sure that schema, an Avro schema, is a version of subject and returns its id. A second call with the same
+// arguments asks nothing.
+func (c *Client) Register(ctx context.Context, subject, schema string) (uint32, error) {
+	return c.id(ctx, subject, schema, "/versions")
+}
+
+// Lookup returns the id of schema, which must be a version of subject: nothing is written.
+func (c *Client) Lookup(ctx context.Context, subject, schema string) (uint32, error) {
+	return c.id(ctx, subject, schema, "")
+}
+
+func (c *Client) id(ctx context.Context, subject, schema, path string) (uint32, error) {
+	key := registered{subject, schema}
+	c.mu.Lock()
+	id, known := c.ids[key]
+	c.mu.Unlock()
+	if known {
+		return id, nil
+	}
+	var answer struct {
+		ID *uint32 `json:"id"`
+	}
+	body := struct {
+		Schema string `json:"schema"`
+	}{schema}
+	err := c.call(ctx, http.MethodPost, "/subjects/"+url.PathEscape(subject)+path, body, &answer)
+	if err == nil && answer.ID == nil {
+		err = fmt.Errorf("the registry's answer holds no id")
+	}
+	if err != nil {
+		return 0, err
+	}
+	c.mu.Lock()
+	c.ids[key] = *answer.ID
+	c.mu.Unlock()
+	return *answer.ID, nil
+}
+
+// Schema returns the text of the Avro schema with the id.
+func (c *Client) Schema(ctx context.Context, id uint32) (string, error) {
+	var answer struct {
+		Schema     string            `json:"schema"`
+		SchemaType string            `json:"schemaType"`
+		References []json.RawMessage `json:"references"`
+	}
+	if err := c.call(ctx, http.MethodGet, "/schemas/ids/"+strconv.FormatUint(uint64(id), 10), nil, &answer); err != nil {
+		return "", err
+	}
+	if answer.SchemaType != "" && answer.SchemaType != "AVRO" {
+		return "", &Error{Status: http.StatusOK, Message: fmt.Sprintf("schema %d is of type %s, not AVRO", id, answer.SchemaType)}
+	}
+	if len(answer.References) > 0 {
+		return "", &Error{Status: http.StatusOK, Message: fmt.Sprintf("schema %d refers to other schemas, which waltap's never does", id)}
+	}
+	return answer.Schema, nil
+}
+
+// call repeats a request while the registry cannot be reached, for Config.Wait at most.
+func (c *Client) call(ctx context.Context, method, path string, body, answer any) error {
+	var payload []byte
+	if body != nil {
+		var err error
+		if payload, err = json.Marshal(body); err != nil {
+			return err
+		}
+	}
+	wait, cancel := context.WithTimeout(ctx, c.cfg.Wait)
+	defer cancel()
+	for pause := minPause; ; pause = min(2*pause, maxPause) {
+		err := c.try(ctx, method, path, payload, answer)
+		if !Retriable(err) || ctx.Err() != nil {
+			return err
+		}
+		c.warn(err)
+		select {
+		case <-time.After(pause):
+		case <-wait.Done():
+			return err
+		}
+	}
+}
+
+// warn logs every 10 s at most.
+func (c *Client) warn(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.warned) > 10*time.Second {
+		c.warned = time.Now()
+		c.cfg.Log.Warn("the schema registry cannot be reached, trying again", "error", err)
+	}
+}
+
+// try asks each URL once, beginning with the one that answered last.
+func (c *Client) try(ctx context.Context, method, path string, payload []byte, answer any) (err error) {
+	c.mu.Lock()
+	first := c.at
+	c.mu.Unlock()
+	for i := range c.urls {
+		at := (first + i) % len(c.urls)
+		if err = c.ask(ctx, c.urls[at], method, path, payload, answer); !Retriable(err) {
+			c.mu.Lock()
+			c.at = at
+			c.mu.Unlock()
+			return err
+		}
+	}
+	return err
+}
+
+func (c *Client) ask(ctx context.Context, base *url.URL, method, path string, payload []byte, answer any) error {
+	at := base.String() + path
+	req, err := http.NewRequestWithContext(ctx, method, at, bytes.NewReader(payload))
+	if err != nil {
+		return fmt.Errorf("ask the schema registry: %w", err)
+	}
+	req.Header.Set("Accept", contentType+", application/json")
+	if payload != nil {
+		req.Header.Set("Content-Type", contentType)
+	}
+	if c.cfg.User != "" {
+		req.SetBasicAuth(c.cfg.User, c.cfg.Password)
+	}
+	if c.cfg.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.cfg.Token)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return &UnreachableError{URL: base.String(), Err: err}
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return &UnreachableError{URL: base.String(), Err: err}
+	}
+	if resp.StatusCode != http.StatusOK {
+		return newError(method, at, resp.StatusCode, b)
+	}
+	if err := json.Unmarshal(b, answer); err != nil {
+		return &Error{Method: method, URL: at, Status: resp.StatusCode, Message: "the answer is no JSON: is this a schema registry?"}
+	}
+	return nil
+}
