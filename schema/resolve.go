@@ -1,9 +1,6 @@
 package schema
 
-import (
-	"errors"
-	"fmt"
-)
+import "fmt"
 
 // place says what of a Change a writer's field holds.
 type place byte
@@ -125,7 +122,7 @@ func bindRecord(t *avroType, l *layout, path string) ([]step, error) {
 	for _, f := range t.fields {
 		s := step{to: l.fields[f.name], path: prefixed(path, ".") + f.name, typ: f.typ, known: f.typ}
 		if err := s.bind(l); err != nil {
-			return nil, fmt.Errorf("field %s: %w", s.path, err)
+			return nil, err
 		}
 		steps = append(steps, s)
 	}
@@ -138,8 +135,6 @@ func prefixed(path, separator string) string {
 	}
 	return path + separator
 }
-
-var errWrongType = errors.New("its type is not that of waltap's records")
 
 func (s *step) bind(l *layout) (err error) {
 	if s.to == toNothing {
@@ -154,7 +149,7 @@ func (s *step) bind(l *layout) (err error) {
 		}
 	}
 	if s.known == nil || !s.to.reads(s.known) {
-		return errWrongType
+		return fmt.Errorf("field %s: its type is not that of waltap's records", s.path)
 	}
 	switch s.to {
 	case toCells, toTags:

@@ -5,6 +5,7 @@ package registry
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -35,8 +36,9 @@ type Config struct {
 	User, Password string
 	// Token is sent as a bearer token; "": none.
 	Token string
-	TLS   TLS
-	// Wait is how long a registry that cannot be reached is tried again; default 30s.
+	TLS   *tls.Config // of https URLs; nil: the authorities that this machine trusts
+	// Wait is how long a registry that has never answered is tried again, default 30s. Later on a call that finds it away
+	// returns at once, for its caller knows what is at stake.
 	Wait time.Duration
 	Log  *slog.Logger
 }
@@ -47,10 +49,10 @@ type Client struct {
 	urls []*url.URL
 	http *http.Client
 
-	mu     sync.Mutex
-	at     int                   // index of the URL that answered last
-	ids    map[registered]uint32 // what was registered or found
-	warned time.Time
+	mu  sync.Mutex
+	at  int                   // index of the URL that answered last
+	met bool                  // one has answered
+	ids map[registered]uint32 // what was registered or found
 }
 
 type registered struct{ subject, schema string }
@@ -79,12 +81,8 @@ func New(cfg Config) (*Client, error) {
 	if len(c.urls) == 0 {
 		return nil, fmt.Errorf("schema registry: no URL")
 	}
-	tls, err := cfg.TLS.config()
-	if err != nil {
-		return nil, fmt.Errorf("schema registry: %w", err)
-	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.TLSClientConfig = tls
+	transport.TLSClientConfig = cfg.TLS
 	c.http = &http.Client{Transport: transport, Timeout: callTimeout}
 	return c, nil
 }
@@ -127,7 +125,7 @@ func (c *Client) id(ctx context.Context, subject, schema, path string) (uint32, 
 	}{schema}
 	err := c.call(ctx, http.MethodPost, "/subjects/"+url.PathEscape(subject)+path, body, &answer)
 	if err == nil && answer.ID == nil {
-		err = fmt.Errorf("the registry's answer holds no id")
+		err = fmt.Errorf("schema registry: the answer of %s holds no id", c.urls[0])
 	}
 	if err != nil {
 		return 0, err
@@ -157,7 +155,7 @@ func (c *Client) Schema(ctx context.Context, id uint32) (string, error) {
 	return answer.Schema, nil
 }
 
-// call repeats a request while the registry cannot be reached, for Config.Wait at most.
+// call makes a request; while the registry has never answered it is repeated, for Config.Wait at most.
 func (c *Client) call(ctx context.Context, method, path string, body, answer any) error {
 	var payload []byte
 	if body != nil {
@@ -166,47 +164,40 @@ func (c *Client) call(ctx context.Context, method, path string, body, answer any
 			return err
 		}
 	}
-	wait, cancel := context.WithTimeout(ctx, c.cfg.Wait)
-	defer cancel()
+	start := time.Now()
 	for pause := minPause; ; pause = min(2*pause, maxPause) {
-		err := c.try(ctx, method, path, payload, answer)
-		if !Retriable(err) || ctx.Err() != nil {
+		met, err := c.try(ctx, method, path, payload, answer)
+		if met || !Retriable(err) || ctx.Err() != nil || time.Since(start)+pause > c.cfg.Wait {
 			return err
 		}
-		c.warn(err)
+		if pause == maxPause/2 {
+			c.cfg.Log.Warn("the schema registry does not answer yet, trying again", "error", err, "for", c.cfg.Wait)
+		}
 		select {
 		case <-time.After(pause):
-		case <-wait.Done():
+		case <-ctx.Done():
 			return err
 		}
-	}
-}
-
-// warn logs every 10 s at most.
-func (c *Client) warn(err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if time.Since(c.warned) > 10*time.Second {
-		c.warned = time.Now()
-		c.cfg.Log.Warn("the schema registry cannot be reached, trying again", "error", err)
 	}
 }
 
 // try asks each URL once, beginning with the one that answered last.
-func (c *Client) try(ctx context.Context, method, path string, payload []byte, answer any) (err error) {
+// met tells whether any has ever answered.
+func (c *Client) try(ctx context.Context, method, path string, payload []byte, answer any) (met bool, err error) {
 	c.mu.Lock()
-	first := c.at
+	first, met := c.at, c.met
 	c.mu.Unlock()
 	for i := range c.urls {
 		at := (first + i) % len(c.urls)
 		if err = c.ask(ctx, c.urls[at], method, path, payload, answer); !Retriable(err) {
 			c.mu.Lock()
-			c.at = at
+			c.at, c.met = at, err == nil || Status(err) != 0
+			met = c.met
 			c.mu.Unlock()
-			return err
+			break
 		}
 	}
-	return err
+	return met, err
 }
 
 func (c *Client) ask(ctx context.Context, base *url.URL, method, path string, payload []byte, answer any) error {

@@ -128,7 +128,7 @@ func serve(t *testing.T) *fixture {
 	t.Helper()
 	f := &fixture{producer: &heldProducer{given: make(chan struct{}, 100)}, stats: &countStats{}, beats: &heartbeats{}}
 	pub := source.NewPublisher(f.producer, 0, func(string, source.Tally) {})
-	pub.Route("default:t", "p.default.t", 1)
+	pub.Route("default:t", "p.default.t", 1, source.Encoding{})
 	f.pub = pub
 	r := NewReceiver(Config{
 		Connector: "c", Version: "v", ClusterID: clusterA, Publisher: pub, Stats: f.stats,
