@@ -81,3 +81,12 @@ const avroFingerprint uint64 = 0x53b2a2928ca6f532
 // AvroFingerprint is the CRC-64-AVRO (Rabin) fingerprint of AvroSchema's
 // parsing canonical form, the name of the schema in single-object encoding.
 func AvroFingerprint() uint64 { return avroFingerprint }
+
+// AvroSchemas are all schemas that this release writes with, by their fingerprints.
+func AvroSchemas() map[uint64]string {
+	all := make(map[uint64]string)
+	for _, text := range []string{AvroSchema, DebeziumAvroSchema, KeyAvroSchema} {
+		all[avroFingerprintOf(text)] = text
+	}
+	return all
+}
