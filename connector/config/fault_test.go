@@ -131,7 +131,6 @@ func TestWrongValues(t *testing.T) {
 		{"table.include.list", ":a", `check table name ":a": want table or namespace:table`},
 		{"table.exclude.list", "", `the list is empty: give a table or remove the key`},
 		{"snapshot.order", "any", `"any" is not one of exact, concurrent`},
-		{"value.converter", "json", `"json" is not one of avro`},
 		{"topic.creation.default.replication.factor", "0", `0 replicas cannot be: want -1 for the brokers' default, or at least 1`},
 		{"topics", "orders.*", `"orders.*" is not a topic: want letters, digits, '.', '_' and '-', at most 249; patterns go to topics.regex`},
 		{"topics.regex", "[", "\"[\" is not a regular expression: error parsing regexp: missing closing ]: `[`"},

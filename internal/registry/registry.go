@@ -30,7 +30,7 @@ const (
 
 // Config says where a registry is and who asks.
 type Config struct {
-	// URLs of one registry, tried one after the other. User and password in one of them are used when User is empty.
+	// URLs of one registry, tried one after the other, without users in them.
 	URLs []string
 	// User and Password for HTTP basic authentication; no User: none.
 	User, Password string
@@ -68,14 +68,9 @@ func New(cfg Config) (*Client, error) {
 	c := &Client{cfg: cfg, ids: make(map[registered]uint32)}
 	for _, text := range cfg.URLs {
 		u, err := url.Parse(strings.TrimRight(text, "/"))
-		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
 			return nil, fmt.Errorf("schema registry: %q is not a URL such as http://registry:8081", redact(text))
 		}
-		if u.User != nil && cfg.User == "" {
-			c.cfg.User = u.User.Username()
-			c.cfg.Password, _ = u.User.Password()
-		}
-		u.User = nil
 		c.urls = append(c.urls, u)
 	}
 	if len(c.urls) == 0 {
