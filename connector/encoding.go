@@ -32,6 +32,7 @@ var _ capture.Encodings = (*encodings)(nil)
 
 // converter is a configured one with its registry, nil for none.
 type converter struct {
+	name string // of its key
 	config.Converter
 	registry *registry.Client
 }
@@ -39,10 +40,11 @@ type converter struct {
 func newEncodings(s *config.Source, log *slog.Logger) (*encodings, error) {
 	e := &encodings{prefix: s.TopicPrefix, done: make(map[string]source.Encoding)}
 	for _, c := range []struct {
+		name string
 		to   *converter
 		from config.Converter
-	}{{&e.key, s.KeyConverter}, {&e.value, s.ValueConverter}} {
-		c.to.Converter = c.from
+	}{{"key.converter", &e.key, s.KeyConverter}, {"value.converter", &e.value, s.ValueConverter}} {
+		c.to.name, c.to.Converter = c.name, c.from
 		if !c.from.Format.IsAvro() || len(c.from.Registry.URLs) == 0 {
 			continue
 		}
@@ -156,7 +158,7 @@ func (c *converter) head(ctx context.Context, subject, text string) (schema.Head
 	}
 	id, err := ask(ctx, subject, text)
 	if err != nil {
-		return nil, fmt.Errorf("%s: subject %s: %w%s", c.Registry.Key, subject, err, c.remedy(err, subject))
+		return nil, fmt.Errorf("%s: subject %s: %w%s", c.name, subject, err, c.remedy(err, subject))
 	}
 	return schema.ConfluentHead(id), nil
 }
@@ -171,7 +173,7 @@ func (c *converter) remedy(err error, subject string) string {
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		return fmt.Sprintf("; check %s.basic.auth.user.info or %s.bearer.auth.token, and the user's right to write the subject", key, key)
 	case status == http.StatusNotFound && !c.AutoRegister:
-		return fmt.Sprintf("; register the schema, which docs/record.md shows, or set %s.auto.register.schemas: true", key)
+		return fmt.Sprintf("; register the schema, which docs/record.md shows, or set %s.auto.register.schemas: true", c.name)
 	case status == http.StatusNotFound:
 		return fmt.Sprintf("; is %s.schema.registry.url right? Apicurio's ends with /apis/ccompat/v7", key)
 	case registry.Retriable(err):

@@ -38,7 +38,7 @@ func (p *process) source(ctx context.Context, c *config.Connector, st *status.Co
 		Tasks: int32(s.TasksMax), TopicPrefix: s.TopicPrefix, TopicCreate: s.TopicCreation.Enable, Partitions: s.TopicCreation.Partitions,
 		ReplicationFactor: s.TopicCreation.ReplicationFactor, MaxMessageBytes: s.TopicCreation.MaxMessageBytes,
 		Compression: s.CompressionType, Encodings: encodings,
-		Tables:      s.Tables, Scope: s.Scope, SetScope: s.ReplicationScope == config.ScopeSet, ScopeAllowPeers: s.ReplicationScopeAllowPeers, TableRefresh: s.TableRefresh,
+		Tables: s.Tables, Scope: s.Scope, SetScope: s.ReplicationScope == config.ScopeSet, ScopeAllowPeers: s.ReplicationScopeAllowPeers, TableRefresh: s.TableRefresh,
 		PeerID: s.Peer.ID, PeerCreate: s.Peer.Create, PeerSerial: s.Peer.Serial, PeerQuorum: s.Peer.ZooKeeperQuorum, PeerRoot: s.Peer.ZNodeParent,
 		PeerSessionTimeout: s.Peer.SessionTimeout, Listen: s.Peer.Listen, AdvertisedHost: s.Peer.AdvertisedHost,
 		Allow: s.Peer.Allow, MaxBytesInFlight: s.Peer.MaxBytesInFlight,
