@@ -176,6 +176,8 @@ func (c *converter) remedy(err error, subject string) string {
 		return fmt.Sprintf("; register the schema, which docs/record.md shows, or set %s.auto.register.schemas: true", c.name)
 	case status == http.StatusNotFound:
 		return fmt.Sprintf("; is %s.schema.registry.url right? Apicurio's ends with /apis/ccompat/v7", key)
+	case registry.Untrusted(err):
+		return fmt.Sprintf("; give the certificate of the authority that signed the registry's in %s.schema.registry.ssl.truststore.location", key)
 	case registry.Retriable(err):
 		return fmt.Sprintf("; records are written once it has given the schema's id: HBase keeps its WAL until then. Check %s.schema.registry.url and start again", key)
 	}

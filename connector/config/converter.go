@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -50,7 +51,7 @@ type Registry struct {
 	User, Password string
 	Token          string
 	TLS            RegistryTLS
-	Wait           time.Duration // 0: the default
+	Wait           time.Duration // of a source
 }
 
 // RegistryTLS says whom to trust.
@@ -60,6 +61,9 @@ type RegistryTLS struct {
 
 // PublicURL is the first of URLs, for commands to run.
 func (r *Registry) PublicURL() string { return r.URLs[0] }
+
+// registryWait is the default of schema.registry.wait.ms.
+const registryWait = 30 * time.Second
 
 const (
 	keyConverter   = "key.converter"
@@ -117,9 +121,12 @@ func completeConverters(s *section, c *Source, f *faults) {
 			s.useless(f, conv.prefix, conv.Format, "only JSON has it", ".schemas.enable", ".json.text")
 		}
 		if !conv.Format.IsAvro() {
-			s.useless(f, conv.prefix, conv.Format, "only Avro uses a registry", append(registryKeyNames, ".auto.register.schemas")...)
+			s.useless(f, conv.prefix, conv.Format, "only Avro uses a registry", slices.Concat(registryKeyNames, []string{".auto.register.schemas", ".schema.registry.wait.ms"})...)
 		} else {
 			completeRegistry(s, conv.prefix, &conv.Registry, f)
+			if len(conv.Registry.URLs) > 0 && !s.has(conv.prefix+".schema.registry.wait.ms") {
+				conv.Registry.Wait = registryWait
+			}
 		}
 		if class && conv.Format == FormatAvro && !s.has(conv.prefix+registryURL) && !s.has(valueConverter+registryURL) {
 			f.add(s.fault(conv.prefix+registryURL), "required by AvroConverter; %s: avro does without a registry", conv.prefix)

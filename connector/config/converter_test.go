@@ -3,6 +3,7 @@ package config
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -23,7 +24,7 @@ func parseSource(t *testing.T, keys ...string) (*Source, error) {
 
 // TestConnectClasses: what Kafka Connect's users write means what it means there.
 func TestConnectClasses(t *testing.T) {
-	url := Registry{Key: "value.converter", URLs: []string{"http://r:8081"}}
+	url := Registry{Key: "value.converter", URLs: []string{"http://r:8081"}, Wait: 30 * time.Second}
 	for _, tc := range []struct {
 		keys       []string
 		key, value Converter

@@ -46,6 +46,11 @@ func jsonKeys(prefix string, converter func(*target) *Converter) []Key {
 			set: boolean(func(t *target) *bool { return &converter(t).JSONText }),
 		},
 		{
+			Name: prefix + ".schema.registry.wait.ms", Scope: InSource, Type: Milliseconds, DefaultDoc: "30000", Max: maxMilliseconds, Example: "60000",
+			Doc: "How long to wait at the start for a registry that does not answer, before the connector fails; HBase keeps its WAL meanwhile.",
+			set: milliseconds(func(t *target) *time.Duration { return &converter(t).Registry.Wait }),
+		},
+		{
 			Name: prefix + ".auto.register.schemas", Scope: InSource, Type: Boolean, DefaultDoc: "true", Example: "false",
 			Doc: "Put the schema into the registry when a topic is first used. false: it must be there (docs/record.md shows it).",
 			set: boolean(func(t *target) *bool { return &converter(t).AutoRegister }),
@@ -67,11 +72,6 @@ func registryKeys(prefix string, scope Scope, none string, registry func(*target
 			Name: prefix + registryURL, Scope: scope, Type: List, DefaultDoc: none, Example: "http://registry-1:8081, http://registry-2:8081",
 			Doc: "Schema registry, with Confluent's REST interface; several URLs are tried one after the other. Apicurio's end with /apis/ccompat/v7. A source registers the schema of a topic under <topic>-value and <topic>-key.",
 			set: into(parseRegistryURLs, func(t *target) *[]string { return &registry(t).URLs }),
-		},
-		{
-			Name: prefix + ".schema.registry.wait.ms", Scope: scope, Type: Milliseconds, DefaultDoc: "30000", Max: maxMilliseconds, Example: "60000",
-			Doc: "How long to wait at the start for a registry that does not answer, before the connector fails. One that goes away later is waited for.",
-			set: milliseconds(func(t *target) *time.Duration { return &registry(t).Wait }),
 		},
 		{
 			Name: prefix + ".basic.auth.credentials.source", Scope: scope, Type: String, DefaultDoc: "USER_INFO, when basic.auth.user.info is given", Values: []string{"USER_INFO"}, Example: "USER_INFO",

@@ -185,7 +185,7 @@ connectors:
 			Key: "key.converter", URLs: []string{"http://k"}, Token: "t", Wait: 9 * time.Millisecond,
 		}},
 		ValueConverter: Converter{Format: FormatDebeziumAvro, Registry: Registry{
-			Key: "value.converter", URLs: []string{"http://r1:8081", "https://r2/x"}, User: "u", Password: "p:w", TLS: RegistryTLS{TrustStore: "/ca.pem"},
+			Key: "value.converter", URLs: []string{"http://r1:8081", "https://r2/x"}, User: "u", Password: "p:w", TLS: RegistryTLS{TrustStore: "/ca.pem"}, Wait: 30 * time.Second,
 		}},
 		CompressionType: "zstd",
 		Watermark:       Watermark{Mode: WatermarkMetrics, Margin: 7 * time.Millisecond, Slack: 6 * time.Millisecond},

@@ -65,13 +65,15 @@ func Retriable(err error) bool {
 	if errors.As(err, &answer) {
 		return answer.Status >= http.StatusInternalServerError || answer.Status == http.StatusTooManyRequests || answer.Status == http.StatusRequestTimeout
 	}
+	var away *UnreachableError
+	return errors.As(err, &away) && !Untrusted(err)
+}
+
+// Untrusted tells whether the registry's certificate is signed by no authority that is trusted, or is of another host.
+func Untrusted(err error) bool {
 	var certificate *tls.CertificateVerificationError
 	var authority x509.UnknownAuthorityError
-	if errors.As(err, &certificate) || errors.As(err, &authority) {
-		return false
-	}
-	var away *UnreachableError
-	return errors.As(err, &away)
+	return errors.As(err, &certificate) || errors.As(err, &authority)
 }
 
 // Status is the HTTP status of a registry's refusal, 0 for other errors.

@@ -37,8 +37,8 @@ type Config struct {
 	// Token is sent as a bearer token; "": none.
 	Token string
 	TLS   *tls.Config // of https URLs; nil: the authorities that this machine trusts
-	// Wait is how long a registry that has never answered is tried again, default 30s. Later on a call that finds it away
-	// returns at once, for its caller knows what is at stake.
+	// Wait is how long a registry that has never answered is tried again. Later on a call that finds it away returns at once, for
+	// its caller knows what is at stake.
 	Wait time.Duration
 	Log  *slog.Logger
 }
@@ -59,9 +59,6 @@ type registered struct{ subject, schema string }
 
 // New returns a Client; nothing is asked yet.
 func New(cfg Config) (*Client, error) {
-	if cfg.Wait <= 0 {
-		cfg.Wait = 30 * time.Second
-	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}

@@ -187,7 +187,7 @@ func TestTheNextURLAnswers(t *testing.T) {
 
 // TestADownRegistryIsWaitedForAtTheStart, and only then.
 func TestADownRegistryIsWaitedForAtTheStart(t *testing.T) {
-	f, _, c := serve(t, Config{})
+	f, _, c := serve(t, Config{Wait: time.Minute})
 	f.down.Store(3)
 	if _, err := c.Schema(t.Context(), 7); err != nil || len(f.asked) != 4 {
 		t.Fatalf("%v after %v", err, f.asked)
