@@ -17,6 +17,13 @@ import (
 
 func (p *process) sink(ctx context.Context, c *config.Connector, st *status.Connector, log *slog.Logger) (err error) {
 	s := c.Sink
+	schemas, err := newRegistry(&s.Registry, log)
+	if err != nil {
+		return err
+	}
+	if schemas != nil {
+		defer schemas.Close()
+	}
 	st.Set(status.Starting, "connecting to the destination")
 	stats := &sinkStats{status: st, log: log, behind: make(map[kafka.TopicPartition]int64)}
 	octx, cancel := context.WithTimeout(ctx, s.HBase.ConnectionTimeout)
@@ -41,7 +48,7 @@ func (p *process) sink(ctx context.Context, c *config.Connector, st *status.Conn
 		defer func() { err = errors.Join(err, dead.Close()) }()
 	}
 	return sink.Run(ctx, sink.Config{
-		Connector: c.Name, Kafka: p.kafka, Group: s.GroupID, Topics: s.Topics, TopicsRegex: s.TopicsRegex, Start: sinkStart(s.ConsumerStart),
+		Connector: c.Name, Kafka: p.kafka, Schemas: sink.NewSchemas(p.kafka, schemas), Group: s.GroupID, Topics: s.Topics, TopicsRegex: s.TopicsRegex, Start: sinkStart(s.ConsumerStart),
 		EndTime: s.EndTime, Margin: s.WatermarkMargin,
 		BatchRecords: s.BatchMaxRecords, BatchBytes: s.BatchMaxBytes, Linger: s.BatchLinger, Errors: sinkErrors(&s.Errors, dead), Stats: stats, Log: log,
 	}, applier)

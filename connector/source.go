@@ -20,6 +20,11 @@ func adminConfig(h config.HBase, log *slog.Logger) admin.Config {
 
 func (p *process) source(ctx context.Context, c *config.Connector, st *status.Connector, log *slog.Logger) (err error) {
 	s := c.Source
+	encodings, err := newEncodings(s, log)
+	if err != nil {
+		return err
+	}
+	defer encodings.close()
 	tolerate := s.Errors.Tolerance == config.ToleranceAll
 	dead, err := p.deadLetters(ctx, c.Name, &s.Errors, tolerate || s.Oversized == config.OversizedDeadLetter)
 	if err != nil {
@@ -32,8 +37,8 @@ func (p *process) source(ctx context.Context, c *config.Connector, st *status.Co
 		Connector: c.Name, Version: Version, Source: adminConfig(s.HBase, log), Kafka: p.kafka,
 		Tasks: int32(s.TasksMax), TopicPrefix: s.TopicPrefix, TopicCreate: s.TopicCreation.Enable, Partitions: s.TopicCreation.Partitions,
 		ReplicationFactor: s.TopicCreation.ReplicationFactor, MaxMessageBytes: s.TopicCreation.MaxMessageBytes,
-		Compression: s.CompressionType,
-		Tables:      s.Tables, Scope: s.Scope, SetScope: s.ReplicationScope == config.ScopeSet, ScopeAllowPeers: s.ReplicationScopeAllowPeers, TableRefresh: s.TableRefresh,
+		Compression: s.CompressionType, Encodings: encodings,
+		Tables: s.Tables, Scope: s.Scope, SetScope: s.ReplicationScope == config.ScopeSet, ScopeAllowPeers: s.ReplicationScopeAllowPeers, TableRefresh: s.TableRefresh,
 		PeerID: s.Peer.ID, PeerCreate: s.Peer.Create, PeerSerial: s.Peer.Serial, PeerQuorum: s.Peer.ZooKeeperQuorum, PeerRoot: s.Peer.ZNodeParent,
 		PeerSessionTimeout: s.Peer.SessionTimeout, Listen: s.Peer.Listen, AdvertisedHost: s.Peer.AdvertisedHost,
 		Allow: s.Peer.Allow, MaxBytesInFlight: s.Peer.MaxBytesInFlight,

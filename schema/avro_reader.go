@@ -117,3 +117,10 @@ func (r *reader) endBlock(field string, end int) {
 		r.fail(field, ErrOutOfRange)
 	}
 }
+
+// end checks that nothing follows.
+func (r *reader) end() {
+	if r.err == nil && r.off != len(r.b) {
+		r.fail("end", ErrTrailingBytes)
+	}
+}

@@ -82,10 +82,11 @@ const avroFingerprint uint64 = 0x53b2a2928ca6f532
 // parsing canonical form, the name of the schema in single-object encoding.
 func AvroFingerprint() uint64 { return avroFingerprint }
 
-// Single-object encoding: C3 01, fingerprint as 8 bytes little-endian, body.
-// https://avro.apache.org/docs/1.12.0/specification/#single-object-encoding
-const (
-	singleObjectMarker0 = 0xC3
-	singleObjectMarker1 = 0x01
-	singleObjectHead    = 2 + 8
-)
+// AvroSchemas are all schemas that this release writes with, by their fingerprints.
+func AvroSchemas() map[uint64]string {
+	all := make(map[uint64]string)
+	for _, text := range []string{AvroSchema, DebeziumAvroSchema, KeyAvroSchema} {
+		all[avroFingerprintOf(text)] = text
+	}
+	return all
+}

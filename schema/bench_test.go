@@ -2,6 +2,8 @@ package schema
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 )
 
@@ -81,5 +83,48 @@ func TestAllocations(t *testing.T) {
 	headers, arena := AppendHeaders([]kafkaHeader(nil), nil, c)
 	if n := testing.AllocsPerRun(200, func() { headers, arena = AppendHeaders(headers[:0], arena[:0], c) }); n != 0 {
 		t.Errorf("AppendHeaders: %v allocations, want 0", n)
+	}
+}
+
+func BenchmarkEncode(b *testing.B) {
+	for _, name := range slices.Sorted(maps.Keys(encoders())) {
+		b.Run(name, func(b *testing.B) {
+			e, c := encoders()[name], changeWith(5)
+			dst := e.Append(nil, c)
+			b.SetBytes(int64(len(dst)))
+			b.ReportAllocs()
+			for b.Loop() {
+				dst = e.Append(dst[:0], c)
+			}
+		})
+	}
+}
+
+func BenchmarkDecodeEach(b *testing.B) {
+	for _, name := range slices.Sorted(maps.Keys(encoders())) {
+		b.Run(name, func(b *testing.B) {
+			in := encoders()[name].Append(nil, changeWith(5))
+			d := Decoder{Writers: testWriters(b)}
+			var c Change
+			b.SetBytes(int64(len(in)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := d.Decode(in, &c); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func TestEncodersDoNotAllocate(t *testing.T) {
+	c := changeWith(5)
+	all := encoders()
+	all["key string"], all["key json"], all["key avro"] = StringKeyEncoder{}, JSONKeyEncoder{Text: true, Schema: true}, AvroKeyEncoder{ConfluentHead(1)}
+	for name, e := range all {
+		buf := e.Append(nil, c)
+		if n := testing.AllocsPerRun(100, func() { buf = e.Append(buf[:0], c) }); n != 0 {
+			t.Errorf("%s: %v allocations, want 0", name, n)
+		}
 	}
 }

@@ -124,6 +124,9 @@ const (
 // cellTypes are the symbols of the Avro enum CellType, in its order.
 var cellTypes = [...]CellType{Put, Delete, DeleteColumn, DeleteFamily, DeleteFamilyVersion}
 
+// typeTexts are HBase's names of cellTypes.
+var typeTexts = [...]string{"Put", "Delete", "DeleteColumn", "DeleteFamily", "DeleteFamilyVersion"}
+
 // Valid reports whether HBase stores cells of this type.
 func (t CellType) Valid() bool { return t.symbol() < int64(len(cellTypes)) }
 
@@ -146,17 +149,8 @@ func (t CellType) symbol() int64 {
 
 // String is HBase's name of the type, "CellType(n)" for an unknown one.
 func (t CellType) String() string {
-	switch t {
-	case Put:
-		return "Put"
-	case Delete:
-		return "Delete"
-	case DeleteColumn:
-		return "DeleteColumn"
-	case DeleteFamily:
-		return "DeleteFamily"
-	case DeleteFamilyVersion:
-		return "DeleteFamilyVersion"
+	if i := t.symbol(); i < int64(len(typeTexts)) {
+		return typeTexts[i]
 	}
 	return fmt.Sprintf("CellType(%d)", byte(t))
 }
@@ -203,13 +197,12 @@ const (
 	KindWAL              // shipped by HBase's replication
 )
 
+var kindNames = [...]string{"scan", "wal"}
+
 // String is "scan" or "wal".
 func (k Kind) String() string {
-	switch k {
-	case KindScan:
-		return "scan"
-	case KindWAL:
-		return "wal"
+	if int(k) < len(kindNames) {
+		return kindNames[k]
 	}
 	return fmt.Sprintf("Kind(%d)", byte(k))
 }

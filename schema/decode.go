@@ -16,16 +16,8 @@ const (
 	maxGrow = 1024
 )
 
-// DecodeAvro reads one record that AppendAvro, or any Avro writer with
-// AvroSchema, made.
-//
-// Row and the cells' byte slices alias b, so they live as long as b stays
-// unchanged. c is reused: Cells and Source.Origins are truncated and refilled,
-// strings equal to the ones c holds are kept. The op in the record is checked
-// for range only: Change.Op derives it from the cells.
-//
-// Errors: ErrNotSingleObject, *UnknownSchemaError, *FieldError. c's content is
-// undefined after an error.
+// DecodeAvro reads one record that AppendAvro made, or any other Avro writer with AvroSchema or DebeziumAvroSchema. See
+// Decoder.Decode.
 //
 // A stream of records is better read with a Decoder.
 func DecodeAvro(b []byte, c *Change) error {
@@ -36,23 +28,81 @@ func DecodeAvro(b []byte, c *Change) error {
 // Decoder decodes a stream of records without allocating for the strings that
 // repeat in it. The zero value is ready for use; not safe for concurrent use.
 type Decoder struct {
+	// Writers are the schemas of Avro records that this release has not written itself. May be nil.
+	Writers *Writers
+
 	strings interner
 	tags    tagArena
+	last    SchemaRef // that was looked up, and what was found
+	writer  *writer
+	resolving
 }
 
-// Decode reads one record as DecodeAvro does. Changes decoded earlier stay
+// Decode reads the value of one record, in whichever encoding it was written:
+//
+//	C3 01 | fingerprint, 8 bytes little-endian | Avro     single-object encoding
+//	00    | schema id, 4 bytes big-endian      | Avro     Confluent's wire format
+//	{ …                                                   JSON, with or without a schema around it
+//
+// each as a Change or in Debezium's shape.
+//
+// Row and the cells' byte slices may alias b, so they live as long as b stays
+// unchanged. c is reused: Cells and Source.Origins are truncated and refilled,
+// strings equal to the ones c holds are kept. The op in the record is checked
+// for range only: Change.Op derives it from the cells. Changes decoded earlier stay
 // valid, as long as their own bytes do and they are not passed as c again.
+//
+// Errors: *UnknownSchemaError, which goes away when the schema is added to Writers; the others stay: ErrForeign,
+// *ForeignSchemaError, *FieldError. c's content is undefined after an error.
 func (d *Decoder) Decode(b []byte, c *Change) error {
-	if len(b) < 2 || b[0] != singleObjectMarker0 || b[1] != singleObjectMarker1 {
-		return ErrNotSingleObject
+	switch EncodingOf(b) {
+	case SingleObject:
+		return d.singleObject(b, c)
+	case Confluent:
+		return d.confluent(b, c)
+	case JSON:
+		return d.json(b, c)
 	}
+	return ErrForeign
+}
+
+func (d *Decoder) singleObject(b []byte, c *Change) error {
 	if len(b) < singleObjectHead {
 		return &FieldError{Field: "fingerprint", Offset: len(b), Err: ErrTruncated}
 	}
-	if f := binary.LittleEndian.Uint64(b[2:]); f != avroFingerprint {
-		return &UnknownSchemaError{Fingerprint: f}
+	f := binary.LittleEndian.Uint64(b[2:])
+	if f == avroFingerprint {
+		return d.change(b, singleObjectHead, c)
 	}
-	r := reader{b: b, off: singleObjectHead}
+	return d.written(SchemaRef{Fingerprint: f}, b, singleObjectHead, c)
+}
+
+func (d *Decoder) confluent(b []byte, c *Change) error {
+	if len(b) < confluentHead {
+		return &FieldError{Field: "schema id", Offset: len(b), Err: ErrTruncated}
+	}
+	return d.written(SchemaRef{InRegistry: true, ID: binary.BigEndian.Uint32(b[1:])}, b, confluentHead, c)
+}
+
+// written reads a record of the schema ref, whose body begins at off.
+func (d *Decoder) written(ref SchemaRef, b []byte, off int, c *Change) error {
+	if d.writer == nil || d.last != ref {
+		if d.last, d.writer = ref, d.Writers.get(ref); d.writer == nil {
+			return &UnknownSchemaError{Schema: ref}
+		}
+	}
+	switch {
+	case d.writer.err != nil:
+		return d.writer.err
+	case d.writer.own:
+		return d.change(b, off, c)
+	}
+	return d.resolved(b, off, c)
+}
+
+// change reads the body of a record of AvroSchema.
+func (d *Decoder) change(b []byte, off int, c *Change) error {
+	r := reader{b: b, off: off}
 	r.symbol("op", int64(OpDelete)+1)
 	c.Table = d.string(&r, "table", c.Table)
 	c.Row = r.bytes("row")
@@ -60,9 +110,7 @@ func (d *Decoder) Decode(b []byte, c *Change) error {
 	c.Sequence = uint64(r.long("sequence"))
 	c.Timestamp = r.long("ts")
 	d.source(&r, &c.Source)
-	if r.err == nil && r.off != len(b) {
-		r.fail("end", ErrTrailingBytes)
-	}
+	r.end()
 	return r.err
 }
 
@@ -97,7 +145,7 @@ func (d *Decoder) cell(r *reader, k *Cell) {
 // tagList reads the array of tags back into HBase's serialised list, nil when
 // there are none.
 func (d *Decoder) tagList(r *reader) []byte {
-	raw, started := false, false
+	started := false
 	for {
 		n, end := r.block("cells.tags", minTagBytes)
 		if n == 0 {
@@ -110,16 +158,7 @@ func (d *Decoder) tagList(r *reader) []byte {
 		for range n {
 			typ := r.long("cells.tags.type")
 			value := r.bytes("cells.tags.value")
-			if r.err != nil {
-				return nil
-			}
-			if raw || typ < rawTagType || typ > math.MaxUint8 {
-				r.fail("cells.tags.type", ErrOutOfRange)
-				return nil
-			}
-			raw = typ == rawTagType
-			if !d.tags.add(typ, value) {
-				r.fail("cells.tags.value", ErrOutOfRange)
+			if !d.tag(r, typ, value) {
 				return nil
 			}
 		}
@@ -129,6 +168,22 @@ func (d *Decoder) tagList(r *reader) []byte {
 		return nil
 	}
 	return d.tags.list()
+}
+
+// tag adds one tag to the list in hand, false on a fault.
+func (d *Decoder) tag(r *reader, typ int64, value []byte) bool {
+	if r.err != nil {
+		return false
+	}
+	if d.tags.raw || typ < rawTagType || typ > math.MaxUint8 {
+		r.fail("cells.tags.type", ErrOutOfRange)
+		return false
+	}
+	if !d.tags.add(typ, value) {
+		r.fail("cells.tags.value", ErrOutOfRange)
+		return false
+	}
+	return true
 }
 
 func (d *Decoder) source(r *reader, s *Source) {
@@ -183,8 +238,22 @@ func (in *interner) get(b []byte) (string, bool) {
 		return "", false
 	}
 	s := string(b)
+	in.add(s)
+	return s, true
+}
+
+// keep returns the copy of s that was had before, if there is one.
+func (in *interner) keep(s string) string {
+	if have, ok := in.m[s]; ok {
+		return have
+	}
+	in.add(s)
+	return s
+}
+
+func (in *interner) add(s string) {
 	if len(s) > maxInternedLength {
-		return s, true
+		return
 	}
 	if in.m == nil {
 		in.m = make(map[string]string)
@@ -192,25 +261,26 @@ func (in *interner) get(b []byte) (string, bool) {
 		clear(in.m)
 	}
 	in.m[s] = s
-	return s, true
 }
 
 // tagArena gives room to tag lists. A chunk is never written twice, so lists
 // handed out stay as they are.
 type tagArena struct {
 	chunk []byte
-	start int // of the list in hand
+	start int  // of the list in hand
+	raw   bool // its last tag was of rawTagType
 }
 
 const maxTagChunk = 16 << 10
 
-func (a *tagArena) begin() { a.start = len(a.chunk) }
+func (a *tagArena) begin() { a.start, a.raw = len(a.chunk), false }
 
 // add appends one tag in HBase's form; false when the list becomes longer than
 // HBase's 16-bit lengths allow.
 func (a *tagArena) add(typ int64, value []byte) bool {
 	size := len(value)
-	if typ != rawTagType {
+	a.raw = typ == rawTagType
+	if !a.raw {
 		size += 3
 	}
 	have := len(a.chunk) - a.start
@@ -222,7 +292,7 @@ func (a *tagArena) add(typ int64, value []byte) bool {
 		a.chunk = append(make([]byte, 0, room), a.chunk[a.start:]...)
 		a.start = 0
 	}
-	if typ != rawTagType {
+	if !a.raw {
 		a.chunk = binary.BigEndian.AppendUint16(a.chunk, uint16(1+len(value)))
 		a.chunk = append(a.chunk, byte(typ))
 	}

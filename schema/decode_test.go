@@ -29,8 +29,8 @@ func TestEveryTruncationIsRefused(t *testing.T) {
 		var c Change
 		err := DecodeAvro(b[:n], &c)
 		switch {
-		case n < 2 && !errors.Is(err, ErrNotSingleObject):
-			t.Errorf("%d bytes: %v, want ErrNotSingleObject", n, err)
+		case n < 2 && !errors.Is(err, ErrForeign):
+			t.Errorf("%d bytes: %v, want ErrForeign", n, err)
 		case n >= 2 && !errors.Is(err, ErrTruncated):
 			t.Errorf("%d bytes: %v, want ErrTruncated", n, err)
 		}
@@ -40,13 +40,18 @@ func TestEveryTruncationIsRefused(t *testing.T) {
 func TestHeadFaults(t *testing.T) {
 	good := AppendAvro(nil, sample())
 	var c Change
-	if err := DecodeAvro(append([]byte{0, 0, 0, 0, 1}, good...), &c); !errors.Is(err, ErrNotSingleObject) {
-		t.Errorf("Confluent wire format: %v, want ErrNotSingleObject", err)
+	var unknown *UnknownSchemaError
+	if err := DecodeAvro([]byte{0, 0, 0, 0, 7, 1}, &c); !errors.As(err, &unknown) || unknown.Schema != (SchemaRef{InRegistry: true, ID: 7}) {
+		t.Errorf("Confluent wire format: %v, want *UnknownSchemaError of id 7", err)
+	}
+	for _, foreign := range [][]byte{nil, {}, {0xC3}, {0xC3, 0x02, 1}, []byte("[]"), []byte("text"), {1, 2, 3}} {
+		if err := DecodeAvro(foreign, &c); !errors.Is(err, ErrForeign) {
+			t.Errorf("% x: %v, want ErrForeign", foreign, err)
+		}
 	}
 	other := bytes.Clone(good)
 	binary.LittleEndian.PutUint64(other[2:], 0x0123456789abcdef)
-	var unknown *UnknownSchemaError
-	if err := DecodeAvro(other, &c); !errors.As(err, &unknown) || unknown.Fingerprint != 0x0123456789abcdef {
+	if err := DecodeAvro(other, &c); !errors.As(err, &unknown) || unknown.Schema.Fingerprint != 0x0123456789abcdef {
 		t.Errorf("other fingerprint: %v, want *UnknownSchemaError with it", err)
 	} else if !strings.Contains(err.Error(), "0123456789abcdef") {
 		t.Errorf("error %q does not name the fingerprint", err)

@@ -14,20 +14,28 @@ const rawTagType = -1
 // another type).
 func AppendAvro(dst []byte, c *Change) []byte {
 	dst = append(dst, singleObjectMarker0, singleObjectMarker1)
-	dst = binary.LittleEndian.AppendUint64(dst, avroFingerprint)
+	return appendChange(binary.LittleEndian.AppendUint64(dst, avroFingerprint), c)
+}
+
+// appendChange appends the body of a record of AvroSchema.
+func appendChange(dst []byte, c *Change) []byte {
 	dst = appendLong(dst, int64(c.Op()))
 	dst = appendString(dst, c.Table)
 	dst = appendBytes(dst, c.Row)
-	if len(c.Cells) > 0 {
-		dst = appendLong(dst, int64(len(c.Cells)))
-		for i := range c.Cells {
-			dst = appendCell(dst, &c.Cells[i])
-		}
-	}
-	dst = append(dst, 0)
+	dst = appendCells(dst, c.Cells)
 	dst = appendLong(dst, int64(c.Sequence))
 	dst = appendLong(dst, c.Timestamp)
 	return appendSource(dst, &c.Source)
+}
+
+func appendCells(dst []byte, cells []Cell) []byte {
+	if len(cells) > 0 {
+		dst = appendLong(dst, int64(len(cells)))
+		for i := range cells {
+			dst = appendCell(dst, &cells[i])
+		}
+	}
+	return append(dst, 0)
 }
 
 func appendCell(dst []byte, k *Cell) []byte {

@@ -2,12 +2,16 @@ package schema
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"flag"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -47,6 +51,8 @@ func golden(tb testing.TB) map[string]*Change {
 				{Family: []byte{0xff}, Qualifier: []byte{0}, Timestamp: math.MaxInt64, Type: Put, Value: bytes.Repeat([]byte{0xaa}, 300)},
 				{Family: []byte("f"), Timestamp: -1, Type: Put, Tags: append(tag(8, "ttl"), 0, 9, 1)},
 			}},
+		"wal_binary": {Table: "default:orders", Row: []byte{0, 0, 0, 42}, Sequence: 4715, Timestamp: 1_790_000_000_127, Source: wal,
+			Cells: []Cell{{Family: []byte("d"), Qualifier: []byte("größe"), Timestamp: 17, Type: Put, Value: []byte{0x40, 0x09, 0x21, 0xfb}}}},
 		"no_cells": {Table: "default:orders", Row: []byte("row-1"), Sequence: 1, Timestamp: 1, Source: wal},
 	}
 }
@@ -78,4 +84,65 @@ func TestGoldenRecords(t *testing.T) {
 	if err != nil || len(files) != len(changes) {
 		t.Errorf("%d files for %d changes, %v", len(files), len(changes), err)
 	}
+}
+
+// TestGoldenEncodings holds the bytes of every encoding against those kept in testdata/v1, a line a record: its name, and
+// the record itself, Avro as hexadecimal digits.
+func TestGoldenEncodings(t *testing.T) {
+	changes := golden(t)
+	names := slices.Sorted(maps.Keys(changes))
+	decoder := Decoder{Writers: testWriters(t)}
+	for encoding, e := range encoders() {
+		file := filepath.Join("testdata", "v1", encoding+".txt")
+		kept, err := os.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) && *writeGolden {
+			for _, name := range names {
+				kept = append(append(append(append(kept, name...), ' '), printable(e.Append(nil, changes[name]))...), '\n')
+			}
+			err = os.WriteFile(file, kept, 0o644)
+		}
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		lines := strings.Split(strings.TrimSpace(string(kept)), "\n")
+		if len(lines) != len(names) {
+			t.Errorf("%s: %d records, want %d", file, len(lines), len(names))
+		}
+		for _, line := range lines {
+			name, text, _ := strings.Cut(line, " ")
+			want := changes[name]
+			if want == nil {
+				t.Errorf("%s: no change is called %q", file, name)
+				continue
+			}
+			if got := printable(e.Append(nil, want)); got != text {
+				t.Errorf("%s: %s is written differently now:\n got %s\nwant %s", file, name, got, text)
+			}
+			b := []byte(text)
+			if text[0] != '{' {
+				if b, err = hex.DecodeString(text); err != nil {
+					t.Errorf("%s: %s: %v", file, name, err)
+				}
+			}
+			var got Change
+			if err := decoder.Decode(b, &got); err != nil {
+				t.Errorf("%s: %s: %v", file, name, err)
+			} else if d := diffChanges(want, &got); d != "" {
+				t.Errorf("%s: %s (-want +got):\n%s", file, name, d)
+			}
+		}
+	}
+	files, err := filepath.Glob(filepath.Join("testdata", "v1", "*.txt"))
+	if err != nil || len(files) != len(encoders()) {
+		t.Errorf("%d files for %d encodings, %v", len(files), len(encoders()), err)
+	}
+}
+
+// printable is a record as text: JSON as it is, Avro as hexadecimal digits.
+func printable(b []byte) string {
+	if EncodingOf(b) == JSON {
+		return string(b)
+	}
+	return hex.EncodeToString(b)
 }

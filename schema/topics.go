@@ -23,8 +23,12 @@ const (
 // table name, value: Table as JSON).
 func TablesTopic(prefix string) string { return tablesTopic + prefix }
 
-// SchemaTopic is the compacted topic that holds AvroSchema.
+// SchemaTopic is the compacted topic of the Avro schemas that records are written with (key: the fingerprint, 16 hexadecimal
+// digits, value: the schema).
 func SchemaTopic(prefix string) string { return schemaTopic + prefix }
+
+// PrefixOfSchemaTopic is the inverse of SchemaTopic.
+func PrefixOfSchemaTopic(topic string) (string, bool) { return strings.CutPrefix(topic, schemaTopic) }
 
 // WatermarksTopic is the compacted topic of the watermarks.
 func WatermarksTopic(prefix string) string { return watermarksTopic + prefix }

@@ -23,15 +23,19 @@ func ParseUUID(s string) (UUID, error) {
 }
 
 // String is the canonical text in lower case.
-func (u UUID) String() string {
-	b := make([]byte, 0, 36)
+func (u UUID) String() string { return string(appendUUID(make([]byte, 0, uuidTextSize), u)) }
+
+// uuidTextSize is the length of the canonical text.
+const uuidTextSize = 36
+
+func appendUUID(dst []byte, u UUID) []byte {
 	for i, group := range [...][]byte{u[:4], u[4:6], u[6:8], u[8:10], u[10:]} {
 		if i > 0 {
-			b = append(b, '-')
+			dst = append(dst, '-')
 		}
-		b = hex.AppendEncode(b, group)
+		dst = hex.AppendEncode(dst, group)
 	}
-	return string(b)
+	return dst
 }
 
 // IsZero reports whether no id was set.

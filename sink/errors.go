@@ -9,7 +9,6 @@ import (
 
 	"github.com/waltap/waltap/internal/deadletter"
 	"github.com/waltap/waltap/internal/kafka"
-	"github.com/waltap/waltap/schema"
 )
 
 // PermanentError is an error that repeating does not heal: the sink stops and shows it.
@@ -101,7 +100,7 @@ func (w *worker) applyRange(ctx context.Context, b *Batch, lo, hi int) error {
 		case !errors.As(err, &refused):
 			return fmt.Errorf("apply %s offsets %d to %d: %w", w.tp, b.origins[lo].record.Offset, b.origins[hi-1].record.Offset, err)
 		case hi-lo == 1:
-			return w.refuse(b, lo, refused)
+			return w.refuse(ctx, b, lo, refused)
 		}
 		// The part up to mid has the change to blame, or it is the one at mid.
 		mid := lo + (hi-lo)/2
@@ -113,7 +112,7 @@ func (w *worker) applyRange(ctx context.Context, b *Batch, lo, hi int) error {
 			return err
 		}
 		if lo = mid; known {
-			if err := w.refuse(b, mid, refused); err != nil {
+			if err := w.refuse(ctx, b, mid, refused); err != nil {
 				return err
 			}
 			lo++
@@ -123,12 +122,12 @@ func (w *worker) applyRange(ctx context.Context, b *Batch, lo, hi int) error {
 }
 
 // refuse puts change i of b among the dead letters, or stops before it.
-func (w *worker) refuse(b *Batch, i int, refused *RefusedError) error {
+func (w *worker) refuse(ctx context.Context, b *Batch, i int, refused *RefusedError) error {
 	r := b.origins[i].record
 	if w.cfg.Errors.DeadLetters != nil {
 		b.dead = append(b.dead, dead{r, deadletter.StagePut, w.applier, refused.Err})
 		b.origins[i].dead = true
-		return w.refilter(b, i)
+		return w.refilter(ctx, b, i)
 	}
 	if i > 0 {
 		if b.Skipped > 0 {
@@ -143,7 +142,7 @@ func (w *worker) refuse(b *Batch, i int, refused *RefusedError) error {
 
 // refilter looks again at the changes of b behind change i, which is not applied: cells of theirs may have been left out
 // because of it.
-func (w *worker) refilter(b *Batch, i int) error {
+func (w *worker) refilter(ctx context.Context, b *Batch, i int) error {
 	if !slices.ContainsFunc(b.origins[i+1:], func(o origin) bool { return o.superseded > 0 }) {
 		end := w.recent.mark()
 		if i+1 < len(b.origins) {
@@ -153,11 +152,11 @@ func (w *worker) refilter(b *Batch, i int) error {
 		return nil
 	}
 	w.recent.undo(b.origins[i].mark)
-	var decoder schema.Decoder
+	decoder := w.cfg.Schemas.NewDecoder()
 	for j := i + 1; j < len(b.Changes); j++ {
 		o := &b.origins[j]
-		if err := decoder.Decode(o.record.Value, &b.Changes[j]); err != nil {
-			return w.unreadable(&o.record, err)
+		if err := w.decode(ctx, decoder, &o.record, &b.Changes[j]); err != nil {
+			return err
 		}
 		o.mark = w.recent.mark()
 		o.superseded = w.recent.filter(&b.Changes[j])

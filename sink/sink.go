@@ -66,6 +66,7 @@ type Stats interface {
 type Config struct {
 	Connector   string
 	Kafka       *kafka.Client
+	Schemas     *Schemas // default: those on the topics of Kafka
 	Group       string
 	Topics      []string       // these, or
 	TopicsRegex *regexp.Regexp // all that match, also those created later
@@ -147,6 +148,9 @@ func newSink(cfg Config, applier Applier) *Sink {
 	}
 	if cfg.Start.Mode == "" {
 		cfg.Start.Mode = StartCommitted
+	}
+	if cfg.Schemas == nil {
+		cfg.Schemas = NewSchemas(cfg.Kafka, nil)
 	}
 	return &Sink{cfg: cfg, applier: applier, refresh: topicRefresh, endInterval: endRefresh, patience: beginPatience, gonePatience: goneAfter,
 		counts: make(map[kafka.TopicPartition]counts), seen: make(map[string]seen), missing: make(map[string]time.Time)}

@@ -2,6 +2,7 @@ package sink
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/waltap/waltap/internal/kafka"
@@ -19,13 +20,16 @@ const warmRecords = 20_000
 func (w *worker) warm(ctx context.Context, p position) error {
 	from := max(p.from, p.next-warmRecords)
 	if from < p.next {
-		var decoder schema.Decoder
+		decoder := w.cfg.Schemas.NewDecoder()
 		err := w.retry(ctx, func() error {
 			return w.cfg.Kafka.ReadRange(ctx, w.tp, from, p.next, func(r kafka.Record) error {
 				var c schema.Change
-				if decoder.Decode(r.Value, &c) == nil {
+				var unreadable *UnreadableError
+				if err := w.decode(ctx, decoder, &r, &c); err == nil {
 					w.recent.begin()
 					w.recent.filter(&c)
+				} else if !errors.As(err, &unreadable) {
+					return err
 				}
 				return nil
 			})

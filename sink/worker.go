@@ -91,7 +91,7 @@ func (w *worker) fetch(ctx context.Context, p position, out chan<- kafka.FetchRe
 func (w *worker) apply(ctx, gctx context.Context, start int64, fetched <-chan kafka.FetchResult) error {
 	actx, stop := drainContext(gctx)
 	defer stop()
-	c := collector{w: w, behind: start}
+	c := collector{w: w, decoder: w.cfg.Schemas.NewDecoder(), behind: start}
 	for {
 		batch, err := c.next(ctx, fetched)
 		if err == nil {
@@ -181,10 +181,34 @@ func (w *worker) retry(ctx context.Context, f func() error) error {
 	}
 }
 
+// decode reads a record; the error of one that cannot be read is an *UnreadableError. What its reading needs and is away is
+// waited for.
+func (w *worker) decode(ctx context.Context, d *Decoder, r *kafka.Record, c *schema.Change) error {
+	err := d.Decode(ctx, w.tp.Topic, r.Value, c)
+	var unreadable *UnreadableError
+	if err == nil || errors.As(err, &unreadable) {
+		return err
+	}
+	err = w.retry(ctx, func() error {
+		err := d.Decode(ctx, w.tp.Topic, r.Value, c)
+		if errors.As(err, &unreadable) {
+			return nil
+		}
+		return err
+	})
+	switch {
+	case unreadable != nil:
+		return unreadable
+	case err != nil:
+		return fmt.Errorf("read record %s offset %d: %w", w.tp, r.Offset, err)
+	}
+	return nil
+}
+
 // collector cuts what is fetched into batches.
 type collector struct {
 	w       *worker
-	decoder schema.Decoder
+	decoder *Decoder
 	left    []kafka.Record
 	behind  int64 // offset behind what was fetched last: behind transaction markers and holes, too
 	high    int64 // log end at the last fetch
@@ -198,7 +222,7 @@ func (c *collector) next(ctx context.Context, fetched <-chan kafka.FetchResult) 
 	c.w.recent.begin()
 	var linger <-chan time.Time
 	for {
-		c.fill(b)
+		c.fill(ctx, b)
 		switch {
 		case c.stop != nil && b.First < 0:
 			return b, c.stop
@@ -239,10 +263,10 @@ func (c *collector) full(b *Batch) bool {
 }
 
 // fill moves fetched records into b until it is full, or one of them stops the sink.
-func (c *collector) fill(b *Batch) {
+func (c *collector) fill(ctx context.Context, b *Batch) {
 	for len(c.left) > 0 && !c.full(b) && c.stop == nil {
 		r := &c.left[0]
-		if c.stop = c.add(b, r); c.stop != nil {
+		if c.stop = c.add(ctx, b, r); c.stop != nil {
 			return
 		}
 		if b.First < 0 {
@@ -258,10 +282,10 @@ func (c *collector) fill(b *Batch) {
 }
 
 // add puts what r is into b: a change, one to be left out, or a dead letter.
-func (c *collector) add(b *Batch, r *kafka.Record) error {
+func (c *collector) add(ctx context.Context, b *Batch, r *kafka.Record) error {
 	b.Changes = append(b.Changes, schema.Change{})
 	change := &b.Changes[len(b.Changes)-1]
-	err := c.decoder.Decode(r.Value, change)
+	err := c.w.decode(ctx, c.decoder, r, change)
 	if err == nil && !c.w.behindEnd(change) {
 		o := origin{record: *r, mark: c.w.recent.mark()}
 		o.superseded = c.w.recent.filter(change)
@@ -269,13 +293,16 @@ func (c *collector) add(b *Batch, r *kafka.Record) error {
 		return nil
 	}
 	b.Changes = b.Changes[:len(b.Changes)-1]
+	var unreadable *UnreadableError
 	switch {
 	case err == nil:
 		b.Skipped++
+	case !errors.As(err, &unreadable):
+		return err
 	case c.w.cfg.Errors.DeadLetters == nil:
 		return c.w.unreadable(r, err)
 	default:
-		b.dead = append(b.dead, dead{*r, deadletter.StageValueConverter, &c.decoder, err})
+		b.dead = append(b.dead, dead{*r, deadletter.StageValueConverter, c.decoder, err})
 	}
 	return nil
 }

@@ -65,7 +65,7 @@ func newPolicyRig(t *testing.T, limit int, policy Policy) *policyRig {
 	policy.DeadLettered = func(n int) { r.deadLettered.Add(int64(n)) }
 	policy.Split = func(n int) { r.splitted.Add(int64(n)) }
 	r.pub = NewPublisher(producer, 0, func(_ string, tally Tally) { r.acked.Add(tally.Records) })
-	r.pub.Route("default:t", dataTopic, 1)
+	r.pub.Route("default:t", dataTopic, 1, Encoding{})
 	r.pub.SetPolicy(policy)
 	return r
 }

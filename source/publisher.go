@@ -35,9 +35,17 @@ type Producer interface {
 // ErrUnknownTable is returned by Batch.Add for a table that the connector does not capture.
 var ErrUnknownTable = errors.New("table is not captured by this connector")
 
+// Encoding is how the records of a topic are written. The partition of a change does not depend on it: it follows from the
+// row's bytes, so a row stays in one partition whatever its key looks like.
+type Encoding struct {
+	Key   schema.Encoder // nil: the row's bytes
+	Value schema.Encoder // nil: Avro in single-object encoding
+}
+
 type route struct {
 	topic      string
 	partitions int32
+	encoding   Encoding
 }
 
 // Tally counts records that Kafka has acknowledged.
@@ -70,14 +78,17 @@ func NewPublisher(producer Producer, maxUnacked int64, acked func(table string, 
 }
 
 // Route sends the changes of table ("namespace:qualifier") to topic, which has that many partitions.
-func (p *Publisher) Route(table, topic string, partitions int32) {
+func (p *Publisher) Route(table, topic string, partitions int32, encoding Encoding) {
+	if encoding.Value == nil {
+		encoding.Value = schema.AvroEncoder{Head: schema.SingleObjectHead(schema.AvroSchema)}
+	}
 	p.routesMu.Lock()
 	defer p.routesMu.Unlock()
 	next := make(map[string]route, len(*p.routes.Load())+1)
 	for t, r := range *p.routes.Load() {
 		next[t] = r
 	}
-	next[table] = route{topic: topic, partitions: partitions}
+	next[table] = route{topic: topic, partitions: partitions, encoding: encoding}
 	p.routes.Store(&next)
 }
 
@@ -87,7 +98,8 @@ type Batch struct {
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 	parts   map[kafka.TopicPartition]*chunk
-	scratch []byte
+	scratch []byte // of a value
+	key     []byte // as encoded, unless it is the row's bytes
 
 	splitting bool // Add is called for a part of a change
 
@@ -133,11 +145,16 @@ func (b *Batch) Add(c *schema.Change) error {
 		k = &chunk{table: c.Table}
 		b.parts[tp] = k
 	}
-	b.scratch = schema.AppendAvro(b.scratch[:0], c)
-	if limit := b.p.oversized(r.topic, c, c.Row, b.scratch); limit > 0 {
-		return b.addOversized(c, tp, c.Row, b.scratch, limit)
+	key := c.Row
+	if r.encoding.Key != nil {
+		b.key = r.encoding.Key.Append(b.key[:0], c)
+		key = b.key
 	}
-	rec := kafka.Record{Key: k.arena.copy(c.Row), Value: k.arena.copy(b.scratch)}
+	b.scratch = r.encoding.Value.Append(b.scratch[:0], c)
+	if limit := b.p.oversized(r.topic, c, key, b.scratch); limit > 0 {
+		return b.addOversized(c, tp, key, b.scratch, limit)
+	}
+	rec := kafka.Record{Key: k.arena.copy(key), Value: k.arena.copy(b.scratch)}
 	rec.Headers, _ = schema.AppendHeaders(make([]kafka.Header, 0, 5), k.arena.reserve(len(c.Table)+48), c)
 	k.recs = append(k.recs, rec)
 	size := int64(len(rec.Key) + len(rec.Value))

@@ -45,7 +45,7 @@ func TestNoChunkGoesOutBehindOneThatWasDropped(t *testing.T) {
 	p := &queueProducer{}
 	records := int64(0)
 	pub := NewPublisher(p, 64<<20, func(_ string, t Tally) { records += t.Records })
-	pub.Route("n:t", "p.n.t", 1)
+	pub.Route("n:t", "p.n.t", 1, Encoding{})
 	b := pub.Begin(t.Context())
 	value := make([]byte, chunkBytes) // each change fills a chunk
 	for i := range 4 {
@@ -70,7 +70,7 @@ func TestNoChunkGoesOutBehindOneThatWasDropped(t *testing.T) {
 func TestABatchGivesItsContextBack(t *testing.T) {
 	p := &queueProducer{}
 	pub := NewPublisher(p, 0, func(string, Tally) {})
-	pub.Route("n:t", "p.n.t", 1)
+	pub.Route("n:t", "p.n.t", 1, Encoding{})
 	b := pub.Begin(t.Context())
 	if err := b.Add(&schema.Change{Table: "n:t", Row: []byte("r")}); err != nil {
 		t.Fatal(err)

@@ -86,12 +86,13 @@ type Source struct {
 	ReplicationScopeAllowPeers []string // peers that may begin to ship the tables
 
 	TopicPrefix     string
+	KeyConverter    Converter
+	ValueConverter  Converter
 	Tables          TableFilter
 	TableRefresh    time.Duration
 	Scope           schema.Scope
 	Snapshot        Snapshot
 	TopicCreation   TopicCreation
-	ValueConverter  ValueConverter
 	CompressionType string // none, gzip, snappy, lz4 or zstd
 
 	Watermark Watermark
@@ -235,12 +236,6 @@ type TopicCreation struct {
 	MaxMessageBytes   int64
 }
 
-// ValueConverter is a value.converter.
-type ValueConverter string
-
-// ConverterAvro writes Avro single-object encoding, see schema.AvroSchema.
-const ConverterAvro ValueConverter = "avro"
-
 // Sink is the configuration of an HBaseSink.
 type Sink struct {
 	TasksMax int
@@ -250,6 +245,7 @@ type Sink struct {
 	Topics      []string
 	TopicsRegex *regexp.Regexp
 
+	Registry        Registry // of records in Confluent's wire format
 	Mapping         schema.Mapping
 	CreateTables    bool
 	Apply           ApplyMode

@@ -133,7 +133,6 @@ func TestWrongValues(t *testing.T) {
 		{"snapshot.gap.accept", "orders", `"orders" is not a table and the number of its next epoch, such as default:orders/2: take it from the error of the gap`},
 		{"snapshot.gap.accept", "orders/1", `"orders/1" is not a table and the number of its next epoch, such as default:orders/2: take it from the error of the gap`},
 		{"snapshot.order", "any", `"any" is not one of exact, concurrent`},
-		{"value.converter", "json", `"json" is not one of avro`},
 		{"topic.creation.default.replication.factor", "0", `0 replicas cannot be: want -1 for the brokers' default, or at least 1`},
 		{"topics", "orders.*", `"orders.*" is not a topic: want letters, digits, '.', '_' and '-', at most 249; patterns go to topics.regex`},
 		{"topics.regex", "[", "\"[\" is not a regular expression: error parsing regexp: missing closing ]: `[`"},

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"math"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/waltap/waltap/schema"
@@ -11,9 +12,12 @@ import (
 
 const maxMilliseconds = int64(365 * 24 * time.Hour / time.Millisecond)
 
-// keys is the one table of configuration keys. Only a connector's name, and the
-// list of connectors itself, stand beside it.
-var keys = []Key{
+// keys is the one table of configuration keys, in the order of the reference. Only
+// a connector's name, and the list of connectors itself, stand beside it.
+var keys = slices.Concat(ownKeys, converterKeys)
+
+// ownKeys are those of waltap's own.
+var ownKeys = []Key{
 	{
 		Name: "bootstrap.servers", Scope: InProcess, Type: List, Required: true, Example: "127.0.0.1:9092",
 		Doc: "Kafka brokers to ask for the others, host:port.",
@@ -337,11 +341,6 @@ var keys = []Key{
 		Name: "topic.creation.default.max.message.bytes", Scope: InSource, Type: Size, Default: "12MiB", Min: 1 << 20, Max: math.MaxInt32,
 		Doc: "max.message.bytes of a data topic that is created: the largest record that gets in. HBase's own limit for a cell is 10 MiB by default.",
 		set: number(func(t *target) *int64 { return &t.source.TopicCreation.MaxMessageBytes }),
-	},
-	{
-		Name: "value.converter", Scope: InSource, Type: String, Default: "avro", Values: []string{"avro"},
-		Doc: "Encoding of record values. avro: single-object encoding.",
-		set: text(func(t *target) *ValueConverter { return &t.source.ValueConverter }),
 	},
 	{
 		Name: "producer.override.compression.type", Scope: InSource, Type: String, Default: "none", Values: []string{"none", "gzip", "snappy", "lz4", "zstd"},

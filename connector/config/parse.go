@@ -192,6 +192,7 @@ func completeSource(s *section, c *Connector, f *faults) {
 	}
 	checkEnd(s, c.Source, f)
 	checkSourceErrors(s, c.Source, f)
+	completeConverters(s, c.Source, f)
 }
 
 // checkEnd faults an end time that would never come.
@@ -205,6 +206,7 @@ func completeSink(s *section, c *Connector, f *faults) {
 	if !s.has("consumer.group.id") {
 		c.Sink.GroupID = "connect-" + c.Name
 	}
+	completeRegistry(s, valueConverter, &c.Sink.Registry, f)
 	switch {
 	case s.has("topics") && s.has("topics.regex"):
 		f.add(s.fault("topics.regex"), "topics is given too: give exactly one of the two")

@@ -63,7 +63,8 @@ func TestDefaults(t *testing.T) {
 				Tables:           TableFilter{Include: []TablePattern{{text: "orders", name: "default:orders"}}},
 				Snapshot:         Snapshot{Mode: SnapshotInitial, Order: SnapshotExact, MaxThreads: 2, ScannersPerServer: 1, FetchSize: 2 << 20, ProgressInterval: 5 * time.Second, ShardMaxBytes: 1 << 30, MaxWALHold: 6 * time.Hour, OnWALHold: OnWALHoldFail},
 				TopicCreation:    TopicCreation{Enable: true, Partitions: 8, ReplicationFactor: -1, MaxMessageBytes: 12 << 20},
-				ValueConverter:   ConverterAvro,
+				KeyConverter:     Converter{Format: FormatBytes, AutoRegister: true},
+				ValueConverter:   Converter{Format: FormatAvro, AutoRegister: true},
 				CompressionType:  "none",
 				Watermark:        Watermark{Mode: WatermarkHeartbeat, Margin: 5 * time.Second, Patience: 2 * time.Minute, Slack: 310 * time.Second},
 				PeerOnEnd:        PeerRemove,
@@ -124,7 +125,13 @@ connectors:
     table.exclude.list: shop:tmp
     snapshot: {mode: no_data, order: exact, max.threads: 3, scanners.per.server: 4, fetch.size: 64 KiB, gap.accept: "t/2, shop:t/7"}
     topic.creation: {enable: false, default: {partitions: 9, replication.factor: 3, max.message.bytes: 1048576}}
-    value.converter: avro
+    value.converter: debezium-avro
+    value.converter.auto.register.schemas: false
+    value.converter.basic.auth: {credentials.source: USER_INFO, user.info: "u:p:w"}
+    value.converter.schema.registry: {url: [http://r1:8081/, https://r2/x], ssl.truststore.location: /ca.pem}
+    key.converter: io.confluent.connect.avro.AvroConverter
+    key.converter.bearer.auth: {credentials.source: STATIC_TOKEN, token: t}
+    key.converter.schema.registry: {url: http://k, wait.ms: 9}
     producer.override.compression.type: zstd
     watermark: {mode: metrics, margin.ms: 7, fallback.ms: 0, estimate.slack.ms: 6}
     end.time: 2026-11-21T01:00:00.5+01:00
@@ -143,6 +150,7 @@ connectors:
     end.time: 2026-11-21T00:00:00Z
     watermark.margin.ms: 8
     errors: {tolerance: all, deadletterqueue.topic.name: dlq, retry: {timeout: 0, delay.max.ms: 9}}
+    value.converter.schema.registry.url: http://r:8081
 `
 	got, err := Parse("p.yaml", []byte(text))
 	if err != nil {
@@ -171,11 +179,17 @@ connectors:
 			Include: patterns,
 			Exclude: []TablePattern{{text: "shop:tmp", name: "shop:tmp"}},
 		},
-		Snapshot:       Snapshot{Mode: SnapshotNoData, Order: SnapshotExact, MaxThreads: 3, ScannersPerServer: 4, FetchSize: 64 << 10, AcceptGaps: map[string]int64{"default:t": 2, "shop:t": 7}, ProgressInterval: 5 * time.Second, ShardMaxBytes: 1 << 30, MaxWALHold: 6 * time.Hour, OnWALHold: OnWALHoldFail},
-		TopicCreation:  TopicCreation{Partitions: 9, ReplicationFactor: 3, MaxMessageBytes: 1 << 20},
-		ValueConverter: ConverterAvro, CompressionType: "zstd",
-		Watermark: Watermark{Mode: WatermarkMetrics, Margin: 7 * time.Millisecond, Slack: 6 * time.Millisecond},
-		EndTime:   time.UnixMilli(1795219200500), PeerOnEnd: PeerKeep,
+		Snapshot:      Snapshot{Mode: SnapshotNoData, Order: SnapshotExact, MaxThreads: 3, ScannersPerServer: 4, FetchSize: 64 << 10, AcceptGaps: map[string]int64{"default:t": 2, "shop:t": 7}, ProgressInterval: 5 * time.Second, ShardMaxBytes: 1 << 30, MaxWALHold: 6 * time.Hour, OnWALHold: OnWALHoldFail},
+		TopicCreation: TopicCreation{Partitions: 9, ReplicationFactor: 3, MaxMessageBytes: 1 << 20},
+		KeyConverter: Converter{Format: FormatAvro, AutoRegister: true, Registry: Registry{
+			Key: "key.converter", URLs: []string{"http://k"}, Token: "t", Wait: 9 * time.Millisecond,
+		}},
+		ValueConverter: Converter{Format: FormatDebeziumAvro, Registry: Registry{
+			Key: "value.converter", URLs: []string{"http://r1:8081", "https://r2/x"}, User: "u", Password: "p:w", TLS: RegistryTLS{TrustStore: "/ca.pem"}, Wait: 30 * time.Second,
+		}},
+		CompressionType: "zstd",
+		Watermark:       Watermark{Mode: WatermarkMetrics, Margin: 7 * time.Millisecond, Slack: 6 * time.Millisecond},
+		EndTime:         time.UnixMilli(1795219200500), PeerOnEnd: PeerKeep,
 		Errors: Errors{Tolerance: ToleranceAll, DeadLetterTopic: "dlq-p", DeadLetterFactor: 2}, Oversized: OversizedSplit,
 	}
 	if d := cmp.Diff(source, got.Connectors[0].Source, compareConfig); d != "" {
@@ -187,6 +201,7 @@ connectors:
 	}
 	sink := &Sink{
 		TasksMax: 8, HBase: HBase{ZooKeeperQuorum: []string{"z3:2181"}, ZNodeParent: "/h", ConnectionTimeout: 10 * time.Second},
+		Registry:    Registry{Key: "value.converter", URLs: []string{"http://r:8081"}},
 		TopicsRegex: regexp.MustCompile(`^(?:p\.(a|b))$`), Mapping: schema.Mapping{Tables: renames}, Apply: ApplyAuto, ConsumerStart: ConsumerStart{Mode: StartLatest}, GroupID: "cg",
 		BatchMaxRecords: 5, BatchMaxBytes: 2000, EndTime: time.UnixMilli(1795219200000), WatermarkMargin: 8 * time.Millisecond,
 		Errors: Errors{Tolerance: ToleranceAll, DeadLetterTopic: "dlq", DeadLetterFactor: -1, DeadLetterContext: true, RetryDelayMax: 9 * time.Millisecond},

@@ -16,13 +16,22 @@ var poms embed.FS
 
 // HBaseJars returns the folder with the jars of HBase and its tools, fetching them
 // the first time.
-func HBaseJars(ctx context.Context) (string, error) { return jars(ctx, "hbase") }
+func HBaseJars(ctx context.Context) (string, error) { return jars(ctx, "hbase", copyJars) }
 
 // KafkaJars returns the folder with the jars of the Kafka broker, its tools and the
 // Connect worker, fetching them the first time.
-func KafkaJars(ctx context.Context) (string, error) { return jars(ctx, "kafka") }
+func KafkaJars(ctx context.Context) (string, error) { return jars(ctx, "kafka", copyJars) }
 
-func jars(ctx context.Context, name string) (string, error) {
+// RegistryJars returns the folder with the schema registry's jars, fetching them the first time.
+func RegistryJars(ctx context.Context) (string, error) { return jars(ctx, "registry", unpackJars) }
+
+// Goals of the maven-dependency-plugin.
+const (
+	copyJars   = "copy-dependencies"
+	unpackJars = "unpack"
+)
+
+func jars(ctx context.Context, name, goal string) (string, error) {
 	pom, err := poms.ReadFile("poms/" + name + "/pom.xml")
 	if err != nil {
 		return "", fmt.Errorf("read pom: %w", err)
@@ -35,7 +44,7 @@ func jars(ctx context.Context, name string) (string, error) {
 		}
 		fmt.Fprintf(os.Stderr, "waltap e2e: fetching the %s jars with Maven (once, up to a minute) ...\n", name)
 		start := time.Now()
-		if err := mavenCopy(ctx, file, dir); err != nil {
+		if err := mavenFetch(ctx, goal, file, dir); err != nil {
 			return err
 		}
 		if err := os.RemoveAll(filepath.Join(dir, "target")); err != nil {

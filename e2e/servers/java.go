@@ -100,14 +100,14 @@ func Javac() (string, error) {
 	return "", &MissingToolError{Tool: "javac", Found: java + " is a runtime without a compiler"}
 }
 
-// mavenCopy copies pom's jars into lib.
-func mavenCopy(ctx context.Context, pom, lib string) error {
+// mavenFetch puts pom's jars into lib.
+func mavenFetch(ctx context.Context, goal, pom, lib string) error {
 	mvn, err := exec.LookPath("mvn")
 	if err != nil {
 		return &MissingToolError{Tool: "mvn"}
 	}
 	cmd := exec.CommandContext(ctx, mvn, "-q", "-B", "-f", pom,
-		"dependency:copy-dependencies", "-DoutputDirectory="+lib)
+		"dependency:"+goal, "-DoutputDirectory="+lib)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("resolve jars of %s with mvn: %w\n%s", pom, err, lastLines(out, 20))

@@ -64,6 +64,13 @@ type TableFilter interface {
 	Named() []string
 }
 
+// Encodings says how the records of a topic are written.
+type Encodings interface {
+	// Of is asked before the first record of the topic is written, by each process, and again whenever its tables are looked
+	// at. registry.Retriable tells of an error whether asking later may help.
+	Of(ctx context.Context, topic string) (source.Encoding, error)
+}
+
 // Config of a Capture; names follow the configuration keys.
 type Config struct {
 	Connector string
@@ -78,6 +85,7 @@ type Config struct {
 	ReplicationFactor int16
 	MaxMessageBytes   int64
 	Compression       string
+	Encodings         Encodings // nil: rows as keys, values as Avro in single-object encoding
 
 	Tables          TableFilter
 	Scope           schema.Scope

@@ -12,6 +12,7 @@ import (
 	"github.com/waltap/waltap/checkpoint"
 	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/internal/kafka"
+	"github.com/waltap/waltap/internal/registry"
 	"github.com/waltap/waltap/schema"
 	"github.com/waltap/waltap/source"
 	"github.com/waltap/waltap/source/scan"
@@ -130,7 +131,7 @@ func (p *process) work(ctx context.Context, m *tasks.Member) error {
 		again, err := w.look(ctx)
 		switch {
 		case ctx.Err() != nil:
-		case err != nil && !kafka.Retriable(err) && !admin.IsRetriable(err):
+		case err != nil && !kafka.Retriable(err) && !admin.IsRetriable(err) && !registry.Retriable(err):
 			return err
 		case err != nil:
 			p.cfg.Stats.Retry(err)
@@ -160,7 +161,7 @@ func (w *worker) look(ctx context.Context) (again bool, err error) {
 	if err := w.state.store.Refresh(ctx); err != nil {
 		return false, err
 	}
-	tables, shards, err := w.todo()
+	tables, shards, err := w.todo(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -223,7 +224,7 @@ func (w *worker) renewed(ctx context.Context, tables []scan.Table) bool {
 }
 
 // todo lists the shards of this process's tasks that are not scanned, in the order to scan them, and their tables.
-func (w *worker) todo() (tables []scan.Table, shards []scan.Shard, err error) {
+func (w *worker) todo(ctx context.Context) (tables []scan.Table, shards []scan.Shard, err error) {
 	plans, err := w.state.shards()
 	if err != nil {
 		return nil, nil, err
@@ -252,7 +253,7 @@ func (w *worker) todo() (tables []scan.Table, shards []scan.Shard, err error) {
 		if len(own) == 0 {
 			continue
 		}
-		t, err := w.table(table, st)
+		t, err := w.table(ctx, table, st)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -269,7 +270,7 @@ func (w *worker) todo() (tables []scan.Table, shards []scan.Shard, err error) {
 }
 
 // table is what the leader has decided on a table, which must agree with this process's configuration.
-func (w *worker) table(name string, st tableState) (scan.Table, error) {
+func (w *worker) table(ctx context.Context, name string, st tableState) (scan.Table, error) {
 	if was, is := st.Scope, w.cfg.Scope.String(); was != is {
 		return scan.Table{}, fmt.Errorf("table %s: another process of this connector runs with another configuration (scope: %s; here: %s): start all of them with the same",
 			name, scopeText(was), scopeText(is))
@@ -278,7 +279,11 @@ func (w *worker) table(name string, st tableState) (scan.Table, error) {
 	if err != nil {
 		return scan.Table{}, err
 	}
-	w.scans.Route(name, topic, st.Partitions)
+	encoding, err := w.encoding(ctx, topic)
+	if err != nil {
+		return scan.Table{}, err
+	}
+	w.scans.Route(name, topic, st.Partitions, encoding)
 	return scan.Table{Name: name, Families: st.Families, Epoch: st.Epoch, Scope: &w.cfg.Scope}, nil
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/schema"
+	"github.com/waltap/waltap/source"
 )
 
 // checkFamilies refuses families that came under replication behind our back: what they held before was not scanned.
@@ -72,15 +73,30 @@ func (c *Capture) prepareTopic(ctx context.Context, t *captured) error {
 		return fmt.Errorf("topic %s has %d partitions, it had %d when the capture began: the records of a row would lie in two partitions, out of order; restore the topic, or capture under a new topic.prefix",
 			t.topic, info.Partitions, t.state.Partitions)
 	}
+	encoding, err := c.encoding(ctx, t.topic)
+	if err != nil {
+		return err
+	}
 	t.state.Partitions = info.Partitions
-	c.pub.Route(t.name, t.topic, info.Partitions)
+	c.pub.Route(t.name, t.topic, info.Partitions, encoding)
 	return nil
 }
 
-// publishDescriptors writes the Avro schema and the table descriptors that differ from what stands on their topics.
+// encoding is how the records of topic are written.
+func (p *process) encoding(ctx context.Context, topic string) (source.Encoding, error) {
+	if p.cfg.Encodings == nil {
+		return source.Encoding{}, nil
+	}
+	return p.cfg.Encodings.Of(ctx, topic)
+}
+
+// publishDescriptors writes the Avro schemas and the table descriptors that differ from what stands on their topics.
 func (c *Capture) publishDescriptors(ctx context.Context, tables []captured) error {
-	fingerprint := fmt.Sprintf("%016x", schema.AvroFingerprint())
-	if err := c.publish(ctx, schema.SchemaTopic(c.cfg.TopicPrefix), map[string][]byte{fingerprint: []byte(schema.AvroSchema)}); err != nil {
+	schemas := make(map[string][]byte)
+	for fingerprint, text := range schema.AvroSchemas() {
+		schemas[fmt.Sprintf("%016x", fingerprint)] = []byte(text)
+	}
+	if err := c.publish(ctx, schema.SchemaTopic(c.cfg.TopicPrefix), schemas); err != nil {
 		return err
 	}
 	values := make(map[string][]byte, len(tables))

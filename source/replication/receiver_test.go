@@ -130,7 +130,7 @@ func serve(t *testing.T, policy ...source.Policy) *fixture {
 	t.Helper()
 	f := &fixture{producer: &heldProducer{given: make(chan struct{}, 100)}, stats: &countStats{}, beats: &heartbeats{}}
 	pub := source.NewPublisher(f.producer, 0, func(string, source.Tally) {})
-	pub.Route("default:t", "p.default.t", 1)
+	pub.Route("default:t", "p.default.t", 1, source.Encoding{})
 	for _, p := range policy {
 		pub.SetPolicy(p)
 	}

@@ -117,7 +117,7 @@ func (s *rowStream) Next(context.Context) (*hscan.Batch, error) {
 // scanner is a new Scanner over the world, as a process that was started anew has one.
 func (w *world) scanner(cfg Config) *Scanner {
 	pub := source.NewPublisher(w, 0, func(string, source.Tally) {})
-	pub.Route("default:t", "p.default.t", 1)
+	pub.Route("default:t", "p.default.t", 1, source.Encoding{})
 	cfg.Publisher, cfg.Progress, cfg.Stats, cfg.ProgressInterval = pub, w, w, time.Hour
 	s := New(cfg)
 	s.regions = func(context.Context, string) ([]admin.Region, error) { return w.regions, nil }

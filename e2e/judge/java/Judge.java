@@ -20,8 +20,8 @@ import org.apache.hbase.thirdparty.com.google.gson.JsonObject;
 import org.apache.hbase.thirdparty.com.google.gson.JsonParser;
 
 /**
- * Drives and compares HBase clusters with HBase's own client, so that a test's verdict does not rest on the code under
- * test. One JSON request per line on standard input, one JSON answer per line on standard output, in any order:
+ * Drives and compares HBase clusters, and reads records, with HBase's and Avro's own libraries, so that a test's verdict
+ * does not rest on the code under test. One JSON request per line on standard input, one JSON answer per line on standard output, in any order:
  *
  * <pre>
  * {"call":7, "cmd":"checksum", "cluster":"127.0.0.1:2181:/hbase", "table":"t"}
@@ -52,6 +52,7 @@ public final class Judge {
     new MutatorCommands(this).register(commands);
     new HistoryCommands(this).register(commands);
     new PeerCommands(this).register(commands);
+    new AvroCommands().register(commands);
   }
 
   public static void main(String[] args) throws Exception {
