@@ -50,9 +50,12 @@ type Batch struct {
 const (
 	defaultCallTimeout = time.Minute
 	// tries is how often what may heal is tried before it is the caller's matter; the pauses between are pauseMin and twice
-	// as much each time, so 1.5 s in all.
+	// as much each time, so 1.5 s in all. After patience it is the caller's matter, too: a cluster that is away is to be seen soon.
 	tries    = 5
 	pauseMin = 100 * time.Millisecond
+	patience = 5 * time.Second
+	// locateTimeout bounds a look at hbase:meta.
+	locateTimeout = 5 * time.Second
 )
 
 // Writer writes to one cluster. It is safe for concurrent use.
@@ -100,10 +103,10 @@ func (w *Writer) Write(ctx context.Context, b Batch) error {
 
 // persist calls f until it succeeds, fails for good, or has been tried often enough.
 func (w *Writer) persist(ctx context.Context, f func() error) error {
-	pause := w.pause
+	pause, begun := w.pause, time.Now()
 	for try := 1; ; try++ {
 		err := f()
-		if err == nil || try == tries || ctx.Err() != nil || !mayHeal(err) {
+		if err == nil || try == tries || time.Since(begun) > patience || ctx.Err() != nil || !mayHeal(err) {
 			return err
 		}
 		select {

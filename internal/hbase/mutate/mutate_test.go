@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/waltap/waltap/internal/hbase/admin"
@@ -164,6 +165,32 @@ func TestWriteEndsWithItsContext(t *testing.T) {
 	if err := f.write(ctx, w, writes("a")); err == nil || len(f.calls) != 1 {
 		t.Errorf("%v after %d calls, want an error after one", err, len(f.calls))
 	}
+}
+
+// A cluster that is away is the caller's matter after a while: it shows that it waits.
+func TestACallThatHangsIsNotRepeatedForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hangs := 0
+		w := New(hangingCluster{&hangs}, 0)
+		begun := time.Now()
+		err := w.Write(t.Context(), writes("a"))
+		if took := time.Since(begun); !errors.Is(err, context.DeadlineExceeded) || hangs < 1 || took > patience+2*locateTimeout {
+			t.Errorf("%v after %s and %d looks; want the caller to hear of it soon", err, took, hangs)
+		}
+	})
+}
+
+// hangingCluster does not find its regions.
+type hangingCluster struct{ n *int }
+
+func (h hangingCluster) Regions(ctx context.Context, table string) ([]admin.Region, error) {
+	*h.n++
+	<-ctx.Done()
+	return nil, fmt.Errorf("locate regions of %s: %w", table, ctx.Err())
+}
+
+func (h hangingCluster) Client(context.Context, admin.ServerName) (*rpc.Conn, error) {
+	return nil, admin.ErrUnreachable
 }
 
 func TestOnlyAbsentColumnsAreWritten(t *testing.T) {

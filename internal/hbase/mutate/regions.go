@@ -20,24 +20,41 @@ type regionCache struct {
 	tables map[string]*located
 }
 
-// located is the regions of a table, by start key, without holes; read once, when they are first needed.
+// located is the regions of a table, by start key, without holes. It is read once, by the first who needs it.
 type located struct {
-	mu      sync.Mutex
+	read    chan struct{} // closed when what follows is known
 	regions []admin.Region
+	err     error
 }
 
-func (c *regionCache) get(table string) *located {
+// get returns what is known of a table, or asks; a failure is told to all that wait, and forgotten.
+func (c *regionCache) get(ctx context.Context, cluster Cluster, table string) (*located, error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	l := c.tables[table]
 	if l == nil {
 		if c.tables == nil {
 			c.tables = make(map[string]*located)
 		}
-		l = new(located)
+		l = &located{read: make(chan struct{})}
 		c.tables[table] = l
+		go c.look(context.WithoutCancel(ctx), cluster, table, l)
 	}
-	return l
+	c.mu.Unlock()
+	select {
+	case <-l.read:
+		return l, l.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("locate the regions of table %s: %w", table, ctx.Err())
+	}
+}
+
+func (c *regionCache) look(ctx context.Context, cluster Cluster, table string, l *located) {
+	ctx, cancel := context.WithTimeout(ctx, locateTimeout)
+	defer cancel()
+	if l.regions, l.err = cluster.Regions(ctx, table); l.err != nil {
+		c.forget(table, l)
+	}
+	close(l.read)
 }
 
 // forget makes the next one ask again, unless somebody has already.
@@ -49,19 +66,6 @@ func (c *regionCache) forget(table string, l *located) {
 	}
 }
 
-func (l *located) read(ctx context.Context, cluster Cluster, table string) ([]admin.Region, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.regions == nil {
-		regions, err := cluster.Regions(ctx, table)
-		if err != nil {
-			return nil, err
-		}
-		l.regions = regions
-	}
-	return l.regions, nil
-}
-
 // regionOf finds the region of row among regions.
 func regionOf(regions []admin.Region, row []byte) *admin.Region {
 	behind := sort.Search(len(regions), func(i int) bool { return bytes.Compare(regions[i].Start, row) > 0 })
@@ -70,11 +74,11 @@ func regionOf(regions []admin.Region, row []byte) *admin.Region {
 
 // shares parts items by server and region, each server's regions in the order of their first item.
 func (w *Writer) shares(ctx context.Context, table string, n int, row func(int) []byte) ([]*share, *located, error) {
-	l := w.tables.get(table)
-	regions, err := l.read(ctx, w.cluster, table)
+	l, err := w.tables.get(ctx, w.cluster, table)
 	if err != nil {
 		return nil, nil, err
 	}
+	regions := l.regions
 	var shares []*share
 	byServer, byRegion := make(map[admin.ServerName]*share), make(map[*admin.Region]*regionShare)
 	for i := range n {
