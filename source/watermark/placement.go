@@ -19,7 +19,7 @@ const (
 	// refresh is how old the knowledge of where the heartbeat table's regions are may get.
 	refresh = 30 * time.Second
 	// lookAgain is how old it may get while it is wrong, or a server has none.
-	lookAgain = time.Second
+	lookAgain = interval / 2
 	// bareFor is how long a server may be without a region before it is given one: HBase itself may be about to.
 	bareFor = 5 * time.Second
 	// splitTimeout bounds a split, which waits until the halves are open.
@@ -40,9 +40,10 @@ type placement struct {
 	fault   string                              // why it is not known, or a server cannot be given one
 
 	read    time.Time
+	unknown error                          // of that reading
 	bare    map[admin.ServerName]time.Time // servers without a region, since when that is known
 	acted   time.Time                      // the last move or split
-	outcome error                          // what came of it, while there are such servers, or of looking for their regions
+	outcome error                          // what came of it, while there are such servers
 	whole   map[string]bool                // regions that could not be split
 }
 
@@ -131,11 +132,10 @@ func (p *placement) update(ctx context.Context) error {
 	if age >= refresh || age >= lookAgain && (stale || len(without(regions, live)) > 0) {
 		rctx, cancel := context.WithTimeout(ctx, callTimeout)
 		defer cancel()
-		var err error
-		if regions, err = p.locate(rctx); err != nil {
-			p.outcome = err
-			return err
-		}
+		regions, p.unknown = p.locate(rctx)
+	}
+	if p.unknown != nil {
+		return p.unknown
 	}
 	bare := p.bareSince(without(regions, live))
 	switch {

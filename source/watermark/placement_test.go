@@ -91,6 +91,10 @@ func TestPlacementSaysWhatIsWrong(t *testing.T) {
 		p.missed()
 		time.Sleep(time.Second)
 		look("a start of the connector creates it")
+		p.look(t.Context()) // it is not read again at once
+		if got := p.trouble(); !strings.Contains(got, "a start of the connector creates it") {
+			t.Errorf("shown %q at the next look", got)
+		}
 		c.regionsErr = nil
 		look("")
 		for i := range c.regions {
