@@ -49,7 +49,7 @@ func newEncodings(s *config.Source, log *slog.Logger) (*encodings, error) {
 			continue
 		}
 		var err error
-		if c.to.registry, err = newRegistry(&c.from.Registry, log); err != nil {
+		if c.to.registry, err = OpenRegistry(&c.from.Registry, log); err != nil {
 			e.close()
 			return nil, err
 		}
@@ -57,8 +57,8 @@ func newEncodings(s *config.Source, log *slog.Logger) (*encodings, error) {
 	return e, nil
 }
 
-// newRegistry returns nil when none is configured.
-func newRegistry(r *config.Registry, log *slog.Logger) (*registry.Client, error) {
+// OpenRegistry returns nil when none is configured.
+func OpenRegistry(r *config.Registry, log *slog.Logger) (*registry.Client, error) {
 	if len(r.URLs) == 0 {
 		return nil, nil
 	}
@@ -68,7 +68,7 @@ func newRegistry(r *config.Registry, log *slog.Logger) (*registry.Client, error)
 	}
 	client, err := registry.New(registry.Config{URLs: r.URLs, User: r.User, Password: r.Password, Token: r.Token, TLS: tls, Wait: r.Wait, Log: log})
 	if err != nil {
-		return nil, fmt.Errorf("%s.schema.registry.url: %w", r.Key, err)
+		return nil, err
 	}
 	return client, nil
 }

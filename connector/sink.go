@@ -17,7 +17,7 @@ import (
 
 func (p *process) sink(ctx context.Context, c *config.Connector, st *status.Connector, log *slog.Logger) (err error) {
 	s := c.Sink
-	schemas, err := newRegistry(&s.Registry, log)
+	schemas, err := OpenRegistry(&s.Registry, log)
 	if err != nil {
 		return err
 	}

@@ -300,9 +300,9 @@ func (c *collector) add(ctx context.Context, b *Batch, r *kafka.Record) error {
 	case !errors.As(err, &unreadable):
 		return err
 	case c.w.cfg.Errors.DeadLetters == nil:
-		return c.w.unreadable(r, err)
+		return c.w.unreadable(r, unreadable.Err)
 	default:
-		b.dead = append(b.dead, dead{*r, deadletter.StageValueConverter, c.decoder, err})
+		b.dead = append(b.dead, dead{*r, deadletter.StageValueConverter, c.decoder, unreadable.Err})
 	}
 	return nil
 }

@@ -47,9 +47,10 @@ func (d *dlqCommands) open(e *env, replay bool) (*kafka.Client, *dlq.Queue, erro
 		return nil, nil, err
 	}
 	topic, err := d.topic(cfg)
-	if err == nil {
+	schemas, serr := d.schemas(client, cfg)
+	if err = errors.Join(err, serr); err == nil {
 		var q *dlq.Queue
-		if q, err = dlq.Open(e.ctx, client, topic, replay); err == nil {
+		if q, err = dlq.Open(e.ctx, client, schemas, topic, replay); err == nil {
 			return client, q, nil
 		}
 	}

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
+	"github.com/waltap/waltap/connector"
 	"github.com/waltap/waltap/connector/config"
 	"github.com/waltap/waltap/internal/kafka"
+	"github.com/waltap/waltap/sink"
 )
 
 // kafkaConnectTimeout bounds the first contact with Kafka.
@@ -17,7 +20,14 @@ const kafkaConnectTimeout = 15 * time.Second
 // kafkaFlags say which Kafka cluster is meant.
 type kafkaFlags struct {
 	BootstrapServer string `help:"Kafka brokers, host:port,host:port." placeholder:"HOST:PORT"`
-	File            string `short:"f" help:"Take the brokers from this configuration instead." placeholder:"FILE"`
+	File            string `short:"f" help:"Take the brokers, and the schema registry, from this configuration instead." placeholder:"FILE"`
+
+	registryFlags
+}
+
+// registryFlags say where the schemas of Avro records are.
+type registryFlags struct {
+	SchemaRegistryURL string `help:"Schema registry of Avro records. Default: with -f that of the configuration's first connector that has one, with its user and certificates." placeholder:"URL"`
 }
 
 // connect returns a client and, with -f, the configuration.
@@ -36,4 +46,16 @@ func (k *kafkaFlags) connect(ctx context.Context) (*kafka.Client, *config.Proces
 	defer cancel()
 	client, err := kafka.Connect(ctx, kafka.Config{BootstrapServers: cfg.BootstrapServers})
 	return client, cfg, err
+}
+
+// schemas are those of the registry, and of the sources that publish theirs; client and cfg may be nil.
+func (r *registryFlags) schemas(client *kafka.Client, cfg *config.Process) (*sink.Schemas, error) {
+	found := config.Registry{Key: "--schema-registry-url"}
+	if r.SchemaRegistryURL != "" {
+		found.URLs = strings.Split(r.SchemaRegistryURL, ",")
+	} else if cfg != nil {
+		found = cfg.Registry()
+	}
+	registry, err := connector.OpenRegistry(&found, slog.New(slog.DiscardHandler))
+	return sink.NewSchemas(client, registry), err
 }

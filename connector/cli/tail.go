@@ -43,17 +43,21 @@ func (cmd *tailCommand) Run(e *env) error {
 	if err != nil {
 		return usageError{err}
 	}
-	client, _, err := cmd.connect(e.ctx)
+	client, process, err := cmd.connect(e.ctx)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
+	schemas, err := cmd.schemas(client, process)
+	if err != nil {
+		return usageError{err}
+	}
 	offsets, err := startOffsets(e.ctx, client, cmd.Topic, start)
 	if err != nil {
 		return err
 	}
 	out := bufio.NewWriterSize(e.stdout, 64<<10)
-	cfg := tail.Config{Kafka: client, Topic: cmd.Topic, Start: offsets, UntilEnd: cmd.UntilEnd, Limit: cmd.Limit, Filter: filter, Flush: out.Flush, Notes: e.stderr,
+	cfg := tail.Config{Kafka: client, Schemas: schemas, Topic: cmd.Topic, Start: offsets, UntilEnd: cmd.UntilEnd, Limit: cmd.Limit, Filter: filter, Flush: out.Flush, Notes: e.stderr,
 		Printer: &tail.Text{W: out, ValueBytes: cmd.ValueBytes}}
 	if cmd.JSON {
 		cfg.Printer = &tail.JSON{W: out}
@@ -136,11 +140,16 @@ func startOffsets(ctx context.Context, client *kafka.Client, topic string, start
 type decodeCommand struct {
 	File string `arg:"" help:"A file with the value of one record; - is standard input."`
 	JSON bool   `name:"json" help:"Write a JSON object, with bytes as base64."`
+
+	registryFlags
 }
 
 func (cmd *decodeCommand) Run(e *env) error {
+	schemas, err := cmd.schemas(nil, nil)
+	if err != nil {
+		return usageError{err}
+	}
 	var b []byte
-	var err error
 	if cmd.File == "-" {
 		b, err = io.ReadAll(os.Stdin)
 	} else {
@@ -149,9 +158,8 @@ func (cmd *decodeCommand) Run(e *env) error {
 	if err != nil {
 		return fmt.Errorf("read the value: %w", err)
 	}
-	var d tail.Decoder
 	var c schema.Change
-	if err := d.Decode(b, &c); err != nil {
+	if err := schemas.NewDecoder().Decode(e.ctx, "", b, &c); err != nil {
 		return err
 	}
 	if cmd.JSON {

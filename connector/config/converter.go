@@ -59,6 +59,19 @@ type RegistryTLS struct {
 	TrustStore string // PEM file; "": the authorities that this machine trusts
 }
 
+// Registry is that of the first connector that has one.
+func (p *Process) Registry() Registry {
+	for _, c := range p.Connectors {
+		switch {
+		case c.Source != nil && len(c.Source.ValueConverter.Registry.URLs) > 0:
+			return c.Source.ValueConverter.Registry
+		case c.Sink != nil && len(c.Sink.Registry.URLs) > 0:
+			return c.Sink.Registry
+		}
+	}
+	return Registry{}
+}
+
 // PublicURL is the first of URLs, for commands to run.
 func (r *Registry) PublicURL() string { return r.URLs[0] }
 

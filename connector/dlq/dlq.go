@@ -13,10 +13,10 @@ import (
 	"time"
 
 	"github.com/waltap/waltap/checkpoint"
-	"github.com/waltap/waltap/connector/tail"
 	"github.com/waltap/waltap/internal/deadletter"
 	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/schema"
+	"github.com/waltap/waltap/sink"
 )
 
 // StateTopic is the compacted topic that holds what was put back:
@@ -64,13 +64,13 @@ type Queue struct {
 	topic   string
 	id      string            // of the topic
 	store   *checkpoint.Store // nil: nothing was put back ever
-	decoder tail.Decoder
+	decoder *sink.Decoder
 
 	patience time.Duration // with a replay that seems to be at work
 }
 
-// Open opens a dead-letter topic, for replay when that is set.
-func Open(ctx context.Context, client *kafka.Client, topic string, replay bool) (*Queue, error) {
+// Open opens a dead-letter topic, for replay when that is set. The schemas tell which records can be read.
+func Open(ctx context.Context, client *kafka.Client, schemas *sink.Schemas, topic string, replay bool) (*Queue, error) {
 	if _, err := client.Topic(ctx, topic); err != nil {
 		return nil, err
 	}
@@ -78,7 +78,7 @@ func Open(ctx context.Context, client *kafka.Client, topic string, replay bool) 
 	if err != nil {
 		return nil, err
 	}
-	q := &Queue{client: client, topic: topic, id: ids[topic], patience: replayPatience}
+	q := &Queue{client: client, topic: topic, id: ids[topic], decoder: schemas.NewDecoder(), patience: replayPatience}
 	if !replay {
 		if _, err := client.Topic(ctx, StateTopic); errors.Is(err, kafka.ErrUnknownTopic) {
 			return q, nil
@@ -101,7 +101,7 @@ func (q *Queue) Close() error {
 // Each calls f for every record that is on the topic now, partition by partition. The entry is f's.
 func (q *Queue) Each(ctx context.Context, f func(*Entry) error) error {
 	return q.client.ReadAll(ctx, q.topic, func(r kafka.Record) error {
-		e, err := q.entry(r)
+		e, err := q.entry(ctx, r)
 		if err != nil {
 			return err
 		}
@@ -109,11 +109,15 @@ func (q *Queue) Each(ctx context.Context, f func(*Entry) error) error {
 	})
 }
 
-func (q *Queue) entry(r kafka.Record) (*Entry, error) {
+func (q *Queue) entry(ctx context.Context, r kafka.Record) (*Entry, error) {
 	e := &Entry{ID: ID{r.Partition, r.Offset}}
 	e.Letter, e.Explained = deadletter.Parse(r)
 	var c schema.Change
-	e.Fault = q.decoder.Decode(r.Value, &c)
+	e.Fault = q.decoder.Decode(ctx, e.Topic, r.Value, &c)
+	var unreadable *sink.UnreadableError
+	if e.Fault != nil && !errors.As(e.Fault, &unreadable) {
+		return nil, fmt.Errorf("read dead letter %s: %w", e.ID, e.Fault)
+	}
 	for _, h := range r.Headers {
 		if h.Key == deadletter.HeaderReplay {
 			e.Before = string(h.Value)

@@ -19,6 +19,7 @@ import (
 	"github.com/waltap/waltap/internal/deadletter"
 	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/schema"
+	"github.com/waltap/waltap/sink"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -81,7 +82,7 @@ func (r *rig) send(letters ...deadletter.Letter) {
 
 func (r *rig) open() *Queue {
 	r.Helper()
-	q, err := Open(r.ctx, r.client, deadTopic, true)
+	q, err := Open(r.ctx, r.client, sink.NewSchemas(r.client, nil), deadTopic, true)
 	if err != nil {
 		r.Fatal(err)
 	}
@@ -270,7 +271,7 @@ func TestReplayWaitsForAnother(t *testing.T) {
 
 func TestEach(t *testing.T) {
 	r := newRig(t)
-	if _, err := Open(r.ctx, r.client, "nosuch", false); !errors.Is(err, kafka.ErrUnknownTopic) {
+	if _, err := Open(r.ctx, r.client, sink.NewSchemas(r.client, nil), "nosuch", false); !errors.Is(err, kafka.ErrUnknownTopic) {
 		t.Errorf("no such topic: %v", err)
 	}
 	r.send(letter("a", 1), letter("b", 0, func(rec *kafka.Record) {
@@ -278,7 +279,7 @@ func TestEach(t *testing.T) {
 		rec.Headers = append(rec.Headers, kafka.Header{Key: deadletter.HeaderReplay, Value: []byte("dead/0/0")})
 	}))
 	list := func() (all []*Entry) {
-		q, err := Open(r.ctx, r.client, deadTopic, false)
+		q, err := Open(r.ctx, r.client, sink.NewSchemas(r.client, nil), deadTopic, false)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,8 @@
+// Package tail shows the records of data topics to people and to other programs: decoded, filtered, as lines.
 package tail
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,13 +12,16 @@ import (
 	"sync"
 	"time"
 
+	"github.com/waltap/waltap/internal/deadletter"
 	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/schema"
+	"github.com/waltap/waltap/sink"
 )
 
 // Config of a Run.
 type Config struct {
 	Kafka    *kafka.Client
+	Schemas  *sink.Schemas // default: those on the topics of Kafka
 	Topic    string
 	Start    map[int32]int64 // offset to begin at, of each partition to read
 	UntilEnd bool            // end where the topic ended when Run began
@@ -41,7 +46,10 @@ var errEnough = errors.New("enough records")
 // Run shows records until ctx ends (nil), the end, or an error. Records of one partition come in their order; with UntilEnd the
 // partitions come one after the other.
 func Run(ctx context.Context, cfg Config) (Summary, error) {
-	t := &tailer{cfg: cfg}
+	if cfg.Schemas == nil {
+		cfg.Schemas = sink.NewSchemas(cfg.Kafka, nil)
+	}
+	t := &tailer{cfg: cfg, decoder: cfg.Schemas.NewDecoder()}
 	run := t.follow
 	if cfg.UntilEnd {
 		run = t.read
@@ -88,7 +96,7 @@ type tailer struct {
 	cfg Config
 
 	mu      sync.Mutex // of the printer, the decoder and the counts
-	decoder Decoder
+	decoder *sink.Decoder
 	change  schema.Change
 	sum     Summary
 }
@@ -154,8 +162,12 @@ func (t *tailer) show(ctx context.Context, r *kafka.Record) error {
 	if t.cfg.Limit > 0 && t.sum.Shown >= t.cfg.Limit {
 		return errEnough
 	}
-	err := t.decoder.Decode(r.Value, &t.change)
+	letter, _ := deadletter.Parse(*r) // of a data topic it names none
+	err := t.decoder.Decode(ctx, cmp.Or(letter.Topic, t.cfg.Topic), r.Value, &t.change)
+	var unreadable *sink.UnreadableError
 	switch {
+	case err != nil && !errors.As(err, &unreadable):
+		return fmt.Errorf("read record %s/%d offset %d: %w", t.cfg.Topic, r.Partition, r.Offset, err)
 	case err != nil:
 		t.sum.Unreadable++
 		if !t.cfg.Filter.Empty() {
