@@ -122,6 +122,7 @@ func (c *Capture) settleRunning(ctx context.Context, st captureState) error {
 	if !slices.ContainsFunc(c.tables, gap) {
 		return nil
 	}
+	scan := ctx
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
 	before := c.tables
@@ -135,6 +136,7 @@ func (c *Capture) settleRunning(ctx context.Context, st captureState) error {
 		return fmt.Errorf("%w: %w", ErrRescanRequired, err)
 	}
 	c.tables = append(c.tables, again...)
+	c.showFlow() // no watermark from here to the end of their scan
 	if !c.cfg.PeerCreate {
 		for i := range c.tables {
 			c.tables[i].joining = false
@@ -142,6 +144,7 @@ func (c *Capture) settleRunning(ctx context.Context, st captureState) error {
 	} else if err := c.extendPeer(ctx, st); err != nil {
 		c.cfg.Stats.Retry(err) // the next look for tables that join does it again
 	}
+	c.scanNext(scan)
 	return nil
 }
 
@@ -192,7 +195,7 @@ func (c *Capture) checkScanned(ctx context.Context) (again bool, err error) {
 			return false, err
 		}
 	}
-	if err := c.look(ctx, p); err != nil {
+	if err := c.look(ctx, p, len(c.tables)); err != nil {
 		return false, err
 	}
 	var errs []error
@@ -218,7 +221,7 @@ func (c *Capture) confirmScan(ctx context.Context, t *captured) (whole bool, err
 	if err != nil {
 		return false, err
 	}
-	err = c.look(ctx, p)
+	err = c.look(ctx, p, len(c.tables))
 	return t.state.Gap == "" && !t.gone, err
 }
 

@@ -36,7 +36,7 @@ func (c *Capture) checkStart(ctx context.Context) error {
 			}
 		}
 	}
-	if err := c.look(ctx, p); err != nil {
+	if err := c.look(ctx, p, len(c.tables)); err != nil {
 		return err
 	}
 	if err := c.settle(ctx); err != nil {
@@ -65,8 +65,9 @@ func (c *Capture) joins(name string) bool {
 	return c.cfg.PeerCreate && !slices.Contains(c.cfg.Tables.Named(), name)
 }
 
-// look finds gaps in the capture of the tables, and marks those tables. p is our peer, nil when that is not looked at.
-func (c *Capture) look(ctx context.Context, p *admin.Peer) error {
+// look finds gaps in the capture of the tables, and marks those tables. p is our peer, nil when that is not looked at. The
+// regions of at most limit tables are read; the next look begins with those that are left.
+func (c *Capture) look(ctx context.Context, p *admin.Peer, limit int) error {
 	if err := c.nextTurn(ctx); err != nil {
 		return err
 	}
@@ -86,13 +87,13 @@ func (c *Capture) look(ctx context.Context, p *admin.Peer) error {
 	for i := range all {
 		there[all[i].FullName()] = &all[i]
 	}
-	read := 0
+	read, first := 0, c.lookFrom
 	for n := range c.tables {
-		t := &c.tables[(c.lookFrom+n)%len(c.tables)]
-		s, known := states[t.name]
-		if t.state.Identity != nil && (!known || s.Since != t.state.Identity.Enabled) {
-			if read++; read > tablesPerLook { // the next look begins with it
-				c.lookFrom = (c.lookFrom + n) % len(c.tables)
+		i := (first + n) % len(c.tables)
+		t := &c.tables[i]
+		if s, known := states[t.name]; t.state.Identity == nil || !known || s.Since != t.state.Identity.Enabled {
+			if read++; read > limit {
+				c.lookFrom = i
 				return nil
 			}
 		}

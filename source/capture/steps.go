@@ -239,7 +239,7 @@ func (c *Capture) checkPeer(ctx context.Context, st captureState) error {
 	p, err := c.findPeer(wctx)
 	c.stalled = ""
 	if err == nil && p != nil && (!c.cfg.PeerCreate || p.Config[captureKey] == st.CaptureID) {
-		err = c.look(wctx, p)
+		err = c.look(wctx, p, tablesPerLook)
 	}
 	switch {
 	case ctx.Err() != nil:
