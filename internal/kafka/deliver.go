@@ -148,9 +148,9 @@ func (q *partition) produceError(err error, size int) error {
 		e.Remedy = fmt.Sprintf("raise max.message.bytes of the topic over %d (and replica.fetch.max.bytes of the brokers and the "+
 			"fetch sizes of the consumers with it), or send such records elsewhere", size)
 	case codeTopicAuthorization, codeClusterAuthorization:
-		e.Remedy = "allow this user WRITE on the topic"
+		e.Err = q.p.c.deniedTopic(err, OpWrite, q.tp.Topic)
 	case codeUnknownTopic:
-		e.Remedy = "create the topic, or allow this user DESCRIBE on it"
+		e.Remedy = "create the topic, or give this user the right Describe on it"
 	case codeInvalidRecord:
 		e.Remedy = "a compacted topic takes no record without a key: check cleanup.policy of the topic"
 	case codeInvalidTimestamp:

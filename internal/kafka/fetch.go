@@ -87,7 +87,7 @@ func (c *Client) fetchOnce(ctx context.Context, tp TopicPartition, offset int64,
 		}
 		return FetchResult{}, &OffsetOutOfRangeError{TP: tp, Offset: offset, LogStart: start, LogEnd: end}
 	default:
-		return FetchResult{}, brokerError(int16(part.code), "")
+		return FetchResult{}, c.deniedTopic(brokerError(int16(part.code), ""), OpRead, tp.Topic)
 	}
 	set, err := decodeBatches(part.records, tp, offset)
 	if err != nil {
