@@ -17,6 +17,7 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/waltap/waltap/internal/secret"
 	"github.com/waltap/waltap/schema"
 )
 
@@ -27,7 +28,10 @@ type Process struct {
 	Listeners        string   // listeners, http://host:port; port 0 lets the system choose
 	LogFormat        LogFormat
 	LogLevel         slog.Level
-	Connectors       []Connector
+	Kafka            Kafka
+	// Providers are the names of config.providers beside file, directory and env.
+	Providers  map[string]secret.Provider
+	Connectors []Connector
 }
 
 // ListenAddress is the host:port of Listeners.
@@ -85,14 +89,14 @@ type Source struct {
 	ReplicationScope           ReplicationScope
 	ReplicationScopeAllowPeers []string // peers that may begin to ship the tables
 
-	TopicPrefix     string
-	Tables          TableFilter
-	TableRefresh    time.Duration
-	Scope           schema.Scope
-	Snapshot        Snapshot
-	TopicCreation   TopicCreation
-	ValueConverter  ValueConverter
-	CompressionType string // none, gzip, snappy, lz4 or zstd
+	TopicPrefix    string
+	Tables         TableFilter
+	TableRefresh   time.Duration
+	Scope          schema.Scope
+	Snapshot       Snapshot
+	TopicCreation  TopicCreation
+	ValueConverter ValueConverter
+	Producer       Producer
 
 	Watermark Watermark
 	EndTime   time.Time // zero: none
@@ -227,12 +231,15 @@ const (
 	OnWALHoldConcurrent OnWALHold = "concurrent" // it goes on in concurrent order
 )
 
-// TopicCreation says how data topics that do not exist yet are made.
+// TopicCreation says how topics that do not exist yet are made. Of a sink, Enable
+// and ReplicationFactor count.
 type TopicCreation struct {
 	Enable            bool
 	Partitions        int32
 	ReplicationFactor int16 // -1: the broker's default
 	MaxMessageBytes   int64
+	Configs           map[string]string // other configurations of data topics, as Kafka names them
+	AllowCompacted    bool              // data topics may be compacted
 }
 
 // ValueConverter is a value.converter.
@@ -259,6 +266,8 @@ type Sink struct {
 	BatchMaxRecords int
 	BatchMaxBytes   int64
 	BatchLinger     time.Duration
+	Consumer        Consumer
+	TopicCreation   TopicCreation
 
 	EndTime         time.Time // zero: none
 	WatermarkMargin time.Duration

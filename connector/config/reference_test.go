@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/waltap/waltap/internal/secret"
 )
 
 var updateReference = flag.Bool("update", false, "write docs/reference-config.yaml anew from the table of keys")
@@ -63,7 +65,7 @@ func writeKeys(b *bytes.Buffer, scope Scope, values map[string]string, indent st
 			fmt.Fprintf(b, "%s# %s\n", indent, line)
 		}
 		fmt.Fprintf(b, "%s# %s\n", indent, facts(k))
-		fmt.Fprintf(b, "%s%s%s: %s\n\n", indent, mark, k.Name, value)
+		fmt.Fprintf(b, "%s%s%s: %s\n\n", indent, mark, k.ExampleName(), value)
 	}
 }
 
@@ -132,6 +134,10 @@ func TestReferenceFile(t *testing.T) {
 
 // TestReferenceExamples uncomments what the reference has in comments.
 func TestReferenceExamples(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "secrets.properties"), []byte("kafka.password=hunter2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, k := range Keys() {
 		if k.Doc == "" || k.Example == "" && k.Default == "" || !strings.HasSuffix(k.Doc, ".") && !strings.HasSuffix(k.Doc, ".*:.*") {
 			t.Errorf("%s: doc %q, example %q, default %q", k.Name, k.Doc, k.Example, k.Default)
@@ -140,7 +146,7 @@ func TestReferenceExamples(t *testing.T) {
 			t.Errorf("%s: two defaults, or required with one", k.Name)
 		}
 		for _, tgt := range []*target{
-			{process: new(Process)},
+			{process: new(Process), security: new(security), resolver: new(secret.Resolver)},
 			{source: new(Source), hbase: new(HBase), errors: new(Errors)},
 			{sink: new(Sink), hbase: new(HBase), errors: new(Errors)},
 		} {
@@ -149,7 +155,7 @@ func TestReferenceExamples(t *testing.T) {
 				if !in || v == "" {
 					continue
 				}
-				if err := k.parse(tgt, v); err != nil {
+				if err := k.parse(tgt, k.ExampleName(), strings.ReplaceAll(v, "/etc/waltap", dir)); err != nil {
 					t.Errorf("%s: %s: %v", k.Name, v, err)
 				}
 			}
@@ -164,7 +170,7 @@ func TestKeyNamesAreUnique(t *testing.T) {
 			t.Errorf("%s stands twice", k.Name)
 		}
 		seen[k.Name] = true
-		if lookup(k.Name) == nil {
+		if found := lookup(k.ExampleName()); found == nil || found.Name != k.Name {
 			t.Errorf("%s is not found", k.Name)
 		}
 	}
