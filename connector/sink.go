@@ -43,7 +43,10 @@ func (p *process) sink(ctx context.Context, c *config.Connector, st *status.Conn
 	return sink.Run(ctx, sink.Config{
 		Connector: c.Name, Kafka: p.kafka, Group: s.GroupID, Topics: s.Topics, TopicsRegex: s.TopicsRegex, Start: sinkStart(s.ConsumerStart),
 		EndTime: s.EndTime, Margin: s.WatermarkMargin,
-		BatchRecords: s.BatchMaxRecords, BatchBytes: s.BatchMaxBytes, Linger: s.BatchLinger, Errors: sinkErrors(&s.Errors, dead), Stats: stats, Log: log,
+		BatchRecords: s.BatchMaxRecords, BatchBytes: s.BatchMaxBytes, Linger: s.BatchLinger,
+		FetchMinBytes: s.Consumer.FetchMinBytes, FetchMaxBytes: fetchMaxBytes(s), FetchWait: s.Consumer.FetchMaxWait,
+		SessionTimeout: s.Consumer.SessionTimeout, HeartbeatInterval: s.Consumer.HeartbeatInterval, RebalanceTimeout: s.Consumer.MaxPollInterval,
+		KeepTopics: !s.TopicCreation.Enable, ReplicationFactor: s.TopicCreation.ReplicationFactor, Errors: sinkErrors(&s.Errors, dead), Stats: stats, Log: log,
 	}, applier)
 }
 
