@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/waltap/waltap/internal/secret"
@@ -318,3 +319,14 @@ const (
 	StartTimestamp StartMode = "timestamp"
 	StartOffsets   StartMode = "offsets"
 )
+
+// TopicsBegin is what the names of all topics that TopicsRegex matches begin with.
+func (s *Sink) TopicsBegin() string {
+	text := strings.TrimSuffix(strings.TrimPrefix(s.TopicsRegex.String(), anchoredBegin), anchoredEnd)
+	re, err := regexp.Compile(text)
+	if err != nil {
+		return "" // it was compiled before
+	}
+	begin, _ := re.LiteralPrefix()
+	return begin
+}

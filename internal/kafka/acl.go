@@ -50,7 +50,15 @@ func (a ACL) String() string {
 
 // Command is the command of Kafka's that gives a principal, such as User:alice, the right.
 func (a ACL) Command(bootstrap, principal string) string {
-	b := fmt.Sprintf("kafka-acls.sh --bootstrap-server %s --add --allow-principal %s --operation %s", shellQuote(bootstrap), shellQuote(principal), a.Operation)
+	return ACLCommand(bootstrap, principal, a, a.Operation)
+}
+
+// ACLCommand gives several rights on the resource of a.
+func ACLCommand(bootstrap, principal string, a ACL, operations ...string) string {
+	b := fmt.Sprintf("kafka-acls.sh --bootstrap-server %s --add --allow-principal %s", shellQuote(bootstrap), shellQuote(principal))
+	for _, o := range operations {
+		b += " --operation " + o
+	}
 	switch a.Resource {
 	case Cluster:
 		return b + " --cluster"
