@@ -106,9 +106,12 @@ func (cfg *Config) saslRemedy(err error, offered []string) string {
 	case hasCode(err, codeIllegalSASLState):
 		return "; this port does not authenticate users: set security.protocol to " + strings.TrimPrefix(cfg.protocol(cfg.TLS != nil), "SASL_") + ", or use the port of a listener that does"
 	case hasCode(err, codeSASLFailed), closedByPeer(err), !networkError(err):
-		return fmt.Sprintf("; user %q or the password is wrong, or the user has none for %s: check sasl.username and sasl.password (or sasl.jaas.config); "+
-			"kafka-configs.sh --describe --entity-type users --entity-name %s shows for which SCRAM mechanisms the user has one",
-			cfg.SASL.Username, cfg.SASL.Mechanism, shellQuote(cfg.SASL.Username))
+		where := "PLAIN users stand in sasl.jaas.config of the brokers' listener"
+		if cfg.SASL.Mechanism != "PLAIN" {
+			where = "kafka-configs.sh --describe --entity-type users --entity-name " + shellQuote(cfg.SASL.Username) + " shows for which mechanisms the user has one"
+		}
+		return fmt.Sprintf("; user %q or the password is wrong, or the user has none for %s: check sasl.username and sasl.password (or sasl.jaas.config); %s",
+			cfg.SASL.Username, cfg.SASL.Mechanism, where)
 	}
 	return ""
 }

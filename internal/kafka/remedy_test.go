@@ -24,9 +24,9 @@ func TestAuthenticationRefused(t *testing.T) {
 		sasl   *SASL
 		want   []string
 	}{
-		{"PLAIN, wrong password", users, &SASL{"PLAIN", "u", secret.New("swordfish")}, []string{"sasl.mechanism PLAIN", `user "u" or the password is wrong`, "sasl.password", "--entity-name u "}},
+		{"PLAIN, wrong password", users, &SASL{"PLAIN", "u", secret.New("swordfish")}, []string{"sasl.mechanism PLAIN", `user "u" or the password is wrong`, "sasl.password", "PLAIN users stand in"}},
 		{"PLAIN, no such user", users, &SASL{"PLAIN", "nobody", good}, []string{`user "nobody"`}},
-		{"SCRAM, wrong password", users, &SASL{"SCRAM-SHA-256", "s", secret.New("swordfish")}, []string{"sasl.mechanism SCRAM-SHA-256", `user "s" or the password is wrong`}},
+		{"SCRAM, wrong password", users, &SASL{"SCRAM-SHA-256", "s", secret.New("swordfish")}, []string{"sasl.mechanism SCRAM-SHA-256", `user "s" or the password is wrong`, "--entity-name s shows"}},
 		{"no credentials of this mechanism", users, &SASL{"SCRAM-SHA-512", "s", good}, []string{`the user has none for SCRAM-SHA-512`}},
 		{"a port without authentication", nil, &SASL{"PLAIN", "u", good}, []string{"does not authenticate users", "security.protocol to PLAINTEXT,"}},
 	} {
