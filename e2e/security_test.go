@@ -216,9 +216,14 @@ func javaStores(t *testing.T, k *servers.Kafka) (key, trust string) {
 // shell runs the commands of a line. Where one asks for a password it is given that of the stores.
 func shell(t *testing.T, line string) {
 	t.Helper()
+	java, err := servers.Java() // keytool stands beside it
+	if err != nil {
+		t.Fatal(err)
+	}
 	line, _, _ = strings.Cut(line, " (")
 	for command := range strings.SplitSeq(line, " && ") { // each with an input of its own: keytool reads ahead
 		cmd := exec.CommandContext(testenv.Context(t, time.Minute), "sh", "-c", command)
+		cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(java)+":"+os.Getenv("PATH"))
 		cmd.Stdin = strings.NewReader(strings.Repeat(storePassword+"\n", 6))
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // without a terminal, from which openssl would read
 		if out, err := cmd.CombinedOutput(); err != nil {

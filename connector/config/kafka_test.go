@@ -29,7 +29,7 @@ func stores(t *testing.T) string {
 	}
 	dir := t.TempDir()
 	for name, content := range map[string]string{
-		"ca.pem": a.PEM(), "client.pem": chain + key, "chain.pem": chain, "key.pem": key, "store.jks": "\xfe\xed\xfe\xed\x00\x00\x00\x02",
+		"ca.pem": a.PEM(), "ca.crt": a.PEM(), "tls.crt": chain, "tls.key": key, "tls.password": "keypass\n", "client.pem": chain + key, "chain.pem": chain, "key.pem": key, "store.jks": "\xfe\xed\xfe\xed\x00\x00\x00\x02",
 		"password": "hunter2\n",
 		"secrets.properties": "kafka.password=hunter2\nkey.password=keypass\nwrong=swordfish\n" +
 			`jaas=org.apache.kafka.common.security.plain.PlainLoginModule required username="bob" password="hunter2";` + "\n",
@@ -42,11 +42,11 @@ func stores(t *testing.T) string {
 	return dir
 }
 
-const oneSink = "\nbootstrap.servers: k:9092\nconnectors: [{name: k, connector.class: HBaseSink, hbase.zookeeper.quorum: zk, topics: a}]\n"
+const oneSink = "\nconnectors: [{name: k, connector.class: HBaseSink, hbase.zookeeper.quorum: zk, topics: a}]\n"
 
 // parseProcess parses the keys of a process.
 func parseKafka(dir, text string) (*Process, error) {
-	return Parse("p.yaml", []byte(strings.ReplaceAll(text, "DIR", dir)+oneSink))
+	return Parse("p.yaml", []byte(strings.ReplaceAll(text, "DIR", dir)+"\nbootstrap.servers: k:9092"+oneSink))
 }
 
 func TestSecurity(t *testing.T) {

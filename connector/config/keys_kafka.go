@@ -46,12 +46,12 @@ var kafkaKeys = []Key{
 	},
 	{
 		Name: "ssl.truststore.location", Scope: InProcess, Type: String, DefaultDoc: "none: the authorities that this machine trusts", Example: "/etc/waltap/kafka-ca.pem",
-		Doc: "PEM file with the certificates of the authorities that sign the brokers' certificates. It is read for each connection, so a renewed one needs no restart; so are the other files.",
+		Doc: "PEM file with the certificates of the authorities that sign the brokers' certificates. It is read for each connection, so a renewed one needs no restart; so is ssl.keystore.location.",
 		set: text(func(t *target) *string { return &t.security.tls.TrustStore }),
 	},
 	{
 		Name: "ssl.truststore.certificates", Scope: InProcess, Type: String, Example: "${directory:/run/secrets:ca.crt}",
-		Doc: "The same inline.",
+		Doc: "The same inline, read at the start.",
 		set: text(func(t *target) *string { return &t.security.tls.Certificates }),
 	},
 	{
@@ -66,7 +66,7 @@ var kafkaKeys = []Key{
 	},
 	{
 		Name: "ssl.keystore.certificate.chain", Scope: InProcess, Type: String, Example: "${directory:/run/secrets:tls.crt}",
-		Doc: "The certificate chain inline, PEM; with ssl.keystore.key.",
+		Doc: "The certificate chain inline, PEM, read at the start; with ssl.keystore.key.",
 		set: text(func(t *target) *string { return &t.security.tls.Chain }),
 	},
 	{

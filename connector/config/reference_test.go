@@ -73,7 +73,7 @@ func writeKeys(b *bytes.Buffer, scope Scope, values map[string]string, indent st
 func facts(k Key) string {
 	s := "(" + string(k.Type)
 	if len(k.Values) > 0 {
-		s += ": " + strings.Join(k.Values, " | ")
+		s += ": " + strings.Join(valuesOf(k), " | ")
 	}
 	switch k.Type {
 	case Integer, Milliseconds, Size:
