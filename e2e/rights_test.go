@@ -17,7 +17,7 @@ import (
 )
 
 // documentedRights reads the table of docs/kafka-acls.md below a heading, as kafka-acls.sh commands.
-func documentedRights(t *testing.T, heading, principal, prefix, group string) [][]string {
+func documentedRights(t *testing.T, heading, principal string, p *pipe) [][]string {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join("..", "docs", "kafka-acls.md"))
 	if err != nil {
@@ -25,7 +25,7 @@ func documentedRights(t *testing.T, heading, principal, prefix, group string) []
 	}
 	_, section, found := strings.Cut(string(b), "## "+heading+"\n")
 	section, _, _ = strings.Cut(section, "\n## ")
-	names := strings.NewReplacer("`", "", "<topic.prefix>", prefix, "<consumer.group.id>", group)
+	names := strings.NewReplacer("`", "", "<topic.prefix>", p.name, "<name>", p.name+"_source", "<consumer.group.id>", "connect-"+p.name+"_sink")
 	var commands [][]string
 	for line := range strings.Lines(section) {
 		cells := strings.Split(line, " | ")
@@ -122,12 +122,12 @@ func TestMainJobWithTheDocumentedRights(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, cells, everyCell("a scan ")...)
-	sourceRights := documentedRights(t, "Connectors of class HBaseSource", sourceUser, name, "")
-	sinkRights := documentedRights(t, "Connectors of class HBaseSink", sinkUser, name, "connect-"+name+"_sink")
-	runAsAdmin(t, k, slices.Concat(sourceRights, sinkRights)...)
-
 	p := &pipe{name: name, tables: name + "," + cells, source: keys{"watermark.margin.ms": "1000"}, sink: keys{"watermark.margin.ms": "1000"}}
 	p.cleanUp(t)
+	sourceRights := documentedRights(t, "Connectors of class HBaseSource", sourceUser, p)
+	sinkRights := documentedRights(t, "Connectors of class HBaseSink", sinkUser, p)
+	runAsAdmin(t, k, slices.Concat(sourceRights, sinkRights)...)
+
 	start := func() (source, sink *testenv.Waltap) {
 		source = env.StartWaltap(t, testenv.WaltapOptions{Name: "source", Config: secured(t, k, "waltap", p.sourceConfig())})
 		return source, env.StartWaltap(t, testenv.WaltapOptions{Name: "sink", Config: secured(t, k, "copier", p.sinkConfig())})
@@ -194,9 +194,9 @@ func offsetsWithTheDocumentedRights(t *testing.T, k *servers.Kafka, p *pipe) {
 		args    []string
 	}{
 		{"`waltap offsets get`", []string{"get"}},
-		{"`waltap offsets set` and `waltap offsets reset`", []string{"reset", "--to-earliest"}},
+		{"`waltap offsets set`, `reset` and `forget`", []string{"reset", "--to-earliest"}},
 	} {
-		rights := documentedRights(t, step.heading, principal, p.name, "connect-"+p.name+"_sink")
+		rights := documentedRights(t, step.heading, principal, p)
 		runAsAdmin(t, k, rights...)
 		r := testenv.RunWaltap(ctx, t, append([]string{"offsets", "-f", file}, step.args...)...)
 		if r.ExitCode != 0 || !strings.Contains(r.Stdout, p.name+".default."+p.name) {
@@ -252,12 +252,12 @@ func TestMissingRightIsGivenByThePrintedCommand(t *testing.T) {
 	name := testenv.Name(t)
 	createTable(t, name, "a")
 	load(t, name, 10, "a")
-	rights := documentedRights(t, "Connectors of class HBaseSource", principal, name, "")
+	p := &pipe{name: name, tables: name, source: keys{"snapshot.mode": "initial_only"}}
+	rights := documentedRights(t, "Connectors of class HBaseSource", principal, p)
 	lacking := func(c []string) bool {
 		return c[7] == name+"." && c[11] != "DescribeConfigs"
 	}
 	runAsAdmin(t, k, slices.DeleteFunc(rights, lacking)...)
-	p := &pipe{name: name, tables: name, source: keys{"snapshot.mode": "initial_only"}}
 	var given []string
 	for range 10 {
 		w := env.StartWaltap(t, testenv.WaltapOptions{Config: secured(t, k, "newcomer", p.sourceConfig())})

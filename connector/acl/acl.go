@@ -11,11 +11,13 @@ import (
 	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/schema"
 	"github.com/waltap/waltap/sink"
+	"github.com/waltap/waltap/source/tasks"
 )
 
 // What stands for something of the configuration in the name of a resource.
 const (
 	TopicPrefix = "<topic.prefix>"
+	Connector   = "<name>" // of the connector
 	Group       = "<consumer.group.id>"
 )
 
@@ -56,6 +58,9 @@ var (
 		{kafka.Topic, schema.TablesTopic(TopicPrefix), false, []string{kafka.OpCreate}, createTopics},
 		{kafka.Topic, schema.WatermarksTopic(TopicPrefix), false, progress, "the watermark"},
 		{kafka.Topic, schema.WatermarksTopic(TopicPrefix), false, []string{kafka.OpCreate}, createTopics},
+		{kafka.Topic, schema.TasksTopic(TopicPrefix), false, []string{kafka.OpDescribe}, "the tasks that the processes of a connector share"},
+		{kafka.Topic, schema.TasksTopic(TopicPrefix), false, []string{kafka.OpCreate}, createTopics},
+		{kafka.Group, tasks.Group(Connector), false, []string{kafka.OpRead}, "to be one of these processes"},
 	}}
 	Sink = Role{"Connectors of class HBaseSink", []Right{
 		{kafka.Topic, dataTopics, true, []string{kafka.OpRead}, "the records; where `topics` names them, on each topic by its own name (literal)"},
@@ -69,17 +74,17 @@ var (
 		{kafka.Topic, dataTopics, true, []string{kafka.OpDescribe}, "the ends of the logs"},
 		{kafka.Group, Group, false, []string{kafka.OpDescribe}, "the committed offsets and the members of the group"},
 	}}
-	OffsetsSet = Role{"`waltap offsets set` and `waltap offsets reset`", []Right{
+	OffsetsSet = Role{"`waltap offsets set`, `reset` and `forget`", []Right{
 		{kafka.Topic, dataTopics, true, []string{kafka.OpRead}, "to commit offsets of its partitions"},
 		{kafka.Group, Group, false, []string{kafka.OpRead}, "to commit for the group"},
-		{kafka.Topic, sink.SeenTopic, false, progress, "`reset`: to accept topics as they are now"},
+		{kafka.Topic, sink.SeenTopic, false, progress, "`reset` and `forget`: what the group knows of its topics"},
 	}}
 	Roles = []Role{Source, Sink, OffsetsGet, OffsetsSet}
 )
 
-// fill returns the rights with what stands for TopicPrefix and Group.
-func fill(rights []Right, prefix, group string) []Right {
-	r := strings.NewReplacer(TopicPrefix, prefix, Group, group)
+// fill returns the rights with what stands for TopicPrefix, Connector and Group.
+func fill(rights []Right, prefix, connector, group string) []Right {
+	r := strings.NewReplacer(TopicPrefix, prefix, Connector, connector, Group, group)
 	out := slices.Clone(rights)
 	for i := range out {
 		out[i].Name = r.Replace(out[i].Name)
@@ -96,7 +101,7 @@ func without(rights []Right, operation string) []Right {
 // to take it from a source of the same process.
 func OfConnector(p *config.Process, c *config.Connector, topicPrefix string) ([]Right, error) {
 	if s := c.Source; s != nil {
-		rights := fill(Source.Rights, s.TopicPrefix, "")
+		rights := fill(Source.Rights, s.TopicPrefix, c.Name, "")
 		if !s.TopicCreation.Enable {
 			rights = without(rights, kafka.OpCreate)
 		}
@@ -113,7 +118,7 @@ func OfConnector(p *config.Process, c *config.Connector, topicPrefix string) ([]
 		}
 	}
 	var rights []Right
-	for _, r := range fill(Sink.Rights, topicPrefix, s.GroupID) {
+	for _, r := range fill(Sink.Rights, topicPrefix, c.Name, s.GroupID) {
 		switch {
 		case r.Name == schema.WatermarksTopic(topicPrefix) && s.EndTime.IsZero():
 		case slices.Equal(r.Operations, []string{kafka.OpCreate}) && !s.TopicCreation.Enable:

@@ -82,7 +82,7 @@ func TestMissingRightIsNamed(t *testing.T) {
 		}},
 		{"commit, group", []ACL{on(OpRead, Topic, "t"), on(OpDescribe, Group, "g")}, group, func(ctx context.Context, c *Client) error { return c.CommitOffsets(ctx, "g", offsets) }},
 		{"commit, topic", []ACL{group, describe}, on(OpRead, Topic, "t"), func(ctx context.Context, c *Client) error { return c.CommitOffsets(ctx, "g", offsets) }},
-		{"consume, topic", []ACL{group}, on(OpRead, Topic, "t"), consume},
+		{"consume, topic", []ACL{group}, describe, consume},
 		{"consume, group", []ACL{on(OpRead, Topic, "t")}, group, consume},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -191,7 +191,7 @@ func (m *member) partitionCounts(ctx context.Context) (map[string]int, error) {
 	counts := make(map[string]int, len(res.Topics))
 	for _, t := range res.Topics {
 		if err := brokerError(t.ErrorCode, ""); err != nil {
-			return nil, fmt.Errorf("topic %s: %w", t.Name, m.c.deniedTopic(err, OpRead, t.Name))
+			return nil, fmt.Errorf("topic %s: %w", t.Name, m.c.deniedTopic(err, OpDescribe, t.Name))
 		}
 		counts[t.Name] = len(t.Partitions)
 	}

@@ -64,6 +64,9 @@ func (p *process) ensureTopics(ctx context.Context, tables []admin.Table) error 
 		return fmt.Errorf("prepare topics: %w", err)
 	}
 	for _, s := range internal {
+		if s.Name == schema.TasksTopic(p.cfg.TopicPrefix) {
+			continue // it holds no records
+		}
 		config, err := p.cfg.Kafka.TopicConfig(ctx, s.Name)
 		if err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kfake"
 
+	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/schema"
 	"github.com/waltap/waltap/source"
@@ -29,8 +30,8 @@ func topicCapture(t *testing.T, change ...func(*Config)) (*Capture, context.Cont
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { client.Close() })
-	c := &Capture{cfg: Config{Kafka: client, TopicPrefix: "p", TopicCreate: true, Partitions: 4, ReplicationFactor: 1, MaxMessageBytes: 1 << 20,
-		TopicConfigs: map[string]string{"retention.ms": "1000"}}, tables: []captured{tableIn("a", tableState{}), tableIn("b", tableState{})}}
+	c := &Capture{process: &process{cfg: Config{Kafka: client, TopicPrefix: "p", TopicCreate: true, Tasks: 2, Partitions: 4, ReplicationFactor: 1, MaxMessageBytes: 1 << 20,
+		TopicConfigs: map[string]string{"retention.ms": "1000"}}}, tables: []captured{tableIn("a", tableState{}), tableIn("b", tableState{})}}
 	for _, f := range change {
 		f(&c.cfg)
 	}
@@ -41,7 +42,11 @@ func topicCapture(t *testing.T, change ...func(*Config)) (*Capture, context.Cont
 }
 
 func (c *Capture) prepareAll(ctx context.Context) error {
-	err := c.ensureTopics(ctx)
+	var tables []admin.Table
+	for _, t := range c.tables {
+		tables = append(tables, t.Table)
+	}
+	err := c.ensureTopics(ctx, tables)
 	for i := range c.tables {
 		if err == nil {
 			err = c.prepareTopic(ctx, &c.tables[i])
@@ -60,7 +65,7 @@ func TestTopicsAreCreated(t *testing.T) {
 	for topic, want := range map[string]map[string]string{
 		"p.default.a": {"cleanup.policy": "delete", "max.message.bytes": "1048576", "retention.ms": "1000"}, "p.default.b": {"cleanup.policy": "delete"},
 		"__waltap-offsets.p": {"cleanup.policy": "compact"}, "__waltap-schema.p": {"cleanup.policy": "compact"},
-		"__waltap-tables.p": {"cleanup.policy": "compact"}, "__waltap-watermarks.p": {"cleanup.policy": "compact"},
+		"__waltap-tables.p": {"cleanup.policy": "compact"}, "__waltap-watermarks.p": {"cleanup.policy": "compact"}, "__waltap-tasks.p": nil,
 	} {
 		got, err := c.cfg.Kafka.TopicConfig(ctx, topic)
 		if err != nil {
@@ -71,7 +76,13 @@ func TestTopicsAreCreated(t *testing.T) {
 				t.Errorf("%s: %s=%s, want %s", topic, k, got[k], v)
 			}
 		}
-		if info, err := c.cfg.Kafka.Topic(ctx, topic); err != nil || info.Partitions != 4 && !strings.HasPrefix(topic, "__") || info.Partitions != 1 && strings.HasPrefix(topic, "__") {
+		partitions := int32(4)
+		if topic == schema.TasksTopic("p") {
+			partitions = 2
+		} else if strings.HasPrefix(topic, "__") {
+			partitions = 1
+		}
+		if info, err := c.cfg.Kafka.Topic(ctx, topic); err != nil || info.Partitions != partitions {
 			t.Errorf("%s: %d partitions, %v", topic, info.Partitions, err)
 		}
 	}
@@ -88,10 +99,11 @@ func TestMissingTopicsAreNamedAllAtOnce(t *testing.T) {
 	}
 	text := err.Error()
 	for _, want := range []string{
-		"topic.creation.enable: false, and 5 topics do not exist",
+		"topic.creation.enable: false, and 6 topics do not exist",
 		"--create --topic __waltap-offsets.p --partitions 1 --config cleanup.policy=compact\n",
 		"--create --topic __waltap-tables.p --partitions 1 --config cleanup.policy=compact\n",
 		"--create --topic __waltap-watermarks.p --partitions 1 --config cleanup.policy=compact\n",
+		"--create --topic __waltap-tasks.p --partitions 2 --config cleanup.policy=compact\n",
 		"--create --topic p.default.a --partitions 4 --config cleanup.policy=delete --config max.message.bytes=1048576 --config retention.ms=1000\n",
 		"--create --topic p.default.b --partitions 4 ",
 		"kind: KafkaTopic", "topicName: __waltap-offsets.p\n", "name: p.default.a\n", "max.message.bytes: \"1048576\"\n",
@@ -104,7 +116,7 @@ func TestMissingTopicsAreNamedAllAtOnce(t *testing.T) {
 		t.Errorf("the error names a topic that is there:\n%s", text)
 	}
 	// A table that joins later is named by itself.
-	if err := c.cfg.Kafka.EnsureTopics(ctx, append(c.internalTopics(), c.dataTopic(&c.tables[0]))...); err != nil {
+	if err := c.cfg.Kafka.EnsureTopics(ctx, append(c.internalTopics(), c.dataTopic(c.tables[0].topic))...); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.prepareTopic(ctx, &c.tables[0]); err != nil {
