@@ -108,9 +108,10 @@ func wrap(s string, width int) []string {
 	return append(lines, line)
 }
 
-func TestReferenceFile(t *testing.T) {
-	file := filepath.Join("..", "..", "docs", "reference-config.yaml")
-	want := reference()
+// checkDocument compares a file of docs with what the table of keys makes of it, or writes it anew.
+func checkDocument(t *testing.T, name string, want []byte) (file string) {
+	t.Helper()
+	file = filepath.Join("..", "..", "docs", name)
 	if *updateReference {
 		if err := os.WriteFile(file, want, 0o644); err != nil {
 			t.Fatal(err)
@@ -123,6 +124,11 @@ func TestReferenceFile(t *testing.T) {
 	if !bytes.Equal(got, want) {
 		t.Fatalf("%s does not tell what the table of keys tells: run go test ./connector/config -update", file)
 	}
+	return file
+}
+
+func TestReferenceFile(t *testing.T) {
+	file := checkDocument(t, "reference-config.yaml", reference())
 	p, err := ParseFile(file)
 	if err != nil {
 		t.Fatal(err)

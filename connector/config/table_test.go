@@ -93,22 +93,10 @@ func code(s string) string { return "`" + s + "`" }
 func cell(s string) string { return strings.NewReplacer("|", "\\|", "\n", " ").Replace(s) }
 
 func TestReferenceTable(t *testing.T) {
-	file := filepath.Join("..", "..", "docs", "reference.md")
-	want := table()
-	if *updateReference {
-		if err := os.WriteFile(file, want, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Fatalf("%s does not tell what the table of keys tells: run go test ./connector/config -update", file)
-	}
+	text := table()
+	checkDocument(t, "reference.md", text)
 	for _, k := range Keys() {
-		if !bytes.Contains(got, []byte("| `"+k.Name+"` |")) {
+		if !bytes.Contains(text, []byte("| `"+k.Name+"` |")) {
 			t.Errorf("%s is not in it", k.Name)
 		}
 	}
