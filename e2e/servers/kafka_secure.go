@@ -70,6 +70,8 @@ func (s *secureKafka) properties(plain map[string]string) map[string]string {
 		"listener.name.ssl.ssl.client.auth": "required",
 		"authorizer.class.name":             "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
 		"super.users":                       "User:ANONYMOUS",
+		// Who has authenticated must do so again, or the connection is cut with its next request.
+		"connections.max.reauth.ms": "15000",
 	}
 	plainUsers := "org.apache.kafka.common.security.plain.PlainLoginModule required"
 	for _, user := range slices.Sorted(maps.Keys(s.users)) {
