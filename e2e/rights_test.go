@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,9 +12,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/waltap/waltap/connector/status"
 	"github.com/waltap/waltap/e2e/judge"
 	"github.com/waltap/waltap/e2e/servers"
 	"github.com/waltap/waltap/e2e/testenv"
+	"github.com/waltap/waltap/internal/deadletter"
+	"github.com/waltap/waltap/internal/kafka"
 )
 
 // documentedRights reads the table of docs/kafka-acls.md below a heading, as kafka-acls.sh commands.
@@ -25,10 +29,13 @@ func documentedRights(t *testing.T, heading, principal string, p *pipe) [][]stri
 	}
 	_, section, found := strings.Cut(string(b), "## "+heading+"\n")
 	section, _, _ = strings.Cut(section, "\n## ")
-	names := strings.NewReplacer("`", "", "<topic.prefix>", p.name, "<name>", p.name+"_source", "<consumer.group.id>", "connect-"+p.name+"_sink")
+	names := strings.NewReplacer("`", "", "<topic.prefix>", p.name, "<name>", p.name+"_source", "<consumer.group.id>", "connect-"+p.name+"_sink", "<errors.deadletterqueue.topic.name>", p.name+"_dead")
 	var commands [][]string
 	for line := range strings.Lines(section) {
 		cells := strings.Split(line, " | ")
+		if strings.Contains(line, "cut off") {
+			continue // of a replay, which none is here
+		}
 		if kind := strings.TrimPrefix(cells[0], "| "); len(cells) == 5 && (kind == "Topic" || kind == "Group") {
 			c := []string{"kafka-acls.sh", "--bootstrap-server", "-", "--add", "--allow-principal", principal, "--" + strings.ToLower(kind), names.Replace(cells[1]), "--resource-pattern-type", cells[2]}
 			for o := range strings.SplitSeq(cells[3], ", ") {
@@ -122,10 +129,12 @@ func TestMainJobWithTheDocumentedRights(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, cells, everyCell("a scan ")...)
-	p := &pipe{name: name, tables: name + "," + cells, source: keys{"watermark.margin.ms": "1000"}, sink: keys{"watermark.margin.ms": "1000"}}
+	p := &pipe{name: name, tables: name + "," + cells, source: keys{"watermark.margin.ms": "1000"}, sink: keys{"watermark.margin.ms": "1000",
+		"errors.tolerance": "all", "errors.deadletterqueue.topic.name": name + "_dead"}}
 	p.cleanUp(t)
 	sourceRights := documentedRights(t, "Connectors of class HBaseSource", sourceUser, p)
-	sinkRights := documentedRights(t, "Connectors of class HBaseSink", sinkUser, p)
+	sinkRights := append(documentedRights(t, "Connectors of class HBaseSink", sinkUser, p),
+		documentedRights(t, "Connectors with `errors.deadletterqueue.topic.name`, in addition", sinkUser, p)...)
 	runAsAdmin(t, k, slices.Concat(sourceRights, sinkRights)...)
 
 	start := func() (source, sink *testenv.Waltap) {
@@ -148,6 +157,7 @@ func TestMainJobWithTheDocumentedRights(t *testing.T) {
 	stop()
 	identical(t, name, judge.ScanOptions{})
 	identical(t, cells, judge.ScanOptions{ExcludeFamilies: []string{"local"}})
+	deadLetters(t, k, p, sink)
 	shown := make(map[string]string)
 	for _, w := range []*testenv.Waltap{source, sink} {
 		for _, path := range []string{"/status", "/metrics", "/v1/connectors/" + name + "_source/snapshot/limits"} {
@@ -178,31 +188,68 @@ func TestMainJobWithTheDocumentedRights(t *testing.T) {
 	}
 	checkAccesses(t, k, sourceUser, sourceRights)
 	checkAccesses(t, k, sinkUser, sinkRights)
-	t.Run("offsets", func(t *testing.T) { offsetsWithTheDocumentedRights(t, k, p) })
+	t.Run("commands", func(t *testing.T) { commandsWithTheDocumentedRights(t, k, p) })
 }
 
-// offsetsWithTheDocumentedRights looks at the offsets of p's sink, and moves them, as somebody else.
-func offsetsWithTheDocumentedRights(t *testing.T, k *servers.Kafka, p *pipe) {
-	ctx := testenv.Context(t, 2*time.Minute)
-	const principal = "User:operator"
-	file := filepath.Join(t.TempDir(), "pipeline.yaml")
-	if err := os.WriteFile(file, []byte(strings.ReplaceAll(secured(t, k, "operator", p.sinkConfig()), "${PORT}", "0")), 0o600); err != nil {
+// deadLetters writes a record to a data topic that is no change, waits until p's sink has put it aside, and lays a change beside
+// it that can be put back.
+func deadLetters(t *testing.T, k *servers.Kafka, p *pipe, sink *testenv.Waltap) {
+	t.Helper()
+	ctx := testenv.Context(t, time.Minute)
+	admin, err := kafka.Connect(ctx, kafka.Config{BootstrapServers: []string{k.Bootstrap()}})
+	if err != nil {
 		t.Fatal(err)
 	}
+	defer admin.Close()
+	producer := admin.NewProducer(kafka.ProducerConfig{})
+	defer producer.Close()
+	produce := func(topic string, r kafka.Record) {
+		done := make(chan error, 1)
+		producer.Produce(ctx, kafka.TopicPartition{Topic: topic}, []kafka.Record{r}, func(err error) { done <- err })
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	data := p.name + ".default." + p.name
+	res, err := admin.Fetch(ctx, kafka.TopicPartition{Topic: data}, 0, 1<<20, time.Second)
+	if err != nil || len(res.Records) == 0 {
+		t.Fatalf("%d records of %s, %v", len(res.Records), data, err)
+	}
+	produce(data, kafka.Record{Key: []byte("k"), Value: []byte("not a change")})
+	await(t, sink, "_sink", "a dead letter", func(v status.ConnectorView) bool { return v.DeadLettered == 1 })
+	letter := deadletter.New(res.Records[0], deadletter.StagePut, p, errors.New("refused"))
+	letter.Connector = p.name + "_sink"
+	produce(p.name+"_dead", letter.Record(true))
+}
+
+// commandsWithTheDocumentedRights runs the commands that talk to Kafka, as others than those who run the connectors.
+func commandsWithTheDocumentedRights(t *testing.T, k *servers.Kafka, p *pipe) {
+	ctx := testenv.Context(t, 2*time.Minute)
+	data := p.name + ".default." + p.name
 	for _, step := range []struct {
-		heading string
-		args    []string
+		heading, user string
+		args          []string
+		want          string
 	}{
-		{"`waltap offsets get`", []string{"get"}},
-		{"`waltap offsets set`, `reset` and `forget`", []string{"reset", "--to-earliest"}},
+		{"`waltap offsets get`", "operator", []string{"offsets", "get"}, data},
+		{"`waltap offsets set`, `reset` and `forget`", "operator", []string{"offsets", "reset", "--to-earliest"}, data},
+		{"`waltap tail`", "reader", []string{"tail", data, "--until-end", "--limit", "1"}, data},
+		{"`waltap dlq replay`", "mender", []string{"dlq", "replay"}, p.name + "_sink"},
+		{"`waltap dlq list`", "reader", []string{"dlq", "list"}, p.name + "_sink"},
 	} {
+		principal := "User:" + step.user
 		rights := documentedRights(t, step.heading, principal, p)
 		runAsAdmin(t, k, rights...)
-		r := testenv.RunWaltap(ctx, t, append([]string{"offsets", "-f", file}, step.args...)...)
-		if r.ExitCode != 0 || !strings.Contains(r.Stdout, p.name+".default."+p.name) {
-			t.Errorf("waltap offsets %s: %+v", step.args, r)
+		file := filepath.Join(t.TempDir(), "pipeline.yaml")
+		if err := os.WriteFile(file, []byte(strings.ReplaceAll(secured(t, k, step.user, p.sinkConfig()), "${PORT}", "0")), 0o600); err != nil {
+			t.Fatal(err)
 		}
-		noSecret(t, "waltap offsets", r.Stdout+r.Stderr)
+		r := testenv.RunWaltap(ctx, t, append(step.args, "-f", file)...)
+		if r.ExitCode != 0 || !strings.Contains(r.Stdout, step.want) {
+			t.Errorf("waltap %s: %+v", strings.Join(step.args, " "), r)
+		}
+		t.Logf("waltap %s:\n%s", strings.Join(step.args, " "), r.Stdout)
+		noSecret(t, "waltap "+step.args[0], r.Stdout+r.Stderr)
 		checkAccesses(t, k, principal, rights)
 	}
 }

@@ -95,8 +95,11 @@ func (s *Sink) ensureSeenTopic(ctx context.Context) error {
 	if !s.cfg.KeepTopics {
 		return s.cfg.Kafka.EnsureTopics(ctx, spec)
 	}
-	if err := s.cfg.Kafka.RequireTopics(ctx, spec); err != nil {
+	if err := s.cfg.Kafka.RequireTopics(ctx, append(s.cfg.MissingTopics, spec)...); err != nil {
 		return fmt.Errorf("topic.creation.enable: false, and %w", err)
+	}
+	for _, t := range s.cfg.MissingTopics {
+		return fmt.Errorf("topic %s was created just now: start the connector again", t.Name)
 	}
 	return nil
 }

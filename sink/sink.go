@@ -90,8 +90,9 @@ type Config struct {
 	HeartbeatInterval time.Duration // default a tenth of SessionTimeout, at most 3s
 	RebalanceTimeout  time.Duration // what the group waits for a member to give up its partitions, more than a drain takes; default 30s
 
-	KeepTopics        bool  // SeenTopic is not created, it must be there
-	ReplicationFactor int16 // of SeenTopic when it is created; default the brokers'
+	KeepTopics        bool              // SeenTopic is not created, it must be there
+	MissingTopics     []kafka.TopicSpec // found missing already: to be named with it
+	ReplicationFactor int16             // of SeenTopic when it is created; default the brokers'
 
 	Errors Errors
 	Stats  Stats

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/waltap/waltap/connector/config"
+	"github.com/waltap/waltap/connector/dlq"
 	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/schema"
 	"github.com/waltap/waltap/sink"
@@ -19,6 +20,7 @@ const (
 	TopicPrefix = "<topic.prefix>"
 	Connector   = "<name>" // of the connector
 	Group       = "<consumer.group.id>"
+	DeadTopic   = "<errors.deadletterqueue.topic.name>"
 )
 
 // Right is what somebody may do with a resource.
@@ -70,6 +72,10 @@ var (
 		{kafka.Topic, sink.SeenTopic, false, progress, "what each group knows of its topics"},
 		{kafka.Topic, sink.SeenTopic, false, []string{kafka.OpCreate}, createTopics},
 	}}
+	DeadLetters = Role{"Connectors with `errors.deadletterqueue.topic.name`, in addition", []Right{
+		{kafka.Topic, DeadTopic, false, []string{kafka.OpWrite, kafka.OpDescribeConfigs}, "the dead letters"},
+		{kafka.Topic, DeadTopic, false, []string{kafka.OpCreate}, createTopics},
+	}}
 	OffsetsGet = Role{"`waltap offsets get`", []Right{
 		{kafka.Topic, dataTopics, true, []string{kafka.OpDescribe}, "the ends of the logs"},
 		{kafka.Group, Group, false, []string{kafka.OpDescribe}, "the committed offsets and the members of the group"},
@@ -79,12 +85,26 @@ var (
 		{kafka.Group, Group, false, []string{kafka.OpRead}, "to commit for the group"},
 		{kafka.Topic, sink.SeenTopic, false, progress, "`reset` and `forget`: what the group knows of its topics"},
 	}}
-	Roles = []Role{Source, Sink, OffsetsGet, OffsetsSet}
+	Tail = Role{"`waltap tail`", []Right{
+		{kafka.Topic, dataTopics, true, []string{kafka.OpRead}, "the records"},
+	}}
+	DlqList = Role{"`waltap dlq list`", []Right{
+		{kafka.Topic, DeadTopic, false, []string{kafka.OpRead}, "the dead letters"},
+		{kafka.Topic, dlq.StateTopic, false, []string{kafka.OpRead, kafka.OpDescribeConfigs}, "which of them were put back"},
+	}}
+	DlqReplay = Role{"`waltap dlq replay`", []Right{
+		{kafka.Topic, DeadTopic, false, []string{kafka.OpRead}, "the dead letters"},
+		{kafka.Topic, dataTopics, true, []string{kafka.OpWrite}, "to put them back"},
+		{kafka.Topic, dataTopics, true, []string{kafka.OpRead}, "only after a replay that was cut off: what it has put back"},
+		{kafka.Topic, dlq.StateTopic, false, progress, "which of them were put back"},
+		{kafka.Topic, dlq.StateTopic, false, []string{kafka.OpCreate}, "to create it"},
+	}}
+	Roles = []Role{Source, Sink, DeadLetters, OffsetsGet, OffsetsSet, Tail, DlqList, DlqReplay}
 )
 
-// fill returns the rights with what stands for TopicPrefix, Connector and Group.
-func fill(rights []Right, prefix, connector, group string) []Right {
-	r := strings.NewReplacer(TopicPrefix, prefix, Connector, connector, Group, group)
+// fill returns the rights with what stands for TopicPrefix, Connector, Group and DeadTopic.
+func fill(rights []Right, prefix, connector, group, dead string) []Right {
+	r := strings.NewReplacer(TopicPrefix, prefix, Connector, connector, Group, group, DeadTopic, dead)
 	out := slices.Clone(rights)
 	for i := range out {
 		out[i].Name = r.Replace(out[i].Name)
@@ -101,7 +121,11 @@ func without(rights []Right, operation string) []Right {
 // to take it from a source of the same process.
 func OfConnector(p *config.Process, c *config.Connector, topicPrefix string) ([]Right, error) {
 	if s := c.Source; s != nil {
-		rights := fill(Source.Rights, s.TopicPrefix, c.Name, "")
+		rights := slices.Clone(Source.Rights)
+		if s.Errors.Tolerance == config.ToleranceAll || s.Oversized == config.OversizedDeadLetter {
+			rights = append(rights, DeadLetters.Rights...)
+		}
+		rights = fill(rights, s.TopicPrefix, c.Name, "", s.Errors.DeadLetterTopic)
 		if !s.TopicCreation.Enable {
 			rights = without(rights, kafka.OpCreate)
 		}
@@ -117,8 +141,12 @@ func OfConnector(p *config.Process, c *config.Connector, topicPrefix string) ([]
 			return nil, err
 		}
 	}
+	all := slices.Clone(Sink.Rights)
+	if s.Errors.Tolerance == config.ToleranceAll {
+		all = append(all, DeadLetters.Rights...)
+	}
 	var rights []Right
-	for _, r := range fill(Sink.Rights, topicPrefix, c.Name, s.GroupID) {
+	for _, r := range fill(all, topicPrefix, c.Name, s.GroupID, s.Errors.DeadLetterTopic) {
 		switch {
 		case r.Name == schema.WatermarksTopic(topicPrefix) && s.EndTime.IsZero():
 		case slices.Equal(r.Operations, []string{kafka.OpCreate}) && !s.TopicCreation.Enable:

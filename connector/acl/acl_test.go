@@ -23,7 +23,7 @@ func document() []byte {
 	b.WriteString(`# The rights that waltap needs in Kafka
 
 Written from connector/acl; a test keeps the two equal, and an end-to-end test runs a source and a sink with exactly these rights on a
-real broker, and finds each of them used.
+real broker, and finds each of them used (but the one for a replay that was cut off).
 
 ` + "`waltap acls -f FILE`" + ` prints the kafka-acls.sh commands for a configuration. In the names here, ` + "`<topic.prefix>`" + ` is the key of that name of the
 source, ` + "`<consumer.group.id>`" + ` that of the sink (` + "`connect-<name>`" + ` by default).
@@ -105,6 +105,14 @@ func TestOfConnector(t *testing.T) {
 		"--operation Create --topic __waltap-sinks",
 	}, lines(sink)); d != "" || err != nil {
 		t.Errorf("sink: %v\n%s", err, d)
+	}
+	// With a dead-letter topic.
+	p = parse(t, ", errors.oversized.policy: dead-letter, errors.deadletterqueue.topic.name: dead", `, topics.regex: orders\..*, errors.tolerance: all, errors.deadletterqueue.topic.name: dead2`)
+	for i, topic := range []string{"dead", "dead2"} {
+		rights, err := OfConnector(p, &p.Connectors[i], "")
+		if want := []string{"--operation Write --operation DescribeConfigs --topic " + topic, "--operation Create --topic " + topic}; err != nil || !slices.Equal(lines(rights)[len(rights)-2:], want) {
+			t.Errorf("rights %q, %v; want %q", lines(rights), err, want)
+		}
 	}
 	// Nothing is created, the topics are named, the source is elsewhere.
 	p = parse(t, ", topic.creation.enable: false", ", topics: 'other.default.a, other.default.b', topic.creation.enable: false")

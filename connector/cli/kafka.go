@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/waltap/waltap/connector"
 	"github.com/waltap/waltap/connector/config"
 	"github.com/waltap/waltap/internal/kafka"
 )
@@ -17,7 +18,7 @@ const kafkaConnectTimeout = 15 * time.Second
 // kafkaFlags say which Kafka cluster is meant.
 type kafkaFlags struct {
 	BootstrapServer string `help:"Kafka brokers, host:port,host:port." placeholder:"HOST:PORT"`
-	File            string `short:"f" help:"Take the brokers from this configuration instead." placeholder:"FILE"`
+	File            string `short:"f" help:"Take the brokers, with how they are reached (security.protocol, sasl.*, ssl.*), from this configuration instead." placeholder:"FILE"`
 }
 
 // connect returns a client and, with -f, the configuration.
@@ -34,6 +35,6 @@ func (k *kafkaFlags) connect(ctx context.Context) (*kafka.Client, *config.Proces
 	}
 	ctx, cancel := context.WithTimeout(ctx, kafkaConnectTimeout)
 	defer cancel()
-	client, err := kafka.Connect(ctx, kafka.Config{BootstrapServers: cfg.BootstrapServers})
+	client, err := kafka.Connect(ctx, connector.KafkaConfig(cfg, nil))
 	return client, cfg, err
 }

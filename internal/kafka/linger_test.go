@@ -108,6 +108,9 @@ func TestMaxRequestBytes(t *testing.T) {
 	if !ok || pe.Code != codeMessageTooLarge || !strings.Contains(err.Error(), "max.request.size is 2000; raise producer.override.max.request.size over 3") {
 		t.Errorf("%v", err)
 	}
+	if got := p.MaxMessageBytes("t"); got != 2000 {
+		t.Errorf("MaxMessageBytes = %d, want the limit of a request", got)
+	}
 	for _, n := range r.records {
 		if n > 2 {
 			t.Errorf("%d records of 900 bytes in one request, the limit is 2000", n)

@@ -198,8 +198,15 @@ func (p *Producer) Close() error {
 	return nil
 }
 
-// MaxMessageBytes returns the topic's max.message.bytes, 0 if it cannot be read. It is read again once a minute.
-func (p *Producer) MaxMessageBytes(topic string) int { return p.maxMessageBytes(topic) }
+// MaxMessageBytes returns how large a record for the topic may be as it is sent: its max.message.bytes, which is read again once
+// a minute, or MaxRequestBytes when that is less; 0 when neither is known.
+func (p *Producer) MaxMessageBytes(topic string) int {
+	limit := p.maxMessageBytes(topic)
+	if most := p.cfg.MaxRequestBytes; most > 0 && (limit == 0 || most < limit) {
+		return most
+	}
+	return limit
+}
 
 // maxMessageBytes returns the topic's max.message.bytes, 0 if it cannot be read (it needs the right DESCRIBE_CONFIGS).
 func (p *Producer) maxMessageBytes(topic string) int {

@@ -79,6 +79,7 @@ type Config struct {
 	MaxMessageBytes   int64
 	TopicConfigs      map[string]string // others of data topics
 	AllowCompacted    bool              // data topics may be compacted
+	MissingTopics     []kafka.TopicSpec // found missing already, where topics are not created: to be named with the others
 	Producer          kafka.ProducerConfig
 
 	Tables          TableFilter

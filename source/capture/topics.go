@@ -59,9 +59,13 @@ func (p *process) ensureTopics(ctx context.Context, tables []admin.Table) error 
 			}
 			needed = append(needed, p.dataTopic(topic))
 		}
+		needed = append(needed, p.cfg.MissingTopics...)
 	}
 	if err := p.createTopics(ctx, needed...); err != nil {
 		return fmt.Errorf("prepare topics: %w", err)
+	}
+	for _, s := range p.cfg.MissingTopics {
+		return fmt.Errorf("topic %s was created just now: start the connector again", s.Name)
 	}
 	for _, s := range internal {
 		if s.Name == schema.TasksTopic(p.cfg.TopicPrefix) {
