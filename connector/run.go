@@ -113,7 +113,7 @@ func goVersion() string {
 // run connects to Kafka and runs every connector.
 func (p *process) run(ctx context.Context) error {
 	cctx, cancel := context.WithTimeout(ctx, connectTimeout)
-	client, err := kafka.Connect(cctx, kafka.Config{BootstrapServers: p.cfg.BootstrapServers, Logger: p.log})
+	client, err := kafka.Connect(cctx, KafkaConfig(p.cfg, p.log))
 	cancel()
 	if err != nil {
 		for _, s := range p.status.Connectors {

@@ -40,7 +40,7 @@ func (p *process) sink(ctx context.Context, c *config.Connector, st *status.Conn
 		return err
 	}
 	defer func() { err = errors.Join(err, applier.Close()) }()
-	dead, err := p.deadLetters(ctx, c.Name, &s.Errors, s.Errors.Tolerance == config.ToleranceAll)
+	dead, missing, err := p.deadLetters(ctx, c.Name, &s.Errors, &s.TopicCreation, s.Errors.Tolerance == config.ToleranceAll)
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,10 @@ func (p *process) sink(ctx context.Context, c *config.Connector, st *status.Conn
 	return sink.Run(ctx, sink.Config{
 		Connector: c.Name, Kafka: p.kafka, Schemas: sink.NewSchemas(p.kafka, schemas), Group: s.GroupID, Topics: s.Topics, TopicsRegex: s.TopicsRegex, Start: sinkStart(s.ConsumerStart),
 		EndTime: s.EndTime, Margin: s.WatermarkMargin,
-		BatchRecords: s.BatchMaxRecords, BatchBytes: s.BatchMaxBytes, Linger: s.BatchLinger, Errors: sinkErrors(&s.Errors, dead), Stats: stats, Log: log,
+		BatchRecords: s.BatchMaxRecords, BatchBytes: s.BatchMaxBytes, Linger: s.BatchLinger,
+		FetchMinBytes: s.Consumer.FetchMinBytes, FetchMaxBytes: fetchMaxBytes(s), FetchWait: s.Consumer.FetchMaxWait,
+		SessionTimeout: s.Consumer.SessionTimeout, HeartbeatInterval: s.Consumer.HeartbeatInterval, RebalanceTimeout: s.Consumer.MaxPollInterval,
+		KeepTopics: !s.TopicCreation.Enable, MissingTopics: missing, ReplicationFactor: s.TopicCreation.ReplicationFactor, Errors: sinkErrors(&s.Errors, dead), Stats: stats, Log: log,
 	}, applier)
 }
 

@@ -26,7 +26,7 @@ func (p *process) source(ctx context.Context, c *config.Connector, st *status.Co
 	}
 	defer encodings.close()
 	tolerate := s.Errors.Tolerance == config.ToleranceAll
-	dead, err := p.deadLetters(ctx, c.Name, &s.Errors, tolerate || s.Oversized == config.OversizedDeadLetter)
+	dead, missing, err := p.deadLetters(ctx, c.Name, &s.Errors, &s.TopicCreation, tolerate || s.Oversized == config.OversizedDeadLetter)
 	if err != nil {
 		return err
 	}
@@ -37,7 +37,7 @@ func (p *process) source(ctx context.Context, c *config.Connector, st *status.Co
 		Connector: c.Name, Version: Version, Source: adminConfig(s.HBase, log), Kafka: p.kafka,
 		Tasks: int32(s.TasksMax), TopicPrefix: s.TopicPrefix, TopicCreate: s.TopicCreation.Enable, Partitions: s.TopicCreation.Partitions,
 		ReplicationFactor: s.TopicCreation.ReplicationFactor, MaxMessageBytes: s.TopicCreation.MaxMessageBytes,
-		Compression: s.CompressionType, Encodings: encodings,
+		TopicConfigs: s.TopicCreation.Configs, AllowCompacted: s.TopicCreation.AllowCompacted, MissingTopics: missing, Producer: producerConfig(s.Producer), Encodings: encodings,
 		Tables: s.Tables, Scope: s.Scope, SetScope: s.ReplicationScope == config.ScopeSet, ScopeAllowPeers: s.ReplicationScopeAllowPeers, TableRefresh: s.TableRefresh,
 		PeerID: s.Peer.ID, PeerCreate: s.Peer.Create, PeerSerial: s.Peer.Serial, PeerQuorum: s.Peer.ZooKeeperQuorum, PeerRoot: s.Peer.ZNodeParent,
 		PeerSessionTimeout: s.Peer.SessionTimeout, Listen: s.Peer.Listen, AdvertisedHost: s.Peer.AdvertisedHost,

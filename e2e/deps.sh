@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs what the real servers of the end-to-end tests need: Java 17 and Maven.
-# Does nothing, quickly, when both are there.
+# Installs what the real servers of the end-to-end tests need: Java 17 and Maven,
+# and openssl, which a test converts a key store with. Does nothing, quickly, when
+# all are there.
 set -eu
 
 # A JDK of a version that HBase 2.6 starts on.
@@ -18,6 +19,9 @@ have_jdk || missing="openjdk-17-jdk-headless"
 if ! command -v mvn >/dev/null 2>&1; then
 	missing="$missing maven"
 fi
+if ! command -v openssl >/dev/null 2>&1; then
+	missing="$missing openssl"
+fi
 if [ -z "$missing" ]; then
 	exit 0
 fi
@@ -29,6 +33,6 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
 	apt-get install -y -qq --no-install-recommends $missing >/dev/null
 	exit 0
 fi
-echo "waltap e2e: Java 17 with its compiler and Maven are needed; as root on Debian:" >&2
-echo "    apt-get install -y openjdk-17-jdk-headless maven" >&2
+echo "waltap e2e: Java 17 with its compiler, Maven and openssl are needed; as root on Debian:" >&2
+echo "    apt-get install -y openjdk-17-jdk-headless maven openssl" >&2
 exit 1

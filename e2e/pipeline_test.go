@@ -58,7 +58,8 @@ type pipe struct {
 	tables       string // table.include.list
 	source, sink keys   // beyond the usual ones; "-" takes a usual one away
 	build        testenv.BuildOptions
-	from         *judge.Cluster // the source; default env.Src
+	process      func(connectors ...string) string // the file of both; default processYAML
+	from         *judge.Cluster                    // the source; default env.Src
 }
 
 func (p *pipe) sourceConfig() string {
@@ -91,15 +92,30 @@ func connectorYAML(base, more keys) string {
 }
 
 func processYAML(connectors ...string) string {
-	return fmt.Sprintf("bootstrap.servers: %s\nlisteners: http://127.0.0.1:${PORT}\nconnectors:\n%s",
-		env.Kafka.Bootstrap(), strings.Join(connectors, ""))
+	return kafkaYAML(env.Kafka.Bootstrap(), nil, connectors...)
+}
+
+// kafkaYAML is processYAML for another Kafka, and the keys by which it is reached.
+func kafkaYAML(bootstrap string, more keys, connectors ...string) string {
+	head := fmt.Sprintf("bootstrap.servers: %s\nlisteners: http://127.0.0.1:${PORT}\n", bootstrap)
+	for _, k := range slices.Sorted(maps.Keys(more)) {
+		head += fmt.Sprintf("%s: %s\n", k, strconv.Quote(more[k]))
+	}
+	return head + "connectors:\n" + strings.Join(connectors, "")
 }
 
 // start runs both connectors in one process. Its peer is removed when the test ends, so that it holds no WAL.
 func (p *pipe) start(t *testing.T) *testenv.Waltap {
 	t.Helper()
 	p.cleanUp(t)
-	return env.StartWaltap(t, testenv.WaltapOptions{Config: processYAML(p.sourceConfig(), p.sinkConfig()), Build: p.build})
+	return env.StartWaltap(t, testenv.WaltapOptions{Config: p.config(), Build: p.build})
+}
+
+func (p *pipe) config() string {
+	if p.process == nil {
+		return processYAML(p.sourceConfig(), p.sinkConfig())
+	}
+	return p.process(p.sourceConfig(), p.sinkConfig())
 }
 
 func (p *pipe) cleanUp(t *testing.T) {

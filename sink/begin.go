@@ -11,8 +11,9 @@ import (
 	"github.com/waltap/waltap/internal/kafka"
 )
 
-// beginPatience is how long a group that is to be moved may have members: one that died is a member until its session ends.
-const beginPatience = sessionTimeout + 5*time.Second
+// beginSlack is added to the session timeout for how long a group that is to be moved may have members: one that died is a
+// member until its session ends.
+const beginSlack = 5 * time.Second
 
 // begin moves the group to where Config.Start says, once, before this process joins it. The brokers refuse that while
 // the group has members: then one of them has moved it, and this process goes on where the group stands.

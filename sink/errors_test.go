@@ -244,7 +244,7 @@ func TestNothingIsCommittedBeforeItsDeadLetter(t *testing.T) {
 	r.raw([]byte("{}"))
 	fault.Err = kerr.TopicAuthorizationFailed
 	r.cluster.Fault(fault)
-	r.sink(config).refuses("write dead letters to "+deadTopic, "WRITE")
+	r.sink(config).refuses("write dead letters to "+deadTopic, "right Write on topic dead")
 	if at := r.committed(0); at != 2 {
 		t.Errorf("committed %d, want 2", at)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -77,11 +78,29 @@ func (s *Sink) openStore(ctx context.Context) error {
 	if s.store != nil {
 		return nil
 	}
+	if err := s.ensureSeenTopic(ctx); err != nil {
+		return fmt.Errorf("remember the topics of group %s: %w", s.cfg.Group, err)
+	}
 	store, err := checkpoint.Open(ctx, s.cfg.Kafka, SeenTopic)
 	if err != nil {
 		return fmt.Errorf("remember the topics of group %s: %w", s.cfg.Group, err)
 	}
 	s.store = store
+	return nil
+}
+
+// ensureSeenTopic creates SeenTopic, or where that is not allowed says how it is created.
+func (s *Sink) ensureSeenTopic(ctx context.Context) error {
+	spec := kafka.TopicSpec{Name: SeenTopic, Partitions: 1, ReplicationFactor: s.cfg.ReplicationFactor, Configs: map[string]string{"cleanup.policy": "compact"}}
+	if !s.cfg.KeepTopics {
+		return s.cfg.Kafka.EnsureTopics(ctx, spec)
+	}
+	if err := s.cfg.Kafka.RequireTopics(ctx, append(s.cfg.MissingTopics, spec)...); err != nil {
+		return fmt.Errorf("topic.creation.enable: false, and %w", err)
+	}
+	for _, t := range s.cfg.MissingTopics {
+		return fmt.Errorf("topic %s was created just now: start the connector again", t.Name)
+	}
 	return nil
 }
 
@@ -152,6 +171,9 @@ func changedTopic(group, topic string, was, now seen) error {
 
 // ForgetTopics takes the topics from what the group remembers, so that it accepts them as they are now. The group must not run.
 func ForgetTopics(ctx context.Context, client *kafka.Client, group string, topics []string) error {
+	if _, err := client.Topic(ctx, SeenTopic); errors.Is(err, kafka.ErrUnknownTopic) {
+		return nil // no sink has run
+	}
 	store, err := checkpoint.Open(ctx, client, SeenTopic)
 	if err != nil {
 		return fmt.Errorf("forget the topics of group %s: %w", group, err)

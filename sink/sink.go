@@ -7,6 +7,7 @@
 package sink
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -82,6 +83,18 @@ type Config struct {
 	BatchBytes   int64         // default 4 MiB
 	Linger       time.Duration // how long a batch waits to fill; default 50ms
 
+	FetchMinBytes int           // default 1
+	FetchMaxBytes int           // default BatchBytes
+	FetchWait     time.Duration // for FetchMinBytes; default 500ms
+
+	SessionTimeout    time.Duration // how long the partitions of a member that died stay with it; default 10s
+	HeartbeatInterval time.Duration // default a tenth of SessionTimeout, at most 3s
+	RebalanceTimeout  time.Duration // what the group waits for a member to give up its partitions, more than a drain takes; default 30s
+
+	KeepTopics        bool              // SeenTopic is not created, it must be there
+	MissingTopics     []kafka.TopicSpec // found missing already: to be named with it
+	ReplicationFactor int16             // of SeenTopic when it is created; default the brokers'
+
 	Errors Errors
 	Stats  Stats
 	Log    *slog.Logger
@@ -95,10 +108,6 @@ const (
 	goneAfter = 8 * time.Second
 	// drainTimeout is how long the batches in flight may take when partitions are given up or the sink stops.
 	drainTimeout = 10 * time.Second
-	// rebalanceTimeout is what the group waits for a member to give up its partitions: more than a drain takes.
-	rebalanceTimeout = 30 * time.Second
-	// sessionTimeout is how long the partitions of a member that died stay with it.
-	sessionTimeout = 10 * time.Second
 )
 
 // Sink is one sink connector at work.
@@ -152,7 +161,13 @@ func newSink(cfg Config, applier Applier) *Sink {
 	if cfg.Schemas == nil {
 		cfg.Schemas = NewSchemas(cfg.Kafka, nil)
 	}
-	return &Sink{cfg: cfg, applier: applier, refresh: topicRefresh, endInterval: endRefresh, patience: beginPatience, gonePatience: goneAfter,
+	cfg.FetchMinBytes = cmp.Or(cfg.FetchMinBytes, 1)
+	cfg.FetchMaxBytes = cmp.Or(cfg.FetchMaxBytes, int(cfg.BatchBytes))
+	cfg.FetchWait = cmp.Or(cfg.FetchWait, 500*time.Millisecond)
+	cfg.SessionTimeout = cmp.Or(cfg.SessionTimeout, 10*time.Second)
+	cfg.RebalanceTimeout = cmp.Or(cfg.RebalanceTimeout, 30*time.Second)
+	cfg.ReplicationFactor = cmp.Or(cfg.ReplicationFactor, -1)
+	return &Sink{cfg: cfg, applier: applier, refresh: topicRefresh, endInterval: endRefresh, patience: cfg.SessionTimeout + beginSlack, gonePatience: goneAfter,
 		counts: make(map[kafka.TopicPartition]counts), seen: make(map[string]seen), missing: make(map[string]time.Time)}
 }
 
@@ -211,7 +226,8 @@ func (s *Sink) consume(ctx context.Context, topics []string) error {
 		})
 	}
 	err := s.cfg.Kafka.ConsumeGroup(gctx, kafka.GroupConfig{
-		GroupID: s.cfg.Group, Topics: topics, StartOffset: kafka.FirstOffset, SessionTimeout: sessionTimeout, RebalanceTimeout: rebalanceTimeout,
+		GroupID: s.cfg.Group, Topics: topics, StartOffset: kafka.FirstOffset,
+		SessionTimeout: s.cfg.SessionTimeout, HeartbeatInterval: s.cfg.HeartbeatInterval, RebalanceTimeout: s.cfg.RebalanceTimeout,
 	}, s.generation)
 	cause := context.Cause(gctx)
 	cancel(nil)
@@ -269,12 +285,28 @@ func (s *Sink) awaitTopics(ctx context.Context) ([]string, error) {
 		case err != nil:
 			s.cfg.Stats.Retry(err)
 		default:
-			s.cfg.Stats.Waiting("waiting for the topics to be created")
+			if err := s.mayRead(ctx, found); err != nil {
+				return nil, err
+			}
+			s.cfg.Stats.Waiting("waiting for the topics to be created (a topic that this user may not describe is not seen)")
 		}
 		if err := sleep(ctx, time.Second); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// mayRead asks for each topic that is wanted by name and was not found whether it is only hidden from this user.
+func (s *Sink) mayRead(ctx context.Context, found []string) error {
+	for _, topic := range s.cfg.Topics {
+		if slices.Contains(found, topic) {
+			continue
+		}
+		if _, err := s.cfg.Kafka.Topic(ctx, topic); errors.As(err, new(*kafka.AuthorizationError)) {
+			return err
+		}
+	}
+	return nil
 }
 
 // watchTopics returns an error when there are other topics to read, or one of them is not what it was.

@@ -13,7 +13,6 @@ import (
 )
 
 const (
-	fetchWait  = 500 * time.Millisecond
 	minBackoff = 100 * time.Millisecond
 	maxBackoff = 5 * time.Second
 )
@@ -63,7 +62,7 @@ func (w *worker) fetch(ctx context.Context, p position, out chan<- kafka.FetchRe
 	for {
 		var res kafka.FetchResult
 		err := w.retry(ctx, func() (err error) {
-			res, err = w.cfg.Kafka.Fetch(ctx, w.tp, p.next, int(w.cfg.BatchBytes), fetchWait)
+			res, err = w.cfg.Kafka.FetchAtLeast(ctx, w.tp, p.next, w.cfg.FetchMinBytes, w.cfg.FetchMaxBytes, w.cfg.FetchWait)
 			return err
 		})
 		var gone *kafka.OffsetOutOfRangeError

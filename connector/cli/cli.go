@@ -28,6 +28,7 @@ type commands struct {
 	Dlq     dlqCommands     `cmd:"" name:"dlq" help:"Look at dead letters, and put them back."`
 	Tail    tailCommand     `cmd:"" help:"Show the records of a topic, decoded, until Ctrl-C."`
 	Decode  decodeCommand   `cmd:"" help:"Show one record value that is in a file."`
+	ACLs    aclsCommand     `cmd:"" name:"acls" help:"Print the kafka-acls.sh commands that give a configuration's user the rights it needs (docs/kafka-acls.md)."`
 	Version versionCommand  `cmd:"" help:"Print the version."`
 }
 

@@ -20,7 +20,7 @@ const kafkaConnectTimeout = 15 * time.Second
 // kafkaFlags say which Kafka cluster is meant.
 type kafkaFlags struct {
 	BootstrapServer string `help:"Kafka brokers, host:port,host:port." placeholder:"HOST:PORT"`
-	File            string `short:"f" help:"Take the brokers, and the schema registry, from this configuration instead." placeholder:"FILE"`
+	File            string `short:"f" help:"Take the brokers, with how they are reached (security.protocol, sasl.*, ssl.*), and the schema registry from this configuration instead." placeholder:"FILE"`
 
 	registryFlags
 }
@@ -44,7 +44,7 @@ func (k *kafkaFlags) connect(ctx context.Context) (*kafka.Client, *config.Proces
 	}
 	ctx, cancel := context.WithTimeout(ctx, kafkaConnectTimeout)
 	defer cancel()
-	client, err := kafka.Connect(ctx, kafka.Config{BootstrapServers: cfg.BootstrapServers})
+	client, err := kafka.Connect(ctx, connector.KafkaConfig(cfg, nil))
 	return client, cfg, err
 }
 

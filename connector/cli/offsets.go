@@ -12,6 +12,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/waltap/waltap/connector"
 	"github.com/waltap/waltap/connector/config"
 	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/sink"
@@ -23,7 +24,7 @@ const offsetsTimeout = time.Minute
 type offsetsCommands struct {
 	BootstrapServer string   `help:"Kafka brokers, host:port,host:port." placeholder:"HOST:PORT"`
 	Group           string   `help:"The consumer group; that of a sink connector is connect-<name> unless consumer.group.id says otherwise." placeholder:"GROUP"`
-	File            string   `short:"f" help:"Take brokers, group and topics from this configuration instead." placeholder:"FILE"`
+	File            string   `short:"f" help:"Take brokers, with how they are reached (security.protocol, sasl.*, ssl.*), group and topics from this configuration instead." placeholder:"FILE"`
 	Connector       string   `help:"The sink connector of the configuration; not needed when there is one." placeholder:"NAME"`
 	Topic           []string `help:"Only these topics. Default: those of the connector, or those the group has offsets of." placeholder:"TOPIC"`
 
@@ -62,12 +63,12 @@ type groupOffsets struct {
 
 // open connects; done closes the connection.
 func (o *offsetsCommands) open(e *env) (ctx context.Context, g *groupOffsets, done func(), err error) {
-	brokers, group, wants, err := o.target()
+	cluster, group, wants, err := o.target()
 	if err != nil {
 		return nil, nil, nil, usageError{err}
 	}
 	ctx, cancel := context.WithTimeout(e.ctx, offsetsTimeout)
-	client, err := kafka.Connect(ctx, kafka.Config{BootstrapServers: brokers})
+	client, err := kafka.Connect(ctx, cluster)
 	if err != nil {
 		cancel()
 		return nil, nil, nil, err
@@ -88,20 +89,21 @@ func (o *offsetsCommands) openRead(e *env) (ctx context.Context, g *groupOffsets
 	return ctx, g, done, nil
 }
 
-// target finds the brokers, the group and, unless it is nil, which topics belong to it.
-func (o *offsetsCommands) target() (brokers []string, group string, wants func(string) bool, err error) {
+// target finds the cluster, the group and, unless it is nil, which topics belong to it.
+func (o *offsetsCommands) target() (cluster kafka.Config, group string, wants func(string) bool, err error) {
 	if o.File == "" {
 		if o.BootstrapServer == "" || o.Group == "" {
-			return nil, "", nil, errors.New("give --bootstrap-server and --group, or -f and the connector's name")
+			return cluster, "", nil, errors.New("give --bootstrap-server and --group, or -f and the connector's name")
 		}
-		return strings.Split(o.BootstrapServer, ","), o.Group, nil, nil
+		cluster.BootstrapServers = strings.Split(o.BootstrapServer, ",")
+		return cluster, o.Group, nil, nil
 	}
 	if o.BootstrapServer != "" || o.Group != "" {
-		return nil, "", nil, errors.New("-f takes the place of --bootstrap-server and --group")
+		return cluster, "", nil, errors.New("-f takes the place of --bootstrap-server and --group")
 	}
 	cfg, err := config.ParseFile(o.File)
 	if err != nil {
-		return nil, "", nil, fmt.Errorf("read the configuration:\n%w", err)
+		return cluster, "", nil, fmt.Errorf("read the configuration:\n%w", err)
 	}
 	var sinks []string
 	var found *config.Sink
@@ -116,12 +118,12 @@ func (o *offsetsCommands) target() (brokers []string, group string, wants func(s
 		}
 	}
 	if len(sinks) == 0 {
-		return nil, "", nil, fmt.Errorf("%s has no connector of class %s", o.File, config.HBaseSink)
+		return cluster, "", nil, fmt.Errorf("%s has no connector of class %s", o.File, config.HBaseSink)
 	}
 	if found == nil || o.Connector == "" && len(sinks) > 1 {
-		return nil, "", nil, fmt.Errorf("say with --connector which sink of %s is meant; it has: %s", o.File, strings.Join(sinks, ", "))
+		return cluster, "", nil, fmt.Errorf("say with --connector which sink of %s is meant; it has: %s", o.File, strings.Join(sinks, ", "))
 	}
-	return cfg.BootstrapServers, found.GroupID, found.MatchTopic, nil
+	return connector.KafkaConfig(cfg, nil), found.GroupID, found.MatchTopic, nil
 }
 
 func (g *groupOffsets) read(ctx context.Context, only []string) error {

@@ -15,8 +15,10 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"strings"
 	"time"
 
+	"github.com/waltap/waltap/internal/secret"
 	"github.com/waltap/waltap/schema"
 )
 
@@ -27,7 +29,10 @@ type Process struct {
 	Listeners        string   // listeners, http://host:port; port 0 lets the system choose
 	LogFormat        LogFormat
 	LogLevel         slog.Level
-	Connectors       []Connector
+	Kafka            Kafka
+	// Providers are the names of config.providers beside file, directory and env.
+	Providers  map[string]secret.Provider
+	Connectors []Connector
 }
 
 // ListenAddress is the host:port of Listeners.
@@ -85,15 +90,15 @@ type Source struct {
 	ReplicationScope           ReplicationScope
 	ReplicationScopeAllowPeers []string // peers that may begin to ship the tables
 
-	TopicPrefix     string
-	KeyConverter    Converter
-	ValueConverter  Converter
-	Tables          TableFilter
-	TableRefresh    time.Duration
-	Scope           schema.Scope
-	Snapshot        Snapshot
-	TopicCreation   TopicCreation
-	CompressionType string // none, gzip, snappy, lz4 or zstd
+	TopicPrefix    string
+	KeyConverter   Converter
+	ValueConverter Converter
+	Tables         TableFilter
+	TableRefresh   time.Duration
+	Scope          schema.Scope
+	Snapshot       Snapshot
+	TopicCreation  TopicCreation
+	Producer       Producer
 
 	Watermark Watermark
 	EndTime   time.Time // zero: none
@@ -228,12 +233,15 @@ const (
 	OnWALHoldConcurrent OnWALHold = "concurrent" // it goes on in concurrent order
 )
 
-// TopicCreation says how data topics that do not exist yet are made.
+// TopicCreation says how topics that do not exist yet are made. Of a sink, Enable
+// and ReplicationFactor count.
 type TopicCreation struct {
 	Enable            bool
 	Partitions        int32
 	ReplicationFactor int16 // -1: the broker's default
 	MaxMessageBytes   int64
+	Configs           map[string]string // other configurations of data topics, as Kafka names them
+	AllowCompacted    bool              // data topics may be compacted
 }
 
 // Sink is the configuration of an HBaseSink.
@@ -255,6 +263,8 @@ type Sink struct {
 	BatchMaxRecords int
 	BatchMaxBytes   int64
 	BatchLinger     time.Duration
+	Consumer        Consumer
+	TopicCreation   TopicCreation
 
 	EndTime         time.Time // zero: none
 	WatermarkMargin time.Duration
@@ -305,3 +315,14 @@ const (
 	StartTimestamp StartMode = "timestamp"
 	StartOffsets   StartMode = "offsets"
 )
+
+// TopicsBegin is what the names of all topics that TopicsRegex matches begin with.
+func (s *Sink) TopicsBegin() string {
+	text := strings.TrimSuffix(strings.TrimPrefix(s.TopicsRegex.String(), anchoredBegin), anchoredEnd)
+	re, err := regexp.Compile(text)
+	if err != nil {
+		return "" // it was compiled before
+	}
+	begin, _ := re.LiteralPrefix()
+	return begin
+}

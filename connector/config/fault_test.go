@@ -3,6 +3,8 @@ package config
 import (
 	"strings"
 	"testing"
+
+	"github.com/waltap/waltap/internal/secret"
 )
 
 const (
@@ -145,6 +147,19 @@ func TestWrongValues(t *testing.T) {
 		{"errors.retry.timeout", "-2", `-2 is too small: want at least -1`},
 		{"errors.retry.delay.max.ms", "0", `0 is too small: want at least 1`},
 		{"batch.linger.ms", "-1", `-1 is too small: want at least 0`},
+		{"security.protocol", "TLS", `"TLS" is not one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL`},
+		{"sasl.mechanism", "GSSAPI", `"GSSAPI" is not one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512`},
+		{"ssl.truststore.type", "BKS", `"BKS" is not one of PEM`},
+		{"ssl.endpoint.identification.algorithm", "none", `"none" is neither https nor empty`},
+		{"ssl.enabled.protocols", "TLSv1.1", `"TLSv1.1" is not one of TLSv1.2, TLSv1.3`},
+		{"config.providers.x.class", "com.example.Vault", `"com.example.Vault" is no provider that waltap has: want FileConfigProvider, DirectoryConfigProvider or EnvVarConfigProvider of org.apache.kafka.common.config.provider`},
+		{"topic.creation.default.retention.m", "1", `Kafka has no topic configuration retention.m: did you mean topic.creation.default.retention.ms?`},
+		{"topic.creation.default.partition", "1", `Kafka has no topic configuration partition: did you mean topic.creation.default.partitions?`},
+		{"producer.override.acks", "1", `"1" is not all: HBase is told that a record is safe only when all in-sync replicas have it`},
+		{"producer.override.enable.idempotence", "yes", `"yes" is not true or false`},
+		{"consumer.override.isolation.level", "read_committed", `waltap's sources write without transactions: there is nothing that read_committed would leave out; remove the key`},
+		{"consumer.override.isolation.level", "x", `"x" is not read_uncommitted`},
+		{"consumer.override.max.poll.interval.ms", "9000", `9000 is too small: want at least 15000`},
 	}
 	for _, tc := range cases {
 		k := lookup(tc.key)
@@ -152,8 +167,8 @@ func TestWrongValues(t *testing.T) {
 			t.Errorf("%s: no such key", tc.key)
 			continue
 		}
-		tgt := &target{process: new(Process), hbase: new(HBase), errors: new(Errors), source: new(Source), sink: new(Sink)}
-		if err := k.parse(tgt, tc.value); err == nil || err.Error() != tc.want {
+		tgt := &target{process: new(Process), security: new(security), resolver: new(secret.Resolver), hbase: new(HBase), errors: new(Errors), source: new(Source), sink: new(Sink)}
+		if err := k.parse(tgt, tc.key, tc.value); err == nil || err.Error() != tc.want {
 			t.Errorf("%s: %q:\n got %v\nwant %s", tc.key, tc.value, err, tc.want)
 		}
 	}

@@ -48,13 +48,17 @@ func parseProcess(file string, content []byte, f *faults) *Process {
 	connectors := cutConnectors(at, root, f)
 	s := &section{at: at, keys: map[string]entry{}}
 	flatten(s, "", root, f)
-	parseKeys(s, InProcess, &target{process: p}, f)
+	s.resolver = resolverOf(s, f)
+	p.Providers = s.resolver.Names
+	security := new(security)
+	parseKeys(s, InProcess, &target{process: p, security: security}, f)
+	completeSecurity(s, p, security, f)
 	if connectors == nil {
 		return p
 	}
 	lines := map[string]int{}
 	for _, n := range connectors.Content {
-		s := &section{at: Fault{File: file, Line: n.Line, Connector: nameIn(n)}, keys: map[string]entry{}}
+		s := &section{at: Fault{File: file, Line: n.Line, Connector: nameIn(n)}, keys: map[string]entry{}, resolver: s.resolver}
 		if n.Kind != yaml.MappingNode {
 			f.add(s.fault(connectorsKey), "want keys and values of a connector, each on a line of its own")
 			continue

@@ -6,11 +6,16 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/waltap/waltap/internal/secret"
 )
 
-// Key describes one configuration key.
+// Key describes one configuration key, or with a part of its name in <> all keys
+// that have something else there.
 type Key struct {
-	Name  string
+	Name string
+	// Part stands for the part in <> where an example is shown.
+	Part  string
 	Scope Scope
 	Type  Type
 	// Values are the ones allowed, when there is a fixed set.
@@ -27,6 +32,35 @@ type Key struct {
 	Example string
 
 	set func(t *target, value string) error
+	// named is set for a Name with a part in <>, which it is given.
+	named func(t *target, part, value string) error
+	// anyValue lets set judge a value that is none of Values.
+	anyValue bool
+	// asWritten gives set the value with its references.
+	asWritten bool
+}
+
+// match reports whether a key of that name is k, with what stands for the part in <>.
+func (k *Key) match(name string) (part string, ok bool) {
+	before, rest, pattern := strings.Cut(k.Name, "<")
+	if !pattern {
+		return "", name == k.Name
+	}
+	_, after, _ := strings.Cut(rest, ">")
+	if len(name) <= len(before)+len(after) || !strings.HasPrefix(name, before) || !strings.HasSuffix(name, after) {
+		return "", false
+	}
+	return name[len(before) : len(name)-len(after)], true
+}
+
+// ExampleName is the name of an example.
+func (k *Key) ExampleName() string {
+	before, rest, pattern := strings.Cut(k.Name, "<")
+	if !pattern {
+		return k.Name
+	}
+	_, after, _ := strings.Cut(rest, ">")
+	return before + k.Part + after
 }
 
 // Scope says where a key may stand; values may be joined.
@@ -65,23 +99,36 @@ const (
 	Size         Type = "size"         // bytes; suffixes KiB, MiB, GiB (or K, M, G) and KB, MB, GB (thousands)
 	List         Type = "list"         // comma separated, or a YAML list
 	RegexList    Type = "regex list"   // a list whose commas within brackets separate nothing
+	Password     Type = "password"     // a reference to a file or the environment, never the secret itself
 )
 
 // target is what the keys of one place are parsed into.
 type target struct {
-	process *Process
-	hbase   *HBase
-	errors  *Errors
-	source  *Source
-	sink    *Sink
+	process  *Process
+	security *security
+	resolver *secret.Resolver
+	hbase    *HBase
+	errors   *Errors
+	source   *Source
+	sink     *Sink
 }
 
-// parse checks value and puts it into t.
-func (k *Key) parse(t *target, value string) error {
-	if value == "" && k.Type != List && k.Type != RegexList {
+func (t *target) topicCreation() *TopicCreation {
+	if t.source != nil {
+		return &t.source.TopicCreation
+	}
+	return &t.sink.TopicCreation
+}
+
+// parse checks the value of the key called name and puts it into t.
+func (k *Key) parse(t *target, name, value string) error {
+	if value == "" && k.Type != List && k.Type != RegexList && !slices.Contains(k.Values, "") {
 		return fmt.Errorf("the value is empty: give one or remove the key")
 	}
-	if len(k.Values) > 0 && !slices.Contains(k.Values, value) {
+	if part, ok := k.match(name); ok && k.named != nil {
+		return k.named(t, part, value)
+	}
+	if len(k.Values) > 0 && !k.anyValue && !slices.Contains(k.Values, value) {
 		return fmt.Errorf("%q is not one of %s%s", value, strings.Join(k.Values, ", "), didYouMean(value, k.Values))
 	}
 	if k.Type == Integer || k.Type == Milliseconds || k.Type == Size {
@@ -165,12 +212,15 @@ func boolean(field func(*target) *bool) func(*target, string) error {
 // Keys returns all keys, the process's first, in the order of the reference.
 func Keys() []Key { return slices.Clone(keys) }
 
-// lookup returns the key of that name, nil when there is none.
+// lookup returns the key of that name, nil when there is none. A key that is
+// written out comes before one with a part in <>.
 func lookup(name string) *Key {
+	var found *Key
 	for i := range keys {
-		if keys[i].Name == name {
-			return &keys[i]
+		k := &keys[i]
+		if _, ok := k.match(name); ok && (found == nil || k.named == nil) {
+			found = k
 		}
 	}
-	return nil
+	return found
 }

@@ -14,9 +14,9 @@ const maxMilliseconds = int64(365 * 24 * time.Hour / time.Millisecond)
 
 // keys is the one table of configuration keys, in the order of the reference. Only
 // a connector's name, and the list of connectors itself, stand beside it.
-var keys = slices.Concat(ownKeys, converterKeys)
+var keys = slices.Concat(ownKeys, converterKeys, kafkaKeys)
 
-// ownKeys are those of waltap's own.
+// ownKeys are those of waltap's own; those that Kafka's users know are converterKeys and kafkaKeys.
 var ownKeys = []Key{
 	{
 		Name: "bootstrap.servers", Scope: InProcess, Type: List, Required: true, Example: "127.0.0.1:9092",
@@ -321,31 +321,6 @@ var ownKeys = []Key{
 		Name: "snapshot.max.bytes.per.second", Scope: InSource, Type: Size, Default: "0",
 		Doc: "Most bytes that the scan reads in a second. 0: no limit. PUT /v1/connectors/NAME/snapshot/limits changes it while it runs.",
 		set: number(func(t *target) *int64 { return &t.source.Snapshot.MaxBytesPerSecond }),
-	},
-	{
-		Name: "topic.creation.enable", Scope: InSource, Type: Boolean, Default: "true",
-		Doc: "Create data topics that do not exist. false: they must exist.",
-		set: boolean(func(t *target) *bool { return &t.source.TopicCreation.Enable }),
-	},
-	{
-		Name: "topic.creation.default.partitions", Scope: InSource, Type: Integer, Default: "8", Min: 1, Max: 100_000,
-		Doc: "Partitions of a data topic that is created. A row is always in the same one.",
-		set: number(func(t *target) *int32 { return &t.source.TopicCreation.Partitions }),
-	},
-	{
-		Name: "topic.creation.default.replication.factor", Scope: InSource, Type: Integer, Default: "-1", Min: -1, Max: math.MaxInt16,
-		Doc: "Replicas of a data topic that is created. -1: the brokers' default.",
-		set: into(parseReplication, func(t *target) *int16 { return &t.source.TopicCreation.ReplicationFactor }),
-	},
-	{
-		Name: "topic.creation.default.max.message.bytes", Scope: InSource, Type: Size, Default: "12MiB", Min: 1 << 20, Max: math.MaxInt32,
-		Doc: "max.message.bytes of a data topic that is created: the largest record that gets in. HBase's own limit for a cell is 10 MiB by default.",
-		set: number(func(t *target) *int64 { return &t.source.TopicCreation.MaxMessageBytes }),
-	},
-	{
-		Name: "producer.override.compression.type", Scope: InSource, Type: String, Default: "none", Values: []string{"none", "gzip", "snappy", "lz4", "zstd"},
-		Doc: "Compression of record batches.",
-		set: text(func(t *target) *string { return &t.source.CompressionType }),
 	},
 	{
 		Name: "errors.oversized.policy", Scope: InSource, Type: String, Default: "fail", Values: []string{"fail", "dead-letter", "split"},

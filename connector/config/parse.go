@@ -1,12 +1,15 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/waltap/waltap/internal/secret"
 )
 
 // maxNameLength keeps the names derived from a connector's in Kafka's limits.
@@ -21,8 +24,9 @@ type entry struct {
 
 // section is the keys of one place, the process or a connector, and where it stands.
 type section struct {
-	at   Fault // file, line and connector
-	keys map[string]entry
+	at       Fault // file, line and connector
+	keys     map[string]entry
+	resolver secret.Resolver // of the references in the values
 }
 
 // fault is a Fault of one of the section's keys.
@@ -39,7 +43,12 @@ func (s *section) fault(key string) Fault {
 // properties. name may be empty when the properties hold it. The error is an
 // *Error with all faults.
 func ParseConnector(name string, properties map[string]string) (*Connector, error) {
-	s := section{keys: make(map[string]entry, len(properties))}
+	return new(Process).ParseConnector(name, properties)
+}
+
+// ParseConnector is ParseConnector of the package with the configuration providers of the process.
+func (p *Process) ParseConnector(name string, properties map[string]string) (*Connector, error) {
+	s := section{keys: make(map[string]entry, len(properties)), resolver: secret.Resolver{Names: p.Providers}}
 	for k, v := range properties {
 		s.keys[k] = entry{value: strings.TrimSpace(v)}
 	}
@@ -97,37 +106,80 @@ func (c *Connector) target() (Scope, *target) {
 // the others. Without a t, because the class is not known, only the names are
 // checked, and connector.class itself.
 func parseKeys(s *section, scope Scope, t *target, f *faults) {
-	for _, name := range slices.Sorted(maps.Keys(s.keys)) {
-		if name == "name" && scope&InProcess == 0 {
-			continue
+	given := slices.Sorted(maps.Keys(s.keys))
+	for _, name := range given {
+		if name != "name" || scope&InProcess != 0 {
+			checkKnown(s, name, scope, f)
 		}
-		k := lookup(name)
-		if k == nil {
-			f.add(s.fault(name), "unknown key%s", didYouMean(name, names(scope)))
-		} else if k.Scope&scope == 0 {
-			f.add(s.fault(name), "this is a key of %s", k.Scope)
-		}
+	}
+	if t != nil {
+		t.resolver = &s.resolver
 	}
 	for i := range keys {
 		k := &keys[i]
 		if k.Scope&scope == 0 || t == nil && k.Name != "connector.class" {
 			continue
 		}
-		e, given := s.keys[k.Name]
-		switch {
-		case e.faulty:
-		case given:
-			if err := k.parse(t, e.value); err != nil {
-				f.add(s.fault(k.Name), "%v", err)
-			}
-		case k.Required:
-			f.add(s.fault(k.Name), "required, for example %s: %s", k.Example, k.Doc)
-		case k.Default != "":
-			if err := k.parse(t, k.Default); err != nil {
-				f.add(s.fault(k.Name), "parse default: %v", err)
+		if k.named == nil {
+			parseKey(s, k, k.Name, t, f)
+			continue
+		}
+		for _, name := range given {
+			if lookup(name) == k {
+				parseKey(s, k, name, t, f)
 			}
 		}
 	}
+}
+
+// checkKnown faults a key that is none of the scope's.
+func checkKnown(s *section, name string, scope Scope, f *faults) {
+	k := lookup(name)
+	switch {
+	case k != nil && k.Scope&scope == 0:
+		f.add(s.fault(name), "this is a key of %s", k.Scope)
+	case k != nil:
+	case whyRefused(name) != "":
+		f.add(s.fault(name), "not supported: %s", whyRefused(name))
+	default:
+		f.add(s.fault(name), "unknown key%s", didYouMean(name, names(scope)))
+	}
+}
+
+// parseKey reads the value of the key called name, or its default.
+func parseKey(s *section, k *Key, name string, t *target, f *faults) {
+	e, given := s.keys[name]
+	switch {
+	case e.faulty:
+	case given:
+		if err := s.parse(k, name, t, e.value); err != nil {
+			f.add(s.fault(name), "%v", err)
+		}
+	case k.Required:
+		f.add(s.fault(name), "required, for example %s: %s", k.Example, k.Doc)
+	case k.Default != "":
+		if err := k.parse(t, name, k.Default); err != nil {
+			f.add(s.fault(name), "parse default: %v", err)
+		}
+	}
+}
+
+// parse puts what references stand for into the value and sets it. The error shows the references, not what they stand for.
+func (s *section) parse(k *Key, name string, t *target, value string) error {
+	if k.asWritten {
+		return k.parse(t, name, value)
+	}
+	if k.Type == Password && value != "" && !secret.IsReference(value) {
+		return errLiteral
+	}
+	resolved, err := s.resolver.Resolve(value)
+	if err != nil {
+		return err
+	}
+	if err := k.parse(t, name, resolved.Text); err != nil {
+		return errors.New(resolved.Hide(err.Error()))
+	}
+	return nil
 }
 
 // names lists the keys of a scope, for suggestions.
@@ -193,6 +245,8 @@ func completeSource(s *section, c *Connector, f *faults) {
 	checkEnd(s, c.Source, f)
 	checkSourceErrors(s, c.Source, f)
 	completeConverters(s, c.Source, f)
+	completeTopics(s, &c.Source.TopicCreation, f)
+	completeProducer(s, &c.Source.Producer, f)
 }
 
 // checkEnd faults an end time that would never come.
@@ -214,6 +268,7 @@ func completeSink(s *section, c *Connector, f *faults) {
 		f.add(s.fault("topics"), "required, or else topics.regex: which topics to apply")
 	}
 	checkErrors(s, &c.Sink.Errors, f)
+	completeConsumer(s, &c.Sink.Consumer, f)
 	if t := c.Sink.Errors.DeadLetterTopic; t != "" && c.Sink.MatchTopic(t) {
 		f.add(s.fault(deadLetterTopic), "the sink itself reads topic %s: name one that neither topics nor topics.regex has", t)
 	}

@@ -48,6 +48,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := &Process{
 		BootstrapServers: []string{"k:9092"}, GroupID: "waltap", Listeners: "http://127.0.0.1:8083", LogFormat: LogText, LogLevel: slog.LevelInfo,
+		Kafka: Kafka{ClientID: "waltap"},
 		Connectors: []Connector{{
 			Name: "orders-source", Class: HBaseSource,
 			Source: &Source{
@@ -65,7 +66,7 @@ func TestDefaults(t *testing.T) {
 				TopicCreation:    TopicCreation{Enable: true, Partitions: 8, ReplicationFactor: -1, MaxMessageBytes: 12 << 20},
 				KeyConverter:     Converter{Format: FormatBytes, AutoRegister: true},
 				ValueConverter:   Converter{Format: FormatAvro, AutoRegister: true},
-				CompressionType:  "none",
+				Producer:         Producer{CompressionType: "none", BatchSize: 1044480, RequestTimeout: 10 * time.Second},
 				Watermark:        Watermark{Mode: WatermarkHeartbeat, Margin: 5 * time.Second, Patience: 2 * time.Minute, Slack: 310 * time.Second},
 				PeerOnEnd:        PeerRemove,
 				Errors:           Errors{Tolerance: ToleranceNone, DeadLetterFactor: -1, DeadLetterContext: true},
@@ -79,7 +80,9 @@ func TestDefaults(t *testing.T) {
 				HBase:    HBase{ZooKeeperQuorum: []string{"zk2:2181"}, ZNodeParent: "/hbase", ConnectionTimeout: 10 * time.Second},
 				Topics:   []string{"orders.default.orders"}, CreateTables: true, Apply: ApplyAuto, ConsumerStart: ConsumerStart{Mode: StartCommitted}, GroupID: "connect-orders-copy",
 				BatchMaxRecords: 4000, BatchMaxBytes: 4 << 20, BatchLinger: 50 * time.Millisecond, WatermarkMargin: 5 * time.Second,
-				Errors: Errors{Tolerance: ToleranceNone, DeadLetterFactor: -1, DeadLetterContext: true, RetryTimeout: -time.Millisecond, RetryDelayMax: 5 * time.Second},
+				Errors:        Errors{Tolerance: ToleranceNone, DeadLetterFactor: -1, DeadLetterContext: true, RetryTimeout: -time.Millisecond, RetryDelayMax: 5 * time.Second},
+				Consumer:      Consumer{FetchMinBytes: 1, FetchMaxWait: 500 * time.Millisecond, SessionTimeout: 10 * time.Second, MaxPollInterval: 30 * time.Second},
+				TopicCreation: TopicCreation{Enable: true, ReplicationFactor: -1},
 			},
 			Raw: map[string]string{"connector.class": "HBaseSink", "hbase.zookeeper.quorum": "zk2", "topics": "orders.default.orders"},
 		}},
@@ -124,7 +127,8 @@ connectors:
     table.include.list: ["t{1,2}", "shop:.*"]
     table.exclude.list: shop:tmp
     snapshot: {mode: no_data, order: exact, max.threads: 3, scanners.per.server: 4, fetch.size: 64 KiB, gap.accept: "t/2, shop:t/7"}
-    topic.creation: {enable: false, default: {partitions: 9, replication.factor: 3, max.message.bytes: 1048576}}
+    topic.creation: {enable: false, default: {partitions: 9, replication.factor: 3, max.message.bytes: 1048576, cleanup.policy: [compact, delete], retention.ms: 1000, confluent.x: y}}
+    topic.compacted.allow: true
     value.converter: debezium-avro
     value.converter.auto.register.schemas: false
     value.converter.basic.auth: {credentials.source: USER_INFO, user.info: "u:p:w"}
@@ -132,7 +136,14 @@ connectors:
     key.converter: io.confluent.connect.avro.AvroConverter
     key.converter.bearer.auth: {credentials.source: STATIC_TOKEN, token: t}
     key.converter.schema.registry: {url: http://k, wait.ms: 9}
-    producer.override.compression.type: zstd
+    producer.override:
+      compression.type: zstd
+      batch.size: 16384
+      linger.ms: 5
+      max.request.size: 1MiB
+      request.timeout.ms: 30000
+      acks: -1
+      enable.idempotence: true
     watermark: {mode: metrics, margin.ms: 7, fallback.ms: 0, estimate.slack.ms: 6}
     end.time: 2026-11-21T01:00:00.5+01:00
     peer.on.end: keep
@@ -147,6 +158,14 @@ connectors:
     consumer.start: latest
     consumer.group.id: cg
     batch: {max.records: 5, max.bytes: 2KB, linger.ms: 0}
+    topic.creation: {enable: false, default.replication.factor: 2}
+    consumer.override:
+      fetch: {min.bytes: 10, max.wait.ms: 20, max.bytes: 50KB}
+      max.partition.fetch.bytes: 40KB
+      session.timeout.ms: 30000
+      heartbeat.interval.ms: 1000
+      max.poll.interval.ms: 60000
+      isolation.level: read_uncommitted
     end.time: 2026-11-21T00:00:00Z
     watermark.margin.ms: 8
     errors: {tolerance: all, deadletterqueue.topic.name: dlq, retry: {timeout: 0, delay.max.ms: 9}}
@@ -179,17 +198,19 @@ connectors:
 			Include: patterns,
 			Exclude: []TablePattern{{text: "shop:tmp", name: "shop:tmp"}},
 		},
-		Snapshot:      Snapshot{Mode: SnapshotNoData, Order: SnapshotExact, MaxThreads: 3, ScannersPerServer: 4, FetchSize: 64 << 10, AcceptGaps: map[string]int64{"default:t": 2, "shop:t": 7}, ProgressInterval: 5 * time.Second, ShardMaxBytes: 1 << 30, MaxWALHold: 6 * time.Hour, OnWALHold: OnWALHoldFail},
-		TopicCreation: TopicCreation{Partitions: 9, ReplicationFactor: 3, MaxMessageBytes: 1 << 20},
+		Snapshot: Snapshot{Mode: SnapshotNoData, Order: SnapshotExact, MaxThreads: 3, ScannersPerServer: 4, FetchSize: 64 << 10, AcceptGaps: map[string]int64{"default:t": 2, "shop:t": 7}, ProgressInterval: 5 * time.Second, ShardMaxBytes: 1 << 30, MaxWALHold: 6 * time.Hour, OnWALHold: OnWALHoldFail},
+		TopicCreation: TopicCreation{Partitions: 9, ReplicationFactor: 3, MaxMessageBytes: 1 << 20, AllowCompacted: true,
+			Configs: map[string]string{"cleanup.policy": "compact,delete", "retention.ms": "1000", "confluent.x": "y"}},
 		KeyConverter: Converter{Format: FormatAvro, AutoRegister: true, Registry: Registry{
 			Key: "key.converter", URLs: []string{"http://k"}, Token: "t", Wait: 9 * time.Millisecond,
 		}},
 		ValueConverter: Converter{Format: FormatDebeziumAvro, Registry: Registry{
 			Key: "value.converter", URLs: []string{"http://r1:8081", "https://r2/x"}, User: "u", Password: "p:w", TLS: RegistryTLS{TrustStore: "/ca.pem"}, Wait: 30 * time.Second,
 		}},
-		CompressionType: "zstd",
-		Watermark:       Watermark{Mode: WatermarkMetrics, Margin: 7 * time.Millisecond, Slack: 6 * time.Millisecond},
-		EndTime:         time.UnixMilli(1795219200500), PeerOnEnd: PeerKeep,
+		Producer: Producer{CompressionType: "zstd", BatchSize: 16 << 10, Linger: 5 * time.Millisecond, MaxRequestSize: 1 << 20, RequestTimeout: 30 * time.Second,
+			Idempotence: IdempotenceRequired},
+		Watermark: Watermark{Mode: WatermarkMetrics, Margin: 7 * time.Millisecond, Slack: 6 * time.Millisecond},
+		EndTime:   time.UnixMilli(1795219200500), PeerOnEnd: PeerKeep,
 		Errors: Errors{Tolerance: ToleranceAll, DeadLetterTopic: "dlq-p", DeadLetterFactor: 2}, Oversized: OversizedSplit,
 	}
 	if d := cmp.Diff(source, got.Connectors[0].Source, compareConfig); d != "" {
@@ -204,7 +225,10 @@ connectors:
 		Registry:    Registry{Key: "value.converter", URLs: []string{"http://r:8081"}},
 		TopicsRegex: regexp.MustCompile(`^(?:p\.(a|b))$`), Mapping: schema.Mapping{Tables: renames}, Apply: ApplyAuto, ConsumerStart: ConsumerStart{Mode: StartLatest}, GroupID: "cg",
 		BatchMaxRecords: 5, BatchMaxBytes: 2000, EndTime: time.UnixMilli(1795219200000), WatermarkMargin: 8 * time.Millisecond,
-		Errors: Errors{Tolerance: ToleranceAll, DeadLetterTopic: "dlq", DeadLetterFactor: -1, DeadLetterContext: true, RetryDelayMax: 9 * time.Millisecond},
+		Errors:        Errors{Tolerance: ToleranceAll, DeadLetterTopic: "dlq", DeadLetterFactor: -1, DeadLetterContext: true, RetryDelayMax: 9 * time.Millisecond},
+		TopicCreation: TopicCreation{ReplicationFactor: 2},
+		Consumer: Consumer{FetchMinBytes: 10, FetchMaxWait: 20 * time.Millisecond, FetchMaxBytes: 50_000, MaxPartitionFetchBytes: 40_000,
+			SessionTimeout: 30 * time.Second, HeartbeatInterval: time.Second, MaxPollInterval: time.Minute},
 	}
 	if d := cmp.Diff(sink, got.Connectors[1].Sink, compareConfig); d != "" {
 		t.Errorf("sink (-want +got):\n%s", d)
@@ -266,7 +290,7 @@ func FuzzParse(f *testing.F) {
 			if (c.Source == nil) == (c.Sink == nil) {
 				t.Fatalf("connector %s is both or neither", c.Name)
 			}
-			again, err := ParseConnector(c.Name, c.Raw)
+			again, err := p.ParseConnector(c.Name, c.Raw)
 			if err != nil {
 				t.Fatalf("connector %s from its raw keys: %v", c.Name, err)
 			}

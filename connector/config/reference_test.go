@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/waltap/waltap/internal/secret"
 )
 
 var updateReference = flag.Bool("update", false, "write docs/reference-config.yaml anew from the table of keys")
@@ -63,7 +65,7 @@ func writeKeys(b *bytes.Buffer, scope Scope, values map[string]string, indent st
 			fmt.Fprintf(b, "%s# %s\n", indent, line)
 		}
 		fmt.Fprintf(b, "%s# %s\n", indent, facts(k))
-		fmt.Fprintf(b, "%s%s%s: %s\n\n", indent, mark, k.Name, value)
+		fmt.Fprintf(b, "%s%s%s: %s\n\n", indent, mark, k.ExampleName(), value)
 	}
 }
 
@@ -71,7 +73,7 @@ func writeKeys(b *bytes.Buffer, scope Scope, values map[string]string, indent st
 func facts(k Key) string {
 	s := "(" + string(k.Type)
 	if len(k.Values) > 0 {
-		s += ": " + strings.Join(k.Values, " | ")
+		s += ": " + strings.Join(valuesOf(k), " | ")
 	}
 	switch k.Type {
 	case Integer, Milliseconds, Size:
@@ -106,9 +108,10 @@ func wrap(s string, width int) []string {
 	return append(lines, line)
 }
 
-func TestReferenceFile(t *testing.T) {
-	file := filepath.Join("..", "..", "docs", "reference-config.yaml")
-	want := reference()
+// checkDocument compares a file of docs with what the table of keys makes of it, or writes it anew.
+func checkDocument(t *testing.T, name string, want []byte) (file string) {
+	t.Helper()
+	file = filepath.Join("..", "..", "docs", name)
 	if *updateReference {
 		if err := os.WriteFile(file, want, 0o644); err != nil {
 			t.Fatal(err)
@@ -121,6 +124,11 @@ func TestReferenceFile(t *testing.T) {
 	if !bytes.Equal(got, want) {
 		t.Fatalf("%s does not tell what the table of keys tells: run go test ./connector/config -update", file)
 	}
+	return file
+}
+
+func TestReferenceFile(t *testing.T) {
+	file := checkDocument(t, "reference-config.yaml", reference())
 	p, err := ParseFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -132,6 +140,10 @@ func TestReferenceFile(t *testing.T) {
 
 // TestReferenceExamples uncomments what the reference has in comments.
 func TestReferenceExamples(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "secrets.properties"), []byte("kafka.password=hunter2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, k := range Keys() {
 		if k.Doc == "" || k.Example == "" && k.Default == "" || !strings.HasSuffix(k.Doc, ".") && !strings.HasSuffix(k.Doc, ".*:.*") {
 			t.Errorf("%s: doc %q, example %q, default %q", k.Name, k.Doc, k.Example, k.Default)
@@ -140,7 +152,7 @@ func TestReferenceExamples(t *testing.T) {
 			t.Errorf("%s: two defaults, or required with one", k.Name)
 		}
 		for _, tgt := range []*target{
-			{process: new(Process)},
+			{process: new(Process), security: new(security), resolver: new(secret.Resolver)},
 			{source: new(Source), hbase: new(HBase), errors: new(Errors)},
 			{sink: new(Sink), hbase: new(HBase), errors: new(Errors)},
 		} {
@@ -149,7 +161,7 @@ func TestReferenceExamples(t *testing.T) {
 				if !in || v == "" {
 					continue
 				}
-				if err := k.parse(tgt, v); err != nil {
+				if err := k.parse(tgt, k.ExampleName(), strings.ReplaceAll(v, "/etc/waltap", dir)); err != nil {
 					t.Errorf("%s: %s: %v", k.Name, v, err)
 				}
 			}
@@ -164,7 +176,7 @@ func TestKeyNamesAreUnique(t *testing.T) {
 			t.Errorf("%s stands twice", k.Name)
 		}
 		seen[k.Name] = true
-		if lookup(k.Name) == nil {
+		if found := lookup(k.ExampleName()); found == nil || found.Name != k.Name {
 			t.Errorf("%s is not found", k.Name)
 		}
 	}

@@ -294,12 +294,14 @@ func parseTopicsRegex(s string) (*regexp.Regexp, error) { return compileAnchored
 
 func topicsRegex(t *target) **regexp.Regexp { return &t.sink.TopicsRegex }
 
+const anchoredBegin, anchoredEnd = "^(?:", ")$"
+
 // compileAnchored compiles an expression that must match the whole of a name.
 func compileAnchored(s string) (*regexp.Regexp, error) {
 	if _, err := regexp.Compile(s); err != nil {
 		return nil, fmt.Errorf("%q is not a regular expression: %w", s, err)
 	}
-	return regexp.Compile("^(?:" + s + ")$")
+	return regexp.Compile(anchoredBegin + s + anchoredEnd)
 }
 
 var checkTable = checked(schema.CheckTable)

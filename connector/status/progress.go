@@ -169,10 +169,19 @@ func (m measured) line() string {
 	}
 	for _, text := range []string{m.Phase, m.Error} {
 		if text != "" {
-			parts = append(parts, strings.ReplaceAll(text, "\n", "; "))
+			parts = append(parts, oneLine(text))
 		}
 	}
 	return fmt.Sprintf("%s %s %s", m.Name, m.State, strings.Join(parts, ", "))
+}
+
+// oneLine puts a few lines into one; of many, such as commands to run, only the first: the whole ends the log and is in
+// /status.
+func oneLine(text string) string {
+	if first, _, _ := strings.Cut(text, "\n"); strings.Count(text, "\n") > 4 {
+		return first + " …"
+	}
+	return strings.ReplaceAll(text, "\n", "; ")
 }
 
 type incident struct {

@@ -115,6 +115,14 @@ func TestProgressWriteError(t *testing.T) {
 	}
 }
 
+func TestOneLine(t *testing.T) {
+	for text, want := range map[string]string{"a": "a", "a\nb": "a; b", "topics; create them:\n1\n2\n3\n4\n5": "topics; create them: …"} {
+		if got := oneLine(text); got != want {
+			t.Errorf("oneLine(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
+
 func TestGrouped(t *testing.T) {
 	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1 000", -1000: "-1 000", 120034: "120 034", 1234567: "1 234 567", -12: "-12"} {
 		if got := grouped(n); got != want {

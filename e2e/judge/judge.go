@@ -8,16 +8,11 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"embed"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 
@@ -66,7 +61,7 @@ func Start(ctx context.Context, o Options) (*Judge, error) {
 	if err != nil {
 		return nil, err
 	}
-	classes, err := compile(ctx, jars)
+	classes, err := servers.CompileJava(ctx, "judge", sources, jars)
 	if err != nil {
 		return nil, err
 	}
@@ -125,41 +120,6 @@ func (j *Judge) start(java string, args []string, dir string) error {
 	j.stdin = stdin
 	go j.receive(stdout)
 	return nil
-}
-
-// compile returns the folder with the judge's class files.
-func compile(ctx context.Context, jars string) (string, error) {
-	hash := sha256.New()
-	io.WriteString(hash, filepath.Base(jars)) // a hash never fails; the jars' name holds their hash
-	names, err := fs.Glob(sources, "java/*.java")
-	if err != nil {
-		return "", fmt.Errorf("compile judge: %w", err)
-	}
-	for _, name := range names {
-		src, err := sources.ReadFile(name)
-		if err != nil {
-			return "", fmt.Errorf("compile judge: %w", err)
-		}
-		hash.Write(src)
-	}
-	return servers.Cached(ctx, "judge-"+hex.EncodeToString(hash.Sum(nil)[:6]), func(ctx context.Context, dir string) error {
-		javac, err := servers.Javac()
-		if err != nil {
-			return err
-		}
-		if err := os.CopyFS(dir, sources); err != nil {
-			return fmt.Errorf("compile judge: %w", err)
-		}
-		args := []string{"--release", "17", "-nowarn", "-Xlint:none", "-d", dir, "-cp", jars + "/*"}
-		for _, name := range names {
-			args = append(args, filepath.Join(dir, name))
-		}
-		out, err := exec.CommandContext(ctx, javac, args...).CombinedOutput()
-		if err != nil {
-			return fmt.Errorf("compile judge: %w\n%s", err, out)
-		}
-		return nil
-	})
 }
 
 // LogPath is the judge's log.

@@ -19,6 +19,7 @@ type KafkaOptions struct {
 	Extra    map[string]string // added to server.properties, or replacing what is there
 	HeapMB   int               // default 512
 	JVMFlags []string          // added to the JVM's
+	Security *KafkaSecurity    // nil: neither users nor rights
 }
 
 // Kafka is a Kafka 4.3.1 broker and KRaft controller in one JVM. It creates no topic
@@ -26,6 +27,7 @@ type KafkaOptions struct {
 type Kafka struct {
 	*server
 	port, controllerPort int
+	secure               *secureKafka // nil: see KafkaOptions.Security
 }
 
 var kafkaReady = regexp.MustCompile(`Kafka Server started`)
@@ -46,10 +48,20 @@ func StartKafka(ctx context.Context, o KafkaOptions) (*Kafka, error) {
 			return nil, err
 		}
 	}
-	if err := s.writeConf("log4j2.properties", log4jConf()); err != nil {
+	logs := log4jConf()
+	props := k.properties()
+	var formatFlags []string
+	if o.Security != nil {
+		if k.secure, err = newSecureKafka(s.ConfDir(), *o.Security); err != nil {
+			return nil, err
+		}
+		maps.Copy(props, k.secure.properties(props))
+		logs = append(logs, authorizerLog...)
+		formatFlags = k.secure.formatFlags()
+	}
+	if err := s.writeConf("log4j2.properties", logs); err != nil {
 		return nil, err
 	}
-	props := k.properties()
 	maps.Copy(props, o.Extra)
 	if err := s.writeConf("server.properties", javaProperties(props)); err != nil {
 		return nil, err
@@ -59,7 +71,7 @@ func StartKafka(ctx context.Context, o KafkaOptions) (*Kafka, error) {
 		heap = 512
 	}
 	java := slices.Concat(s.jvmFlags(heap), o.JVMFlags, []string{"-cp", lib + "/*"})
-	if err := k.format(ctx, java); err != nil {
+	if err := k.format(ctx, java, formatFlags); err != nil {
 		return nil, err
 	}
 	s.args = append(java, "kafka.Kafka", filepath.Join(s.ConfDir(), "server.properties"))
@@ -71,9 +83,10 @@ func StartKafka(ctx context.Context, o KafkaOptions) (*Kafka, error) {
 
 // format writes the log folder's meta.properties, as KRaft wants before the first
 // start.
-func (k *Kafka) format(ctx context.Context, java []string) error {
+func (k *Kafka) format(ctx context.Context, java, flags []string) error {
 	args := append(slices.Clone(java), "kafka.tools.StorageTool", "format", "--ignore-formatted",
 		"--cluster-id", "d2FsdGFwLWUyZS1jbHVzdA", "--config", filepath.Join(k.ConfDir(), "server.properties"))
+	args = append(args, flags...)
 	p, err := StartProcess(ProcessSpec{Name: k.name + " (format)", Path: k.java, Args: args, Dir: k.dir, LogPath: k.LogPath()})
 	if err != nil {
 		return err

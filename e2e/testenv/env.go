@@ -39,6 +39,7 @@ type Env struct {
 	Source      *servers.HBase
 	Destination *servers.HBase // nil unless asked for
 	Kafka       *servers.Kafka // nil unless asked for
+	secure      secureKafka
 	Judge       *judge.Judge
 	Src, Dst    *judge.Cluster // the judge's view of the two clusters
 }
@@ -105,6 +106,9 @@ func (e *Env) Close(ctx context.Context, keep bool) error {
 	}
 	if e.Kafka != nil {
 		end(e.Kafka.Stop, e.Kafka.Kill)
+	}
+	if k := e.secure.started(); k != nil {
+		end(k.Stop, k.Kill)
 	}
 	if e.Judge != nil {
 		ends = append(ends, func(context.Context) error { return e.Judge.Close() })

@@ -138,7 +138,7 @@ func TestQueue(t *testing.T) {
 		t.Errorf("%v, %v; want %v", got, err, want)
 	}
 	cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.TopicAuthorizationFailed})
-	if err := q.Send(ctx, letters[1:]); err == nil || !strings.Contains(err.Error(), "write dead letters to dead") || !strings.Contains(err.Error(), "WRITE") {
+	if err := q.Send(ctx, letters[1:]); err == nil || !strings.Contains(err.Error(), "write dead letters to dead") || !strings.Contains(err.Error(), "right Write on topic dead") {
 		t.Errorf("no right to write: %v", err)
 	}
 }

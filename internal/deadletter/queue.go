@@ -19,6 +19,7 @@ type Config struct {
 	ReplicationFactor int16 // of the topic, when it is created; -1: the brokers' default
 	Context           bool  // say in the headers why a record is there
 	Connector         string
+	Keep              bool // the topic is not created, it must be there
 }
 
 // Queue writes to one dead-letter topic. It is safe for concurrent use.
@@ -40,10 +41,14 @@ func Open(ctx context.Context, cfg Config) (*Queue, error) {
 }
 
 func (q *Queue) open(ctx context.Context) error {
-	err := q.cfg.Kafka.EnsureTopics(ctx, kafka.TopicSpec{Name: q.cfg.Topic, Partitions: 1, ReplicationFactor: q.cfg.ReplicationFactor, Configs: map[string]string{
+	spec := kafka.TopicSpec{Name: q.cfg.Topic, Partitions: 1, ReplicationFactor: q.cfg.ReplicationFactor, Configs: map[string]string{
 		"cleanup.policy": "delete", "retention.ms": "-1", "max.message.bytes": fmt.Sprint(maxMessageBytes),
-	}})
-	if err != nil {
+	}}
+	if q.cfg.Keep {
+		if err := q.cfg.Kafka.RequireTopics(ctx, spec); err != nil {
+			return fmt.Errorf("topic.creation.enable: false, and %w", err)
+		}
+	} else if err := q.cfg.Kafka.EnsureTopics(ctx, spec); err != nil {
 		return err
 	}
 	info, err := q.cfg.Kafka.Topic(ctx, q.cfg.Topic)

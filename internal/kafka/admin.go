@@ -13,14 +13,6 @@ import (
 	"github.com/segmentio/kafka-go/protocol/metadata"
 )
 
-// TopicSpec is a topic to create.
-type TopicSpec struct {
-	Name              string
-	Partitions        int32 // -1: the broker's num.partitions
-	ReplicationFactor int16 // -1: the broker's default.replication.factor
-	Configs           map[string]string
-}
-
 // TopicInfo describes a topic.
 type TopicInfo struct {
 	Name       string
@@ -43,7 +35,7 @@ func (c *Client) EnsureTopics(ctx context.Context, specs ...TopicSpec) error {
 		if err != nil {
 			return nil, err
 		}
-		return topicsWithoutLeader(res)
+		return c.topicsWithoutLeader(res)
 	}
 	err := c.retry(ctx, func(ctx context.Context, _ time.Time) error {
 		pending, err := missing(ctx)
@@ -73,7 +65,7 @@ func (c *Client) EnsureTopics(ctx context.Context, specs ...TopicSpec) error {
 }
 
 // topicsWithoutLeader maps each topic that is not ready to whether it does not exist at all.
-func topicsWithoutLeader(res *metadata.Response) (map[string]bool, error) {
+func (c *Client) topicsWithoutLeader(res *metadata.Response) (map[string]bool, error) {
 	pending := make(map[string]bool)
 	for _, t := range res.Topics {
 		switch err := brokerError(t.ErrorCode, ""); {
@@ -84,7 +76,7 @@ func topicsWithoutLeader(res *metadata.Response) (map[string]bool, error) {
 			pending[t.Name] = false
 			continue
 		case err != nil:
-			return nil, fmt.Errorf("topic %s: %w", t.Name, err)
+			return nil, fmt.Errorf("topic %s: %w", t.Name, c.deniedTopic(err, OpDescribe, t.Name))
 		}
 		for _, p := range t.Partitions {
 			if p.ErrorCode != 0 || p.LeaderID < 0 {
@@ -123,10 +115,26 @@ func (c *Client) createTopics(ctx context.Context, specs []TopicSpec) error {
 	var errs []error
 	for _, t := range m.(*createtopics.Response).Topics {
 		if err := brokerError(t.ErrorCode, t.ErrorMessage); err != nil && !hasCode(err, codeTopicAlreadyExists) {
-			errs = append(errs, fmt.Errorf("create topic %s: %w", t.Name, err))
+			errs = append(errs, fmt.Errorf("create topic %s: %w%s", t.Name, c.deniedTopic(err, OpCreate, t.Name), createRemedy(err)))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func createRemedy(err error) string {
+	switch {
+	case hasCode(err, codeInvalidTopic):
+		return "; choose another topic.prefix"
+	case hasCode(err, codeInvalidReplication):
+		return "; set topic.creation.default.replication.factor to at most the number of brokers, -1 for their default"
+	case hasCode(err, codeInvalidConfig):
+		return "; check the keys topic.creation.default.*"
+	case hasCode(err, codePolicyViolation):
+		return "; change the keys topic.creation.default.* to what the brokers' create.topic.policy allows, or set topic.creation.enable: false and create the topic yourself"
+	case hasCode(err, codeTopicAuthorization, codeClusterAuthorization):
+		return "; or set topic.creation.enable: false and create the topic yourself"
+	}
+	return ""
 }
 
 // Topic describes one topic, freshly read. The error is ErrUnknownTopic when it does not exist.
@@ -150,6 +158,14 @@ func (c *Client) Topic(ctx context.Context, name string) (TopicInfo, error) {
 		return TopicInfo{}, fmt.Errorf("describe topic %s: %w", name, err)
 	}
 	return info, nil
+}
+
+func (c *Client) topicExists(ctx context.Context, name string) (bool, error) {
+	_, err := c.Topic(ctx, name)
+	if errors.Is(err, ErrUnknownTopic) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // Topics describes all topics of the cluster that this user may see, Kafka's own internal ones left out, sorted by name.
@@ -193,7 +209,7 @@ func (c *Client) TopicConfig(ctx context.Context, topic string) (map[string]stri
 		}
 		for _, r := range m.(*describeconfigs.Response).Resources {
 			if err := brokerError(r.ErrorCode, r.ErrorMessage); err != nil {
-				return err
+				return c.deniedTopic(err, OpDescribeConfigs, topic)
 			}
 			for _, e := range r.ConfigEntries {
 				configs[e.ConfigName] = e.ConfigValue

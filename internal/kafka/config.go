@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,6 +12,8 @@ import (
 	"github.com/segmentio/kafka-go/sasl"
 	"github.com/segmentio/kafka-go/sasl/plain"
 	"github.com/segmentio/kafka-go/sasl/scram"
+
+	"github.com/waltap/waltap/internal/secret"
 )
 
 // Config says how to reach a Kafka cluster. Only BootstrapServers is required.
@@ -28,8 +29,8 @@ type Config struct {
 	// APITimeout bounds one call of this package (other than Produce and ConsumeGroup), retries included, when the
 	// call's context does not end sooner. Default 30s.
 	APITimeout time.Duration
-	// TLS turns on encryption (security.protocol SSL or SASL_SSL). ServerName defaults to the broker's host.
-	TLS *tls.Config
+	// TLS turns on encryption (security.protocol SSL or SASL_SSL).
+	TLS *TLS
 	// SASL turns on authentication (security.protocol SASL_PLAINTEXT or SASL_SSL).
 	SASL *SASL
 	// Dial opens a TCP connection; default a net.Dialer. Tests inject faults here.
@@ -42,17 +43,17 @@ type Config struct {
 type SASL struct {
 	Mechanism string // PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512
 	Username  string
-	Password  string
+	Password  secret.Secret
 }
 
 func (s *SASL) mechanism() (sasl.Mechanism, error) {
 	switch s.Mechanism {
 	case "PLAIN":
-		return plain.Mechanism{Username: s.Username, Password: s.Password}, nil
+		return plain.Mechanism{Username: s.Username, Password: s.Password.Reveal()}, nil
 	case "SCRAM-SHA-256":
-		return scram.Mechanism(scram.SHA256, s.Username, s.Password)
+		return scram.Mechanism(scram.SHA256, s.Username, s.Password.Reveal())
 	case "SCRAM-SHA-512":
-		return scram.Mechanism(scram.SHA512, s.Username, s.Password)
+		return scram.Mechanism(scram.SHA512, s.Username, s.Password.Reveal())
 	default:
 		return nil, fmt.Errorf("sasl.mechanism %q is not supported: use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512", s.Mechanism)
 	}

@@ -3,7 +3,6 @@ package kafka
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -30,10 +29,12 @@ type conn struct {
 	nc       net.Conn
 	br       *bufio.Reader
 	addr     string
-	clientID string
+	cfg      *Config
 	versions map[protocol.ApiKey][2]int16 // what the broker supports
 	nextID   int32
 	idle     time.Time // since when
+	expires  time.Time // the broker closes it then, when it is used (connections.max.reauth.ms); zero: never
+	fresh    bool      // no request was answered since the handshake
 	dirty    bool      // an exchange failed: the stream's position is unknown
 }
 
@@ -64,40 +65,34 @@ var longAgo = time.Unix(1, 0)
 // maxResponseBytes refuses a frame length that cannot be a Kafka response, e.g. from a port that speaks TLS or HTTP.
 const maxResponseBytes = 1<<31 - 1
 
+// maxHelloBytes is more than any answer to ApiVersions has.
+const maxHelloBytes = 1 << 20
+
 // dial opens a connection that is ready for requests.
 func dial(ctx context.Context, cfg *Config, addr string) (*conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, cfg.DialTimeout)
 	defer cancel()
-	nc, err := cfg.Dial(ctx, "tcp", addr)
+	nc, err := cfg.dialBroker(ctx, "tcp", addr)
 	if err != nil {
 		return nil, &connError{addr: addr, err: err}
 	}
-	if cfg.TLS != nil {
-		tc := cfg.TLS
-		if tc.ServerName == "" {
-			tc = tc.Clone()
-			tc.ServerName, _, _ = net.SplitHostPort(addr)
-		}
-		nc = tls.Client(nc, tc)
-	}
-	c := &conn{nc: nc, br: bufio.NewReader(nc), addr: addr, clientID: cfg.ClientID}
-	if err := c.handshake(ctx, cfg); err != nil {
+	c := &conn{nc: nc, br: bufio.NewReader(nc), addr: addr, cfg: cfg}
+	if err := c.handshake(ctx); err != nil {
 		c.close()
 		if ctxErr := ctx.Err(); ctxErr != nil && !errors.Is(err, ctxErr) {
 			err = fmt.Errorf("%w (%w)", err, ctxErr)
 		}
 		return nil, err
 	}
+	c.fresh = true
 	return c, nil
 }
 
-func (c *conn) handshake(ctx context.Context, cfg *Config) error {
-	c.versions = map[protocol.ApiKey][2]int16{protocol.ApiVersions: {0, 0}}
-	m, err := c.exchange(ctx, 0, new(apiversions.Request))
+func (c *conn) handshake(ctx context.Context) error {
+	res, err := c.hello(ctx)
 	if err != nil {
 		return fmt.Errorf("negotiate API versions: %w", err)
 	}
-	res := m.(*apiversions.Response)
 	if err := brokerError(res.ErrorCode, ""); err != nil {
 		return fmt.Errorf("negotiate API versions with broker %s: %w", c.addr, err)
 	}
@@ -105,26 +100,52 @@ func (c *conn) handshake(ctx context.Context, cfg *Config) error {
 	for _, k := range res.ApiKeys {
 		c.versions[protocol.ApiKey(k.ApiKey)] = [2]int16{k.MinVersion, k.MaxVersion}
 	}
-	if cfg.SASL == nil {
+	if c.cfg.SASL == nil {
 		return nil
 	}
-	if err := c.authenticate(ctx, cfg.SASL); err != nil {
-		return fmt.Errorf("authenticate with sasl.mechanism %s at broker %s: %w", cfg.SASL.Mechanism, c.addr, err)
+	if offered, err := c.authenticate(ctx, c.cfg.SASL); err != nil {
+		return fmt.Errorf("authenticate with sasl.mechanism %s at broker %s: %w%s", c.cfg.SASL.Mechanism, c.addr, err, c.cfg.saslRemedy(err, offered))
 	}
 	return nil
 }
 
-func (c *conn) authenticate(ctx context.Context, cfg *SASL) error {
+// hello asks for the API versions of a broker, if it is one.
+func (c *conn) hello(ctx context.Context) (*apiversions.Response, error) {
+	c.versions = map[protocol.ApiKey][2]int16{protocol.ApiVersions: {0, 0}}
+	var res *apiversions.Response
+	var head []byte
+	err := c.roundTrip(ctx, 0, new(apiversions.Request), func(v int16) (int32, error) {
+		b, err := c.br.Peek(4)
+		if head = slices.Clone(b); err != nil {
+			return 0, err
+		}
+		if size := binary.BigEndian.Uint32(head); size > maxHelloBytes {
+			return 0, fmt.Errorf("the answer is not one of Kafka's, it begins with %q", head)
+		}
+		id, m, err := protocol.ReadResponse(c.br, protocol.ApiVersions, v)
+		if err == nil {
+			res = m.(*apiversions.Response)
+		}
+		return id, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w%s", err, c.cfg.helloRemedy(err, head))
+	}
+	return res, nil
+}
+
+// authenticate returns the mechanisms that the broker offers, when it does not take ours.
+func (c *conn) authenticate(ctx context.Context, cfg *SASL) (offered []string, err error) {
 	mech, err := cfg.mechanism()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	m, err := c.exchange(ctx, 0, &saslhandshake.Request{Mechanism: mech.Name()})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if hs := m.(*saslhandshake.Response); hs.ErrorCode != 0 {
-		return fmt.Errorf("%w (the broker offers %v)", brokerError(hs.ErrorCode, ""), hs.Mechanisms)
+		return hs.Mechanisms, brokerError(hs.ErrorCode, "")
 	}
 	host, port, _ := net.SplitHostPort(c.addr)
 	portNumber, _ := strconv.Atoi(port)
@@ -132,15 +153,18 @@ func (c *conn) authenticate(ctx context.Context, cfg *SASL) error {
 	session, token, err := mech.Start(ctx)
 	for done := false; err == nil && !done; {
 		if m, err = c.exchange(ctx, 0, &saslauthenticate.Request{AuthBytes: token}); err != nil {
-			return err
+			return nil, err
 		}
 		res := m.(*saslauthenticate.Response)
 		if err := brokerError(res.ErrorCode, res.ErrorMessage); err != nil {
-			return err
+			return nil, err
+		}
+		if life := time.Duration(res.SessionLifetimeMs) * time.Millisecond; life > 0 {
+			c.expires = time.Now().Add(life * 4 / 5)
 		}
 		done, token, err = session.Next(ctx, res.AuthBytes)
 	}
-	return err
+	return nil, err
 }
 
 // version picks the request version for key.
@@ -210,7 +234,7 @@ func (c *conn) roundTrip(ctx context.Context, timeout time.Duration, msg protoco
 	if p, ok := msg.(protocol.PreparedMessage); ok {
 		p.Prepare(version)
 	}
-	write := func(w io.Writer, id int32) error { return protocol.WriteRequest(w, version, id, c.clientID, msg) }
+	write := func(w io.Writer, id int32) error { return protocol.WriteRequest(w, version, id, c.cfg.ClientID, msg) }
 	return c.roundTripBytes(ctx, timeout, msg.ApiKey(), write, func() (int32, error) { return read(version) })
 }
 
@@ -226,6 +250,8 @@ func (c *conn) roundTripBytes(ctx context.Context, timeout time.Duration, key pr
 		c.close()
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
+		} else if c.fresh {
+			err = fmt.Errorf("%w%s", err, c.cfg.firstRemedy(err))
 		}
 		return &connError{addr: c.addr, sent: sent, err: err}
 	}
@@ -251,6 +277,7 @@ func (c *conn) roundTripBytes(ctx context.Context, timeout time.Duration, key pr
 	if id != c.nextID {
 		return fail(fmt.Errorf("read %s response: correlation id is %d, want %d", key, id, c.nextID))
 	}
+	c.fresh = false
 	if !stop() {
 		// ctx ended just now and its deadline may or may not be set: the answer is good, the connection is not.
 		c.dirty = true

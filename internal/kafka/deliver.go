@@ -148,9 +148,9 @@ func (q *partition) produceError(err error, size int) error {
 		e.Remedy = fmt.Sprintf("raise max.message.bytes of the topic over %d (and replica.fetch.max.bytes of the brokers and the "+
 			"fetch sizes of the consumers with it), or send such records elsewhere", size)
 	case codeTopicAuthorization, codeClusterAuthorization:
-		e.Remedy = "allow this user WRITE on the topic"
+		e.Err = q.p.c.deniedTopic(err, OpWrite, q.tp.Topic) // which leaves one that says what is lacking
 	case codeUnknownTopic:
-		e.Remedy = "create the topic, or allow this user DESCRIBE on it"
+		e.Remedy = "create the topic, or give this user the right Describe on it"
 	case codeInvalidRecord:
 		e.Remedy = "a compacted topic takes no record without a key: check cleanup.policy of the topic"
 	case codeInvalidTimestamp:
@@ -176,6 +176,11 @@ func (q *partition) pause(d time.Duration) {
 // checkSize refuses a record that is over the topic's max.message.bytes before it is sent: one over the broker's
 // socket.request.max.bytes would make the broker close the connection, which looks like any lost connection.
 func (q *partition) checkSize(b *batch) error {
+	if limit := q.p.cfg.MaxRequestBytes; limit > 0 && len(b.bytes) > limit {
+		return &ProduceError{Topic: q.tp.Topic, Partition: q.tp.Partition, Code: codeMessageTooLarge,
+			Err:    brokerError(int16(codeMessageTooLarge), fmt.Sprintf("a record of %d bytes, max.request.size is %d", len(b.bytes), limit)),
+			Remedy: fmt.Sprintf("raise producer.override.max.request.size over %d, or send such records elsewhere", len(b.bytes))}
+	}
 	if len(b.bytes) <= q.p.cfg.MaxBatchBytes {
 		return nil
 	}
@@ -303,9 +308,12 @@ func (q *partition) initProducer() error {
 		}
 	}
 	if hasCode(err, codeClusterAuthorization, codeTopicAuthorization, codeTxnIDAuthorization, codeUnsupportedVersion) {
+		if q.p.cfg.RequireIdempotence {
+			return fmt.Errorf("init producer id (enable.idempotence): %w", q.p.c.denied(err, OpIdempotentWrite, Cluster, ""))
+		}
 		if !q.p.plain.Swap(true) {
 			q.p.c.cfg.Logger.Warn("the cluster grants no producer id, retries may append records twice; "+
-				"allow WRITE on the topics or IDEMPOTENT_WRITE on the cluster", "error", err)
+				"give this user the right Write on the topics, or IdempotentWrite on the cluster", "error", err)
 		}
 		return nil
 	}

@@ -50,9 +50,16 @@ const (
 	codeUnknownMember         = ErrorCode(kafkago.UnknownMemberId)
 	codeRebalanceInProgress   = ErrorCode(kafkago.RebalanceInProgress)
 	codeTopicAuthorization    = ErrorCode(kafkago.TopicAuthorizationFailed)
+	codeGroupAuthorization    = ErrorCode(kafkago.GroupAuthorizationFailed)
 	codeClusterAuthorization  = ErrorCode(kafkago.ClusterAuthorizationFailed)
 	codeInvalidTimestamp      = ErrorCode(kafkago.InvalidTimestamp)
 	codeUnsupportedVersion    = ErrorCode(kafkago.UnsupportedVersion)
+	codeUnsupportedMechanism  = ErrorCode(kafkago.UnsupportedSASLMechanism)
+	codeIllegalSASLState      = ErrorCode(kafkago.IllegalSASLState)
+	codeSASLFailed            = ErrorCode(kafkago.SASLAuthenticationFailed)
+	codeInvalidTopic          = ErrorCode(kafkago.InvalidTopic)
+	codeInvalidReplication    = ErrorCode(kafkago.InvalidReplicationFactor)
+	codeInvalidConfig         = ErrorCode(kafkago.InvalidConfiguration)
 	codeTopicAlreadyExists    = ErrorCode(kafkago.TopicAlreadyExists)
 	codeNotController         = ErrorCode(kafkago.NotController)
 	codePolicyViolation       = ErrorCode(kafkago.PolicyViolation)
@@ -170,11 +177,14 @@ type ProduceError struct {
 	Topic     string
 	Partition int32
 	Code      ErrorCode
-	Remedy    string // what the operator must do
+	Remedy    string // what the operator must do; "": Err says it
 	Err       error  // the broker's answer
 }
 
 func (e *ProduceError) Error() string {
+	if e.Remedy == "" {
+		return fmt.Sprintf("produce to %s/%d: %v", e.Topic, e.Partition, e.Err)
+	}
 	return fmt.Sprintf("produce to %s/%d: %v; %s", e.Topic, e.Partition, e.Err, e.Remedy)
 }
 

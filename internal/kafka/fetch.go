@@ -24,9 +24,14 @@ type FetchResult struct {
 // transaction markers are not. A new leader and a lost connection are retried; a batch that fails its checksum is an error.
 // An offset that is not in the log gives an *OffsetOutOfRangeError.
 func (c *Client) Fetch(ctx context.Context, tp TopicPartition, offset int64, maxBytes int, maxWait time.Duration) (FetchResult, error) {
+	return c.FetchAtLeast(ctx, tp, offset, 1, maxBytes, maxWait)
+}
+
+// FetchAtLeast is Fetch that waits until there are minBytes, or for maxWait.
+func (c *Client) FetchAtLeast(ctx context.Context, tp TopicPartition, offset int64, minBytes, maxBytes int, maxWait time.Duration) (FetchResult, error) {
 	var res FetchResult
 	err := c.retry(ctx, func(ctx context.Context, stale time.Time) (err error) {
-		res, err = c.fetchOnce(ctx, tp, offset, maxBytes, maxWait, stale)
+		res, err = c.fetchOnce(ctx, tp, offset, minBytes, maxBytes, maxWait, stale)
 		return err
 	})
 	if _, ok := errors.AsType[*OffsetOutOfRangeError](err); ok {
@@ -38,7 +43,7 @@ func (c *Client) Fetch(ctx context.Context, tp TopicPartition, offset int64, max
 	return res, nil
 }
 
-func (c *Client) fetchOnce(ctx context.Context, tp TopicPartition, offset int64, maxBytes int, maxWait time.Duration, stale time.Time) (FetchResult, error) {
+func (c *Client) fetchOnce(ctx context.Context, tp TopicPartition, offset int64, minBytes, maxBytes int, maxWait time.Duration, stale time.Time) (FetchResult, error) {
 	addr, err := c.leader(ctx, tp, stale)
 	if err != nil {
 		return FetchResult{}, err
@@ -52,7 +57,7 @@ func (c *Client) fetchOnce(ctx context.Context, tp TopicPartition, offset int64,
 	version, body, err := cn.exchangeRaw(ctx, maxWait+c.cfg.RequestTimeout, &fetch.Request{
 		ReplicaID:    -1,
 		MaxWaitTime:  int32(min(maxWait.Milliseconds(), math.MaxInt32)),
-		MinBytes:     1,
+		MinBytes:     int32(min(max(minBytes, 1), math.MaxInt32)),
 		MaxBytes:     limit,
 		SessionID:    0,
 		SessionEpoch: -1, // no fetch session
@@ -87,7 +92,7 @@ func (c *Client) fetchOnce(ctx context.Context, tp TopicPartition, offset int64,
 		}
 		return FetchResult{}, &OffsetOutOfRangeError{TP: tp, Offset: offset, LogStart: start, LogEnd: end}
 	default:
-		return FetchResult{}, brokerError(int16(part.code), "")
+		return FetchResult{}, c.deniedTopic(brokerError(int16(part.code), ""), OpRead, tp.Topic)
 	}
 	set, err := decodeBatches(part.records, tp, offset)
 	if err != nil {

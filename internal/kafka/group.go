@@ -191,7 +191,7 @@ func (m *member) partitionCounts(ctx context.Context) (map[string]int, error) {
 	counts := make(map[string]int, len(res.Topics))
 	for _, t := range res.Topics {
 		if err := brokerError(t.ErrorCode, ""); err != nil {
-			return nil, fmt.Errorf("topic %s: %w", t.Name, err)
+			return nil, fmt.Errorf("topic %s: %w", t.Name, m.c.deniedTopic(err, OpDescribe, t.Name))
 		}
 		counts[t.Name] = len(t.Partitions)
 	}
@@ -199,8 +199,8 @@ func (m *member) partitionCounts(ctx context.Context) (map[string]int, error) {
 }
 
 func (m *member) run(ctx context.Context) error {
-	conns := &dialTracker{dial: m.c.cfg.Dial}
-	dialer := &kafkago.Dialer{ClientID: m.c.cfg.ClientID, Timeout: m.c.cfg.DialTimeout, DialFunc: conns.Dial, TLS: m.c.cfg.TLS}
+	conns := &dialTracker{dial: m.c.cfg.dialBroker}
+	dialer := &kafkago.Dialer{ClientID: m.c.cfg.ClientID, Timeout: m.c.cfg.DialTimeout, DialFunc: conns.Dial}
 	if m.c.cfg.SASL != nil {
 		mech, err := m.c.cfg.SASL.mechanism()
 		if err != nil {
@@ -244,8 +244,7 @@ func (m *member) run(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case permanentGroupError(err):
-			return fmt.Errorf("consume with group %s: %w; check the rights of this user on the group and its topics, and the "+
-				"group's other members", m.cfg.GroupID, err)
+			return m.refused(err)
 		default:
 			m.cfg.OnState(GroupState{Phase: GroupUnavailable, Err: err})
 			if !errors.Is(err, kafkago.RebalanceInProgress) {
@@ -282,7 +281,7 @@ func (m *member) leave(ctx context.Context, id string) error {
 func (c *Client) LeaveGroup(ctx context.Context, group, memberID string) error {
 	req := &leavegroup.Request{GroupID: group, Members: []leavegroup.RequestMember{{MemberID: memberID}}}
 	err := c.coordinate(ctx, group, req, func(res protocol.Message) error {
-		return brokerError(res.(*leavegroup.Response).ErrorCode, "")
+		return c.denied(brokerError(res.(*leavegroup.Response).ErrorCode, ""), OpRead, Group, group)
 	})
 	if hasCode(err, codeUnknownMember) {
 		return nil
@@ -386,6 +385,15 @@ func (m *member) stop(group *kafkago.ConsumerGroup, conns *dialTracker) {
 		m.c.cfg.Logger.Info("the group was not told that this member leaves, it will notice by the session timeout",
 			"group", m.cfg.GroupID, "member", m.lastID, "error", err)
 	}
+}
+
+// refused says what keeps this member out of the group for good.
+func (m *member) refused(err error) error {
+	if denied := m.c.denied(err, OpRead, Group, m.cfg.GroupID); errors.As(denied, new(*AuthorizationError)) && !errors.Is(err, kafkago.TopicAuthorizationFailed) {
+		return fmt.Errorf("consume with group %s: %w", m.cfg.GroupID, denied)
+	}
+	return fmt.Errorf("consume with group %s: %w; check the rights of this user on the group and its topics, and the "+
+		"group's other members", m.cfg.GroupID, err)
 }
 
 // permanentGroupError: joining again cannot help.

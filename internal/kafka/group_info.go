@@ -18,7 +18,7 @@ func (c *Client) GroupMembers(ctx context.Context, group string) ([]GroupMember,
 		members = nil
 		for _, g := range m.(*describegroups.Response).Groups {
 			if err := brokerError(g.ErrorCode, ""); err != nil {
-				return err
+				return c.denied(err, OpDescribe, Group, group)
 			}
 			for _, k := range g.Members {
 				members = append(members, GroupMember{ID: k.MemberID, ClientID: k.ClientID, Host: k.ClientHost})

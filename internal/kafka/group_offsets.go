@@ -53,7 +53,7 @@ func (c *Client) coordinator(ctx context.Context, group string) (string, error) 
 	}
 	res := m.(*findcoordinator.Response)
 	if err := brokerError(res.ErrorCode, res.ErrorMessage); err != nil {
-		return "", err
+		return "", c.denied(err, OpDescribe, Group, group)
 	}
 	addr = net.JoinHostPort(res.Host, strconv.Itoa(int(res.Port)))
 	c.groups.mu.Lock()
@@ -105,13 +105,13 @@ func (c *Client) CommittedPositions(ctx context.Context, group string, tps []Top
 	err := c.coordinate(ctx, group, req, func(m protocol.Message) error {
 		res := m.(*offsetfetch.Response)
 		if err := brokerError(res.ErrorCode, ""); err != nil {
-			return err
+			return c.denied(err, OpDescribe, Group, group)
 		}
 		for _, t := range res.Topics {
 			for _, p := range t.Partitions {
 				tp := TopicPartition{t.Name, p.PartitionIndex}
 				if err := brokerError(p.ErrorCode, ""); err != nil {
-					return fmt.Errorf("%s: %w", tp, err)
+					return fmt.Errorf("%s: %w", tp, c.deniedTopic(err, OpDescribe, t.Name))
 				}
 				offs[tp] = Position{p.CommittedOffset, p.Metadata}
 			}
@@ -159,8 +159,10 @@ func (c *Client) commit(ctx context.Context, group string, generation int32, mem
 		answered := 0
 		for _, t := range m.(*offsetcommit.Response).Topics {
 			for _, p := range t.Partitions {
-				if err := brokerError(p.ErrorCode, ""); err != nil {
-					return fmt.Errorf("%s: %w", TopicPartition{t.Name, p.PartitionIndex}, err)
+				if err := brokerError(p.ErrorCode, ""); hasCode(err, codeGroupAuthorization) {
+					return c.denied(err, OpRead, Group, group)
+				} else if err != nil {
+					return fmt.Errorf("%s: %w", TopicPartition{t.Name, p.PartitionIndex}, c.deniedTopic(err, OpRead, t.Name))
 				}
 				answered++
 			}

@@ -201,8 +201,8 @@ func TestGroupPermanentErrors(t *testing.T) {
 		cfg   func(*GroupConfig)
 		want  string
 	}{
-		{"no right on the group", &kfake.Fault{Keys: []kmsg.Key{kmsg.FindCoordinator, kmsg.JoinGroup}, Err: kerr.GroupAuthorizationFailed, Count: -1}, nil, "rights"},
-		{"no right on the topic", &kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: "t", Err: kerr.TopicAuthorizationFailed, Count: -1}, nil, "Topic Authorization"},
+		{"no right on the group", &kfake.Fault{Keys: []kmsg.Key{kmsg.FindCoordinator, kmsg.JoinGroup}, Err: kerr.GroupAuthorizationFailed, Count: -1}, nil, "--operation Read --group g"},
+		{"no right on the topic", &kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: "t", Err: kerr.TopicAuthorizationFailed, Count: -1}, nil, "--operation Describe --topic t"},
 		{"session timeout refused", nil, func(cfg *GroupConfig) { cfg.SessionTimeout = time.Hour }, "session timeout"},
 		{"no such topic", nil, func(cfg *GroupConfig) { cfg.Topics = []string{"t", "none"} }, "none"},
 		{"no group id", nil, func(cfg *GroupConfig) { cfg.GroupID = "" }, "group id"},

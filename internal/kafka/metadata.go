@@ -129,7 +129,7 @@ func (c *Client) topicMetadata(ctx context.Context, topic string) (*metadata.Res
 	}
 	for i := range res.Topics {
 		if t := &res.Topics[i]; t.Name == topic {
-			return t, brokerError(t.ErrorCode, "")
+			return t, c.deniedTopic(brokerError(t.ErrorCode, ""), OpDescribe, topic)
 		}
 	}
 	return nil, brokerError(int16(codeUnknownTopic), "")

@@ -86,7 +86,7 @@ func (c *Client) listOffsets(ctx context.Context, addr, topic string, partitions
 	for _, t := range m.(*listoffsets.Response).Topics {
 		for _, p := range t.Partitions {
 			if err := brokerError(p.ErrorCode, ""); err != nil {
-				return fmt.Errorf("partition %d: %w", p.Partition, err)
+				return fmt.Errorf("partition %d: %w", p.Partition, c.deniedTopic(err, OpDescribe, topic))
 			}
 			offs[p.Partition] = p.Offset
 		}

@@ -14,6 +14,7 @@ type partition struct {
 	p    *Producer
 	tp   TopicPartition
 	wake chan struct{} // a caller has given up
+	more chan struct{} // a call was queued
 
 	mu      sync.Mutex
 	queue   []*call // in order of Produce; a call stays until it is settled
@@ -26,6 +27,9 @@ type partition struct {
 	maxRecords int       // batch limit while the broken record of a batch is searched; 0: none
 }
 
+// recordOverhead is about what a record has in a request beside its key and value.
+const recordOverhead = 16
+
 // call is one Produce.
 type call struct {
 	ctx  context.Context
@@ -33,6 +37,9 @@ type call struct {
 	done func(error)
 
 	acked int // recs acknowledged; the goroutine's
+
+	queued time.Time
+	size   int // about the bytes of recs in a request, for ProducerConfig.Linger
 
 	// Guarded by partition.mu.
 	settled  bool
@@ -59,13 +66,17 @@ type batch struct {
 }
 
 func newPartition(p *Producer, tp TopicPartition) *partition {
-	return &partition{p: p, tp: tp, wake: make(chan struct{}, 1), state: noProducer, maxBytes: p.cfg.MaxBatchBytes}
+	return &partition{p: p, tp: tp, wake: make(chan struct{}, 1), more: make(chan struct{}, 1), state: noProducer, maxBytes: p.cfg.MaxBatchBytes}
 }
 
 func (q *partition) enqueue(c *call) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.queue = append(q.queue, c)
+	select {
+	case q.more <- struct{}{}:
+	default:
+	}
 	if !q.running {
 		q.running = true
 		q.p.wg.Add(1)
@@ -132,12 +143,53 @@ func (q *partition) run() {
 		if q.p.life.Err() != nil {
 			q.failQueued(ErrClosed)
 		}
+		q.linger()
 		b := q.nextBatch(builder)
 		if b == nil {
 			return
 		}
 		q.deliver(b)
 	}
+}
+
+// linger waits until the queue fills a request, or its oldest call has waited for long enough.
+func (q *partition) linger() {
+	if q.p.cfg.Linger <= 0 {
+		return
+	}
+	for {
+		left, full := q.waiting()
+		if left <= 0 || full {
+			return
+		}
+		t := time.NewTimer(left)
+		select {
+		case <-t.C:
+		case <-q.more:
+		case <-q.wake:
+		case <-q.p.life.Done():
+			t.Stop()
+			return
+		}
+		t.Stop()
+	}
+}
+
+// waiting tells for how long the oldest call in the queue may wait yet, and whether the queue fills a request.
+func (q *partition) waiting() (left time.Duration, full bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	size := batchOverhead
+	for _, c := range q.queue {
+		if c.settled {
+			continue
+		}
+		if size == batchOverhead {
+			left = q.p.cfg.Linger - time.Since(c.queued)
+		}
+		size += max(1, c.size)
+	}
+	return left, size >= q.maxBytes
 }
 
 // nextBatch encodes as many queued records as go into one request. It returns nil, and the goroutine must end, when there

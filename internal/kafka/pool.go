@@ -59,14 +59,21 @@ func (p *pool) get(ctx context.Context, addr string) (*conn, error) {
 func (p *pool) takeIdle(addr string) *conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.closeStale(time.Now().Add(-maxIdle))
-	cs := p.idle[addr]
-	if len(cs) == 0 {
-		return nil
+	now := time.Now()
+	p.closeStale(now.Add(-maxIdle))
+	for {
+		cs := p.idle[addr]
+		if len(cs) == 0 {
+			return nil
+		}
+		c := cs[len(cs)-1]
+		p.idle[addr] = cs[:len(cs)-1]
+		if c.expires.IsZero() || now.Before(c.expires) {
+			return c
+		}
+		c.close()
+		delete(p.open, c)
 	}
-	c := cs[len(cs)-1]
-	p.idle[addr] = cs[:len(cs)-1]
-	return c
 }
 
 // closeStale closes the connections idle since before t. The caller holds p.mu.

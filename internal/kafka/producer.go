@@ -16,6 +16,12 @@ type ProducerConfig struct {
 	// MaxBatchBytes bounds one request, before compression. A single larger record goes alone. Default 1 MiB minus 4 KiB,
 	// below the brokers' default message.max.bytes; a topic with a smaller max.message.bytes is found out and obeyed.
 	MaxBatchBytes int
+	// MaxRequestBytes refuses a request that is larger, as it is sent: one record that is over MaxBatchBytes
+	// (max.request.size). 0: only the topic's max.message.bytes counts.
+	MaxRequestBytes int
+	// Linger is for how long records wait for others to go with them, as long as they fill no request (linger.ms). Default 0:
+	// they wait only while a request is in flight.
+	Linger time.Duration
 	// RequestTimeout bounds one produce request, the wait for all in-sync replicas included. Default 10s.
 	RequestTimeout time.Duration
 	// RetryBackoff is the wait after the first failure; it doubles up to MaxRetryBackoff. Defaults 50ms and 1s.
@@ -30,6 +36,8 @@ type ProducerConfig struct {
 	// Fence, if set, is asked right before each request is sent: with its error nothing is sent any more, and all that is
 	// queued for the partition fails with it. It must be fast and safe for concurrent use.
 	Fence func() error
+	// RequireIdempotence makes Produce fail where the cluster grants no producer id; else the producer goes on without one.
+	RequireIdempotence bool
 	// Observer, if set, sees what happens. Its functions must be fast and safe for concurrent use.
 	Observer *ProducerObserver
 }
@@ -96,6 +104,9 @@ func (c *Client) NewProducer(cfg ProducerConfig) *Producer {
 	if cfg.MaxBatchBytes <= 0 {
 		cfg.MaxBatchBytes = 1<<20 - 4<<10
 	}
+	if cfg.MaxRequestBytes > 0 {
+		cfg.MaxBatchBytes = min(cfg.MaxBatchBytes, cfg.MaxRequestBytes)
+	}
 	for _, d := range []struct {
 		v   *time.Duration
 		def time.Duration
@@ -146,7 +157,12 @@ func CheckCompression(name string) error {
 // call queues for tp. Of several calls for tp with one context, once it has ended none is sent but behind those before it. recs and what they refer to must not change before done is called. done must not block: the
 // partition waits for it.
 func (p *Producer) Produce(ctx context.Context, tp TopicPartition, recs []Record, done func(error)) {
-	call := &call{ctx: ctx, recs: recs, done: done}
+	call := &call{ctx: ctx, recs: recs, done: done, queued: time.Now()}
+	if p.cfg.Linger > 0 {
+		for i := range recs {
+			call.size += len(recs[i].Key) + len(recs[i].Value) + recordOverhead
+		}
+	}
 	if p.codec < 0 {
 		go done(&ProduceError{Topic: tp.Topic, Partition: tp.Partition, Err: CheckCompression(p.cfg.Compression),
 			Remedy: "use none, gzip, snappy, lz4 or zstd"})
@@ -182,8 +198,15 @@ func (p *Producer) Close() error {
 	return nil
 }
 
-// MaxMessageBytes returns the topic's max.message.bytes, 0 if it cannot be read. It is read again once a minute.
-func (p *Producer) MaxMessageBytes(topic string) int { return p.maxMessageBytes(topic) }
+// MaxMessageBytes returns how large a record for the topic may be as it is sent: its max.message.bytes, which is read again once
+// a minute, or MaxRequestBytes when that is less; 0 when neither is known.
+func (p *Producer) MaxMessageBytes(topic string) int {
+	limit := p.maxMessageBytes(topic)
+	if most := p.cfg.MaxRequestBytes; most > 0 && (limit == 0 || most < limit) {
+		return most
+	}
+	return limit
+}
 
 // maxMessageBytes returns the topic's max.message.bytes, 0 if it cannot be read (it needs the right DESCRIBE_CONFIGS).
 func (p *Producer) maxMessageBytes(topic string) int {

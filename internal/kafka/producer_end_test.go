@@ -21,7 +21,7 @@ func TestProduceFailsForGood(t *testing.T) {
 		err    *kerr.Error
 		remedy string
 	}{
-		{"no right", kerr.TopicAuthorizationFailed, "WRITE"},
+		{"no right", kerr.TopicAuthorizationFailed, "--operation Write --topic t"},
 		{"no topic", kerr.UnknownTopicOrPartition, "create the topic"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -56,7 +56,11 @@ func (c *Client) topicIDs(ctx context.Context, addr string, names []string) (map
 	if err != nil {
 		return nil, err
 	}
-	return decodeTopicIDs(body)
+	ids, failed, err := decodeTopicIDs(body)
+	if err != nil && failed != "" {
+		err = fmt.Errorf("topic %s: %w", failed, c.deniedTopic(err, OpDescribe, failed))
+	}
+	return ids, err
 }
 
 // metadataRequest encodes a version 10 request that creates no topic:
@@ -80,8 +84,9 @@ func metadataRequest(names []string) []byte {
 //	  error int16, name string, id 16 bytes, internal bool, partitions: compact array of (error int16, index, leader,
 //	  leader epoch int32, replicas, in-sync, offline: compact arrays of int32, tags), rights int32, tags
 //
-// Strings are compact and may be null; lengths are unsigned varints, one more than the length, 0 for null.
-func decodeTopicIDs(b []byte) (map[string]string, error) {
+// Strings are compact and may be null; lengths are unsigned varints, one more than the length, 0 for null. failed is the topic
+// that an error is about, "" when it is about none.
+func decodeTopicIDs(b []byte) (ids map[string]string, failed string, err error) {
 	d := fieldDecoder{b: b}
 	d.tags()
 	d.int32()
@@ -94,7 +99,7 @@ func decodeTopicIDs(b []byte) (map[string]string, error) {
 	}
 	d.take(d.compactLen())
 	d.int32()
-	ids := make(map[string]string)
+	ids = make(map[string]string)
 	for range d.compactLen() {
 		code := ErrorCode(d.int16())
 		name := string(d.take(d.compactLen()))
@@ -111,18 +116,18 @@ func decodeTopicIDs(b []byte) (map[string]string, error) {
 		d.tags()
 		switch {
 		case d.failed:
-			return nil, fmt.Errorf("decode Metadata response: it ends early or has an impossible length")
+			return nil, "", fmt.Errorf("decode Metadata response: it ends early or has an impossible length")
 		case code == codeUnknownTopic:
 		case code != 0 && code != codeLeaderNotAvailable:
-			return nil, fmt.Errorf("topic %s: %w", name, brokerError(int16(code), ""))
+			return nil, name, brokerError(int16(code), "")
 		default:
 			ids[name] = idText(id)
 		}
 	}
 	if d.failed {
-		return nil, fmt.Errorf("decode Metadata response: it ends early or has an impossible length")
+		return nil, "", fmt.Errorf("decode Metadata response: it ends early or has an impossible length")
 	}
-	return ids, nil
+	return ids, "", nil
 }
 
 func idText(id []byte) string {
@@ -171,8 +176,8 @@ func (c *conn) exchangeBytes(ctx context.Context, timeout time.Duration, key pro
 		b = binary.BigEndian.AppendUint16(b, uint16(key))
 		b = binary.BigEndian.AppendUint16(b, uint16(version))
 		b = binary.BigEndian.AppendUint32(b, uint32(id))
-		b = binary.BigEndian.AppendUint16(b, uint16(len(c.clientID)))
-		b = append(b, c.clientID...)
+		b = binary.BigEndian.AppendUint16(b, uint16(len(c.cfg.ClientID)))
+		b = append(b, c.cfg.ClientID...)
 		b = append(b, 0) // no tags
 		b = append(b, body...)
 		binary.BigEndian.PutUint32(b, uint32(len(b)-4))

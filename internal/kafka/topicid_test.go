@@ -51,12 +51,12 @@ func TestTopicIDsOfAnOldBroker(t *testing.T) {
 func TestDecodeTopicIDsNeverPanics(t *testing.T) {
 	whole := []byte{0, 0, 0, 0, 0, 2, 0, 0, 0, 1, 2, 'h', 0, 0, 0, 9, 0, 0, 2, 'c', 0, 0, 0, 1, 2, 0, 0, 2, 't',
 		1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 0, 1, 0, 0, 0, 0, 1, 7, 2, 'x', 'y', 0, 0, 0, 0, 0}
-	ids, err := decodeTopicIDs(whole)
+	ids, _, err := decodeTopicIDs(whole)
 	if err != nil || ids["t"] != "0102030405060708090a0b0c0d0e0f10" {
 		t.Fatalf("%v, %v", ids, err)
 	}
 	for n := range 53 {
-		if ids, err := decodeTopicIDs(whole[:n]); err == nil && len(ids) > 0 {
+		if ids, _, err := decodeTopicIDs(whole[:n]); err == nil && len(ids) > 0 {
 			t.Errorf("the first %d bytes were taken for an answer: %v", n, ids)
 		}
 	}

@@ -84,7 +84,10 @@ type Config struct {
 	Partitions        int32
 	ReplicationFactor int16
 	MaxMessageBytes   int64
-	Compression       string
+	TopicConfigs      map[string]string // others of data topics
+	AllowCompacted    bool              // data topics may be compacted
+	MissingTopics     []kafka.TopicSpec // found missing already, where topics are not created: to be named with the others
+	Producer          kafka.ProducerConfig
 	Encodings         Encodings // nil: rows as keys, values as Avro in single-object encoding
 
 	Tables          TableFilter
@@ -163,15 +166,17 @@ func (c *Capture) run(ctx context.Context) error {
 	if err := c.loadTables(); err != nil {
 		return err
 	}
-	producer := c.cfg.Kafka.NewProducer(kafka.ProducerConfig{Compression: c.cfg.Compression})
+	producer := c.cfg.Kafka.NewProducer(c.cfg.Producer)
 	defer producer.Close()
 	c.producer = producer
 	c.pub = source.NewPublisher(producer, 0, c.cfg.Stats.Acked)
 	policy := c.cfg.Undeliverable
-	policy.MaxBytes, policy.Compression, policy.DeadLettered, policy.Split = producer.MaxMessageBytes, c.cfg.Compression, c.cfg.Stats.DeadLettered, c.cfg.Stats.Split
+	policy.MaxBytes, policy.Compression, policy.DeadLettered, policy.Split = producer.MaxMessageBytes, c.cfg.Producer.Compression, c.cfg.Stats.DeadLettered, c.cfg.Stats.Split
 	c.pub.SetPolicy(policy)
-	if err := c.prepareTopics(ctx); err != nil {
-		return err
+	for i := range c.tables {
+		if err := c.prepareTopic(ctx, &c.tables[i]); err != nil {
+			return err
+		}
 	}
 	initialOnly := c.cfg.SnapshotMode == SnapshotInitialOnly
 	if !initialOnly {

@@ -53,7 +53,12 @@ func run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer p.cluster.Close()
-	if _, err := p.listTables(ctx); err != nil {
+	tables, err := p.listTables(ctx)
+	if err != nil {
+		return err
+	}
+	cfg.Stats.Starting("preparing topics")
+	if err := p.ensureTopics(ctx, tables); err != nil {
 		return err
 	}
 	store, err := checkpoint.Open(ctx, cfg.Kafka, schema.OffsetsTopic(cfg.TopicPrefix))
@@ -62,10 +67,12 @@ func run(ctx context.Context, cfg Config) error {
 	}
 	defer store.Close()
 	p.state = state{store: store, connector: cfg.Connector}
-	if err := p.prepareTasks(ctx); err != nil {
+	if err := p.countTasks(ctx); err != nil {
 		return err
 	}
-	producer := cfg.Kafka.NewProducer(kafka.ProducerConfig{Compression: cfg.Compression, Fence: p.fence})
+	settings := cfg.Producer
+	settings.Fence = p.fence
+	producer := cfg.Kafka.NewProducer(settings)
 	defer producer.Close()
 	p.scans = source.NewPublisher(producer, 0, cfg.Stats.Acked)
 	cfg.Stats.Starting("joining the connector's other processes")
@@ -96,14 +103,9 @@ func (p *process) open(ctx context.Context) error {
 	return nil
 }
 
-// prepareTasks creates the task topic. The number of tasks is that of its partitions, also where it was created with another one.
-func (p *process) prepareTasks(ctx context.Context) error {
+// countTasks looks at the task topic: the number of tasks is that of its partitions, also where it was created with another one.
+func (p *process) countTasks(ctx context.Context) error {
 	topic := schema.TasksTopic(p.cfg.TopicPrefix)
-	err := p.cfg.Kafka.EnsureTopics(ctx, kafka.TopicSpec{Name: topic, Partitions: p.cfg.Tasks, ReplicationFactor: p.cfg.ReplicationFactor,
-		Configs: map[string]string{"cleanup.policy": "compact"}})
-	if err != nil {
-		return fmt.Errorf("create the task topic: %w", err)
-	}
 	info, err := p.cfg.Kafka.Topic(ctx, topic)
 	if err != nil {
 		return fmt.Errorf("prepare topic %s: %w", topic, err)

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/schema"
 	"github.com/waltap/waltap/source"
@@ -24,37 +26,81 @@ func (t *captured) checkFamilies() error {
 	return nil
 }
 
-// prepareTopics creates what is missing, and refuses what would lose data.
-func (c *Capture) prepareTopics(ctx context.Context) error {
-	compacted := map[string]string{"cleanup.policy": "compact"}
-	internal := []kafka.TopicSpec{
-		{Name: schema.SchemaTopic(c.cfg.TopicPrefix), Partitions: 1, ReplicationFactor: c.cfg.ReplicationFactor, Configs: compacted},
-		{Name: schema.TablesTopic(c.cfg.TopicPrefix), Partitions: 1, ReplicationFactor: c.cfg.ReplicationFactor, Configs: compacted},
-		{Name: schema.WatermarksTopic(c.cfg.TopicPrefix), Partitions: 1, ReplicationFactor: c.cfg.ReplicationFactor, Configs: compacted},
+const policyKey = "cleanup.policy"
+
+// internalTopics are those that a source has beside the data topics.
+func (p *process) internalTopics() []kafka.TopicSpec {
+	var specs []kafka.TopicSpec
+	for _, name := range []func(string) string{schema.OffsetsTopic, schema.SchemaTopic, schema.TablesTopic, schema.WatermarksTopic} {
+		specs = append(specs, kafka.TopicSpec{Name: name(p.cfg.TopicPrefix), Partitions: 1, ReplicationFactor: p.cfg.ReplicationFactor,
+			Configs: map[string]string{policyKey: "compact"}})
 	}
-	if err := c.cfg.Kafka.EnsureTopics(ctx, internal...); err != nil {
-		return fmt.Errorf("create the internal topics: %w", err)
+	return append(specs, kafka.TopicSpec{Name: schema.TasksTopic(p.cfg.TopicPrefix), Partitions: p.cfg.Tasks, ReplicationFactor: p.cfg.ReplicationFactor,
+		Configs: map[string]string{policyKey: "compact"}})
+}
+
+// dataTopic is a data topic as it is created.
+func (p *process) dataTopic(name string) kafka.TopicSpec {
+	configs := map[string]string{policyKey: "delete"}
+	maps.Copy(configs, p.cfg.TopicConfigs)
+	configs["max.message.bytes"] = strconv.FormatInt(p.cfg.MaxMessageBytes, 10)
+	return kafka.TopicSpec{Name: name, Partitions: p.cfg.Partitions, ReplicationFactor: p.cfg.ReplicationFactor, Configs: configs}
+}
+
+// ensureTopics sees to the internal topics, and refuses those that would lose what is kept on them. Where no topic is created, all
+// that are missing are named at once, those of tables too.
+func (p *process) ensureTopics(ctx context.Context, tables []admin.Table) error {
+	internal := p.internalTopics()
+	needed := internal
+	if !p.cfg.TopicCreate {
+		for _, t := range tables {
+			topic, err := schema.DataTopic(p.cfg.TopicPrefix, t.FullName())
+			if err != nil {
+				return err
+			}
+			needed = append(needed, p.dataTopic(topic))
+		}
+		needed = append(needed, p.cfg.MissingTopics...)
 	}
-	for i := range c.tables {
-		if err := c.prepareTopic(ctx, &c.tables[i]); err != nil {
+	if err := p.createTopics(ctx, needed...); err != nil {
+		return fmt.Errorf("prepare topics: %w", err)
+	}
+	for _, s := range p.cfg.MissingTopics {
+		return fmt.Errorf("topic %s was created just now: start the connector again", s.Name)
+	}
+	for _, s := range internal {
+		if s.Name == schema.TasksTopic(p.cfg.TopicPrefix) {
+			continue // it holds no records
+		}
+		config, err := p.cfg.Kafka.TopicConfig(ctx, s.Name)
+		if err != nil {
 			return err
+		}
+		if policy := config[policyKey]; policy != "compact" {
+			return fmt.Errorf("topic %s has %s=%s, it would lose what waltap keeps on it; set it: kafka-configs.sh --alter --entity-type topics --entity-name %s --add-config %s=compact",
+				s.Name, policyKey, policy, s.Name, policyKey)
 		}
 	}
 	return nil
 }
 
+// createTopics creates those that are missing, or where that is not allowed says how it is done.
+func (p *process) createTopics(ctx context.Context, specs ...kafka.TopicSpec) error {
+	if p.cfg.TopicCreate {
+		return p.cfg.Kafka.EnsureTopics(ctx, specs...)
+	}
+	if err := p.cfg.Kafka.RequireTopics(ctx, specs...); err != nil {
+		return fmt.Errorf("topic.creation.enable: false, and %w", err)
+	}
+	return nil
+}
+
+// prepareTopic creates a table's topic when it is missing, and refuses one that would lose data.
 func (c *Capture) prepareTopic(ctx context.Context, t *captured) error {
+	spec := c.dataTopic(t.topic)
 	info, err := c.cfg.Kafka.Topic(ctx, t.topic)
 	if errors.Is(err, kafka.ErrUnknownTopic) {
-		if !c.cfg.TopicCreate {
-			return fmt.Errorf("topic.creation.enable: topic %s does not exist; create it: kafka-topics.sh --create --topic %s --partitions %d --config cleanup.policy=delete --config max.message.bytes=%d",
-				t.topic, t.topic, c.cfg.Partitions, c.cfg.MaxMessageBytes)
-		}
-		err = c.cfg.Kafka.EnsureTopics(ctx, kafka.TopicSpec{
-			Name: t.topic, Partitions: c.cfg.Partitions, ReplicationFactor: c.cfg.ReplicationFactor,
-			Configs: map[string]string{"cleanup.policy": "delete", "max.message.bytes": strconv.FormatInt(c.cfg.MaxMessageBytes, 10)},
-		})
-		if err == nil {
+		if err = c.createTopics(ctx, spec); err == nil {
 			info, err = c.cfg.Kafka.Topic(ctx, t.topic)
 		}
 	}
@@ -65,9 +111,9 @@ func (c *Capture) prepareTopic(ctx context.Context, t *captured) error {
 	if err != nil {
 		return fmt.Errorf("read the configuration of topic %s: %w", t.topic, err)
 	}
-	if strings.Contains(config["cleanup.policy"], "compact") {
-		return fmt.Errorf("topic %s has cleanup.policy=%s: its records are partial updates of a row, compaction would lose columns; set cleanup.policy=delete",
-			t.topic, config["cleanup.policy"])
+	if policy := config[policyKey]; strings.Contains(policy, "compact") && !c.cfg.AllowCompacted {
+		return fmt.Errorf("topic %s has %s=%s: its records are partial updates of a row, compaction would lose cells; set it: kafka-configs.sh --alter --entity-type topics --entity-name %s --add-config %s=delete; or accept it by topic.compacted.allow: true",
+			t.topic, policyKey, policy, t.topic, policyKey)
 	}
 	if t.state.Partitions != 0 && t.state.Partitions != info.Partitions {
 		return fmt.Errorf("topic %s has %d partitions, it had %d when the capture began: the records of a row would lie in two partitions, out of order; restore the topic, or capture under a new topic.prefix",

@@ -1,0 +1,194 @@
+// Package acl is the list of the rights that waltap needs in Kafka (docs/kafka-acls.md is written from it).
+package acl
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/waltap/waltap/connector/config"
+	"github.com/waltap/waltap/connector/dlq"
+	"github.com/waltap/waltap/internal/kafka"
+	"github.com/waltap/waltap/schema"
+	"github.com/waltap/waltap/sink"
+	"github.com/waltap/waltap/source/tasks"
+)
+
+// What stands for something of the configuration in the name of a resource.
+const (
+	TopicPrefix = "<topic.prefix>"
+	Connector   = "<name>" // of the connector
+	Group       = "<consumer.group.id>"
+	DeadTopic   = "<errors.deadletterqueue.topic.name>"
+)
+
+// Right is what somebody may do with a resource.
+type Right struct {
+	Resource   string // kafka.Topic or kafka.Group
+	Name       string // with TopicPrefix or Group in it
+	Prefixed   bool   // all resources whose names begin so
+	Operations []string
+	For        string // what it is for
+}
+
+// Role is who needs rights.
+type Role struct {
+	Name   string
+	Rights []Right
+}
+
+const (
+	createTopics = "to create it; not with `topic.creation.enable: false`"
+	dataTopics   = TopicPrefix + "."
+)
+
+// progress are the operations on a topic that holds what a process goes on by.
+var progress = []string{kafka.OpRead, kafka.OpWrite, kafka.OpDescribeConfigs}
+
+// The roles. Write and Read hold Describe, which is therefore not listed beside them.
+var (
+	Source = Role{"Connectors of class HBaseSource", []Right{
+		{kafka.Topic, dataTopics, true, []string{kafka.OpWrite}, "the records of the tables, and their end offsets for the watermark"},
+		{kafka.Topic, dataTopics, true, []string{kafka.OpDescribeConfigs}, "to check cleanup.policy and max.message.bytes"},
+		{kafka.Topic, dataTopics, true, []string{kafka.OpCreate}, createTopics},
+		{kafka.Topic, schema.OffsetsTopic(TopicPrefix), false, progress, "the progress of scan and stream"},
+		{kafka.Topic, schema.OffsetsTopic(TopicPrefix), false, []string{kafka.OpCreate}, createTopics},
+		{kafka.Topic, schema.SchemaTopic(TopicPrefix), false, progress, "the schema of the records"},
+		{kafka.Topic, schema.SchemaTopic(TopicPrefix), false, []string{kafka.OpCreate}, createTopics},
+		{kafka.Topic, schema.TablesTopic(TopicPrefix), false, progress, "the descriptors of the tables"},
+		{kafka.Topic, schema.TablesTopic(TopicPrefix), false, []string{kafka.OpCreate}, createTopics},
+		{kafka.Topic, schema.WatermarksTopic(TopicPrefix), false, progress, "the watermark"},
+		{kafka.Topic, schema.WatermarksTopic(TopicPrefix), false, []string{kafka.OpCreate}, createTopics},
+		{kafka.Topic, schema.TasksTopic(TopicPrefix), false, []string{kafka.OpDescribe}, "the tasks that the processes of a connector share"},
+		{kafka.Topic, schema.TasksTopic(TopicPrefix), false, []string{kafka.OpCreate}, createTopics},
+		{kafka.Group, tasks.Group(Connector), false, []string{kafka.OpRead}, "to be one of these processes"},
+	}}
+	Sink = Role{"Connectors of class HBaseSink", []Right{
+		{kafka.Topic, dataTopics, true, []string{kafka.OpRead}, "the records; where `topics` names them, on each topic by its own name (literal)"},
+		{kafka.Group, Group, false, []string{kafka.OpRead}, "to be a member of the group, and its offsets"},
+		{kafka.Topic, schema.TablesTopic(TopicPrefix), false, []string{kafka.OpRead}, "to create and extend tables at the target"},
+		{kafka.Topic, schema.WatermarksTopic(TopicPrefix), false, []string{kafka.OpRead}, "to end by itself; only with `end.time`"},
+		{kafka.Topic, sink.SeenTopic, false, progress, "what each group knows of its topics"},
+		{kafka.Topic, sink.SeenTopic, false, []string{kafka.OpCreate}, createTopics},
+	}}
+	DeadLetters = Role{"Connectors with `errors.deadletterqueue.topic.name`, in addition", []Right{
+		{kafka.Topic, DeadTopic, false, []string{kafka.OpWrite, kafka.OpDescribeConfigs}, "the dead letters"},
+		{kafka.Topic, DeadTopic, false, []string{kafka.OpCreate}, createTopics},
+	}}
+	OffsetsGet = Role{"`waltap offsets get`", []Right{
+		{kafka.Topic, dataTopics, true, []string{kafka.OpDescribe}, "the ends of the logs"},
+		{kafka.Group, Group, false, []string{kafka.OpDescribe}, "the committed offsets and the members of the group"},
+	}}
+	OffsetsSet = Role{"`waltap offsets set`, `reset` and `forget`", []Right{
+		{kafka.Topic, dataTopics, true, []string{kafka.OpRead}, "to commit offsets of its partitions"},
+		{kafka.Group, Group, false, []string{kafka.OpRead}, "to commit for the group"},
+		{kafka.Topic, sink.SeenTopic, false, progress, "`reset` and `forget`: what the group knows of its topics"},
+	}}
+	Tail = Role{"`waltap tail`", []Right{
+		{kafka.Topic, dataTopics, true, []string{kafka.OpRead}, "the records"},
+	}}
+	DlqList = Role{"`waltap dlq list`", []Right{
+		{kafka.Topic, DeadTopic, false, []string{kafka.OpRead}, "the dead letters"},
+		{kafka.Topic, dlq.StateTopic, false, []string{kafka.OpRead, kafka.OpDescribeConfigs}, "which of them were put back"},
+	}}
+	DlqReplay = Role{"`waltap dlq replay`", []Right{
+		{kafka.Topic, DeadTopic, false, []string{kafka.OpRead}, "the dead letters"},
+		{kafka.Topic, dataTopics, true, []string{kafka.OpWrite}, "to put them back"},
+		{kafka.Topic, dataTopics, true, []string{kafka.OpRead}, "only after a replay that was cut off: what it has put back"},
+		{kafka.Topic, dlq.StateTopic, false, progress, "which of them were put back"},
+		{kafka.Topic, dlq.StateTopic, false, []string{kafka.OpCreate}, "to create it"},
+	}}
+	Roles = []Role{Source, Sink, DeadLetters, OffsetsGet, OffsetsSet, Tail, DlqList, DlqReplay}
+)
+
+// fill returns the rights with what stands for TopicPrefix, Connector, Group and DeadTopic.
+func fill(rights []Right, prefix, connector, group, dead string) []Right {
+	r := strings.NewReplacer(TopicPrefix, prefix, Connector, connector, Group, group, DeadTopic, dead)
+	out := slices.Clone(rights)
+	for i := range out {
+		out[i].Name = r.Replace(out[i].Name)
+	}
+	return out
+}
+
+// without leaves out the rights to create topics.
+func without(rights []Right, operation string) []Right {
+	return slices.DeleteFunc(slices.Clone(rights), func(r Right) bool { return slices.Equal(r.Operations, []string{operation}) })
+}
+
+// OfConnector lists what one connector of a process needs. topicPrefix is that of the sources whose topics a sink reads, ""
+// to take it from a source of the same process.
+func OfConnector(p *config.Process, c *config.Connector, topicPrefix string) ([]Right, error) {
+	if s := c.Source; s != nil {
+		rights := slices.Clone(Source.Rights)
+		if s.Errors.Tolerance == config.ToleranceAll || s.Oversized == config.OversizedDeadLetter {
+			rights = append(rights, DeadLetters.Rights...)
+		}
+		rights = fill(rights, s.TopicPrefix, c.Name, "", s.Errors.DeadLetterTopic)
+		if !s.TopicCreation.Enable {
+			rights = without(rights, kafka.OpCreate)
+		}
+		return rights, nil
+	}
+	s := c.Sink
+	begin, err := topicsBegin(s)
+	if err != nil {
+		return nil, err
+	}
+	if topicPrefix == "" {
+		if topicPrefix, err = prefixOf(p, begin); err != nil {
+			return nil, err
+		}
+	}
+	all := slices.Clone(Sink.Rights)
+	if s.Errors.Tolerance == config.ToleranceAll {
+		all = append(all, DeadLetters.Rights...)
+	}
+	var rights []Right
+	for _, r := range fill(all, topicPrefix, c.Name, s.GroupID, s.Errors.DeadLetterTopic) {
+		switch {
+		case r.Name == schema.WatermarksTopic(topicPrefix) && s.EndTime.IsZero():
+		case slices.Equal(r.Operations, []string{kafka.OpCreate}) && !s.TopicCreation.Enable:
+		case r.Prefixed:
+			for _, name := range begin {
+				r.Name, r.Prefixed = name, s.TopicsRegex != nil
+				rights = append(rights, r)
+			}
+		default:
+			rights = append(rights, r)
+		}
+	}
+	return rights, nil
+}
+
+// topicsBegin lists the topics of a sink, or what all of them begin with.
+func topicsBegin(s *config.Sink) ([]string, error) {
+	if s.TopicsRegex == nil {
+		return s.Topics, nil
+	}
+	begin := s.TopicsBegin()
+	if begin == "" {
+		return nil, errors.New("topics.regex has no fixed beginning, so no right covers just the topics that it matches: begin it with the topic.prefix of their source, such as orders\\..*")
+	}
+	return []string{begin}, nil
+}
+
+// prefixOf finds the topic.prefix of the topics that begin so among the sources of the process.
+func prefixOf(p *config.Process, begin []string) (string, error) {
+	for _, c := range p.Connectors {
+		if c.Source == nil {
+			continue
+		}
+		data := c.Source.TopicPrefix + "."
+		if slices.ContainsFunc(begin, func(b string) bool { return strings.HasPrefix(b, data) || strings.HasPrefix(data, b) }) {
+			return c.Source.TopicPrefix, nil
+		}
+	}
+	return "", fmt.Errorf("the source of the topics %s is not in this configuration: say with --topic-prefix what its topic.prefix is", strings.Join(begin, ", "))
+}
+
+// Command is the command of Kafka's that gives a principal the right.
+func (r Right) Command(bootstrap, principal string) string {
+	return kafka.ACLCommand(bootstrap, principal, kafka.ACL{Resource: r.Resource, Name: r.Name, Prefixed: r.Prefixed}, r.Operations...)
+}

@@ -1,0 +1,139 @@
+package acl
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/waltap/waltap/connector/config"
+)
+
+var update = flag.Bool("update", false, "write docs/kafka-acls.md anew")
+
+// document is docs/kafka-acls.md as the table of rights has it.
+func document() []byte {
+	var b bytes.Buffer
+	b.WriteString(`# The rights that waltap needs in Kafka
+
+Written from connector/acl; a test keeps the two equal, and an end-to-end test runs a source and a sink with exactly these rights on a
+real broker, and finds each of them used (but the one for a replay that was cut off).
+
+` + "`waltap acls -f FILE`" + ` prints the kafka-acls.sh commands for a configuration. In the names here, ` + "`<topic.prefix>`" + ` is the key of that name of the
+source, ` + "`<consumer.group.id>`" + ` that of the sink (` + "`connect-<name>`" + ` by default).
+
+No right on the cluster is needed. (Brokers before Kafka 2.8 grant producer ids only with IdempotentWrite on the cluster; without it a
+source goes on without one and says so, see ` + "`producer.override.enable.idempotence`" + `.) Read and Write hold Describe. A topic that a user may not
+describe does not exist for it: a sink with ` + "`topics.regex`" + ` does not see it.
+
+`)
+	for _, role := range Roles {
+		fmt.Fprintf(&b, "## %s\n\n| resource | name | pattern | operations | what for |\n|---|---|---|---|---|\n", role.Name)
+		for _, r := range role.Rights {
+			pattern := "literal"
+			if r.Prefixed {
+				pattern = "prefixed"
+			}
+			fmt.Fprintf(&b, "| %s | `%s` | %s | %s | %s |\n", r.Resource, r.Name, pattern, strings.Join(r.Operations, ", "), r.For)
+		}
+		b.WriteString("\n")
+	}
+	return append(bytes.TrimRight(b.Bytes(), "\n"), '\n')
+}
+
+func TestDocument(t *testing.T) {
+	file := filepath.Join("..", "..", "docs", "kafka-acls.md")
+	if *update {
+		if err := os.WriteFile(file, document(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(document()), string(got)); d != "" {
+		t.Errorf("%s differs from the table of rights: run go test ./connector/acl -update\n%s", file, d)
+	}
+}
+
+func parse(t *testing.T, source, sink string) *config.Process {
+	t.Helper()
+	text := "bootstrap.servers: k:9092\nconnectors:\n"
+	if source != "" {
+		text += "  - {name: s, connector.class: HBaseSource, hbase.zookeeper.quorum: zk, topic.prefix: orders, table.include.list: t" + strings.TrimPrefix(source, "-") + "}\n"
+	}
+	if sink != "" {
+		text += "  - {name: k, connector.class: HBaseSink, hbase.zookeeper.quorum: zk" + sink + "}\n"
+	}
+	p, err := config.Parse("p.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// lines writes rights as the commands do, without what all of them have in common.
+func lines(rights []Right) []string {
+	var out []string
+	for _, r := range rights {
+		out = append(out, strings.TrimPrefix(r.Command("k:9092", "User:w"), "kafka-acls.sh --bootstrap-server k:9092 --add --allow-principal User:w "))
+	}
+	return out
+}
+
+func TestOfConnector(t *testing.T) {
+	data := "--operation Write --topic orders. --resource-pattern-type prefixed"
+	p := parse(t, "-", `, topics.regex: orders\..*, end.time: "2026-11-20T10:00:00Z", consumer.group.id: my group`)
+	source, err := OfConnector(p, &p.Connectors[0], "")
+	if err != nil || len(source) != len(Source.Rights) || lines(source)[0] != data {
+		t.Errorf("source: %q, %v", lines(source), err)
+	}
+	sink, err := OfConnector(p, &p.Connectors[1], "")
+	if d := cmp.Diff([]string{
+		"--operation Read --topic orders. --resource-pattern-type prefixed",
+		"--operation Read --group 'my group'",
+		"--operation Read --topic __waltap-tables.orders",
+		"--operation Read --topic __waltap-watermarks.orders",
+		"--operation Read --operation Write --operation DescribeConfigs --topic __waltap-sinks",
+		"--operation Create --topic __waltap-sinks",
+	}, lines(sink)); d != "" || err != nil {
+		t.Errorf("sink: %v\n%s", err, d)
+	}
+	// With a dead-letter topic.
+	p = parse(t, ", errors.oversized.policy: dead-letter, errors.deadletterqueue.topic.name: dead", `, topics.regex: orders\..*, errors.tolerance: all, errors.deadletterqueue.topic.name: dead2`)
+	for i, topic := range []string{"dead", "dead2"} {
+		rights, err := OfConnector(p, &p.Connectors[i], "")
+		if want := []string{"--operation Write --operation DescribeConfigs --topic " + topic, "--operation Create --topic " + topic}; err != nil || !slices.Equal(lines(rights)[len(rights)-2:], want) {
+			t.Errorf("rights %q, %v; want %q", lines(rights), err, want)
+		}
+	}
+	// Nothing is created, the topics are named, the source is elsewhere.
+	p = parse(t, ", topic.creation.enable: false", ", topics: 'other.default.a, other.default.b', topic.creation.enable: false")
+	if source, err = OfConnector(p, &p.Connectors[0], ""); err != nil || slices.ContainsFunc(lines(source), func(s string) bool { return strings.Contains(s, "Create") }) {
+		t.Errorf("source: %q, %v", lines(source), err)
+	}
+	if _, err := OfConnector(p, &p.Connectors[1], ""); err == nil || !strings.Contains(err.Error(), "--topic-prefix") {
+		t.Errorf("a source elsewhere: %v", err)
+	}
+	sink, err = OfConnector(p, &p.Connectors[1], "other")
+	if d := cmp.Diff([]string{
+		"--operation Read --topic other.default.a",
+		"--operation Read --topic other.default.b",
+		"--operation Read --group connect-k",
+		"--operation Read --topic __waltap-tables.other",
+		"--operation Read --operation Write --operation DescribeConfigs --topic __waltap-sinks",
+	}, lines(sink)); d != "" || err != nil {
+		t.Errorf("sink: %v\n%s", err, d)
+	}
+	p = parse(t, "-", `, topics.regex: ".*orders"`)
+	if _, err := OfConnector(p, &p.Connectors[1], ""); err == nil || !strings.Contains(err.Error(), "topics.regex has no fixed beginning") {
+		t.Errorf("no beginning: %v", err)
+	}
+}
