@@ -35,13 +35,6 @@ func appendQuoted[T string | []byte](dst []byte, s T) []byte {
 	return append(dst, '"')
 }
 
-// appendField appends `"name":`; name needs no escapes.
-func appendField(dst []byte, name string) []byte {
-	dst = append(dst, '"')
-	dst = append(dst, name...)
-	return append(dst, `":`...)
-}
-
 // appendJSONBytes appends the field name with b: base64-encoded, or, when text is set and b is text, as it is, in the field
 // nameText.
 func appendJSONBytes(dst []byte, name string, b []byte, text bool) []byte {

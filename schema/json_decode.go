@@ -1,9 +1,14 @@
 package schema
 
 import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -71,7 +76,7 @@ type jsonDebeziumSource struct {
 
 // json reads a record as JSON.
 func (d *Decoder) json(b []byte, c *Change) error {
-	if !utf8.Valid(b) { // encoding/json would put others in their place
+	if !utf8.Valid(b) || loneSurrogate(b) { // encoding/json would put others in their place
 		return jsonFault("json", ErrNotUTF8)
 	}
 	var j jsonRecord
@@ -92,6 +97,45 @@ func (d *Decoder) json(b []byte, c *Change) error {
 		return d.jsonChange(rec, c)
 	}
 	return d.jsonEnvelope(rec, c)
+}
+
+// loneSurrogate tells whether a string of the JSON b has half a surrogate pair as an escape, such as \ud800.
+func loneSurrogate(b []byte) bool {
+	for i := bytes.IndexByte(b, '\\'); i >= 0 && i+1 < len(b); i = next(b, i) {
+		r := escaped(b[i:])
+		if !utf16.IsSurrogate(r) {
+			i += 2 // also of \uXXXX: its digits hold no backslash
+			continue
+		}
+		if utf16.DecodeRune(r, escaped(b[i+6:])) == utf8.RuneError {
+			return true
+		}
+		i += 12
+	}
+	return false
+}
+
+// next is the index of the next backslash from i on, -1 for none.
+func next(b []byte, i int) int {
+	if i >= len(b) {
+		return -1
+	}
+	if n := bytes.IndexByte(b[i:], '\\'); n >= 0 {
+		return i + n
+	}
+	return -1
+}
+
+// escaped is the code unit of the escape \uXXXX that b begins with, -1 when it begins with something else.
+func escaped(b []byte) rune {
+	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
+		return -1
+	}
+	var unit [2]byte
+	if _, err := hex.Decode(unit[:], b[2:6]); err != nil {
+		return -1
+	}
+	return rune(binary.BigEndian.Uint16(unit[:]))
 }
 
 func (d *Decoder) jsonChange(j *jsonRecord, c *Change) error {
@@ -228,7 +272,7 @@ func readJSON(b []byte, to any) error {
 	case errors.As(err, &syntax):
 		return &FieldError{Field: "json", Offset: int(syntax.Offset), Err: err}
 	case errors.As(err, &mismatch) && mismatch.Field != "":
-		return &FieldError{Field: mismatch.Field, Offset: int(mismatch.Offset), Err: err}
+		return &FieldError{Field: strings.ReplaceAll(mismatch.Field, "jsonImage.", ""), Offset: int(mismatch.Offset), Err: err}
 	}
 	return jsonFault("json", err)
 }
