@@ -135,7 +135,11 @@ func TestMainJobWithTheDocumentedRights(t *testing.T) {
 	sourceRights := documentedRights(t, "Connectors of class HBaseSource", sourceUser, p)
 	sinkRights := append(documentedRights(t, "Connectors of class HBaseSink", sinkUser, p),
 		documentedRights(t, "Connectors with `errors.deadletterqueue.topic.name`, in addition", sinkUser, p)...)
-	runAsAdmin(t, k, slices.Concat(sourceRights, sinkRights)...)
+	rights := slices.Concat(sourceRights, sinkRights)
+	for _, c := range kafkaCommands(p) {
+		rights = append(rights, documentedRights(t, c.heading, c.principal(), p)...)
+	}
+	runAsAdmin(t, k, rights...)
 
 	start := func() (source, sink *testenv.Waltap) {
 		source = env.StartWaltap(t, testenv.WaltapOptions{Name: "source", Config: secured(t, k, "waltap", p.sourceConfig())})
@@ -188,7 +192,9 @@ func TestMainJobWithTheDocumentedRights(t *testing.T) {
 	}
 	checkAccesses(t, k, sourceUser, sourceRights)
 	checkAccesses(t, k, sinkUser, sinkRights)
-	t.Run("commands", func(t *testing.T) { commandsWithTheDocumentedRights(t, k, p) })
+	for _, c := range kafkaCommands(p) {
+		c.run(t, k, p)
+	}
 }
 
 // deadLetters writes a record to a data topic that is no change, waits until p's sink has put it aside, and lays a change beside
@@ -222,36 +228,43 @@ func deadLetters(t *testing.T, k *servers.Kafka, p *pipe, sink *testenv.Waltap) 
 	produce(p.name+"_dead", letter.Record(true))
 }
 
-// commandsWithTheDocumentedRights runs the commands that talk to Kafka, as others than those who run the connectors.
-func commandsWithTheDocumentedRights(t *testing.T, k *servers.Kafka, p *pipe) {
-	ctx := testenv.Context(t, 2*time.Minute)
+// kafkaCommand is a waltap command that talks to Kafka, run by somebody who has the rights below a heading.
+type kafkaCommand struct {
+	heading, user string
+	args          []string
+	runs          int
+	want          string // on its output
+}
+
+func (c kafkaCommand) principal() string { return "User:" + c.user }
+
+func kafkaCommands(p *pipe) []kafkaCommand {
 	data := p.name + ".default." + p.name
-	for _, step := range []struct {
-		heading, user string
-		args          []string
-		want          string
-	}{
-		{"`waltap offsets get`", "operator", []string{"offsets", "get"}, data},
-		{"`waltap offsets set`, `reset` and `forget`", "operator", []string{"offsets", "reset", "--to-earliest"}, data},
-		{"`waltap tail`", "reader", []string{"tail", data, "--until-end", "--limit", "1"}, data},
-		{"`waltap dlq replay`", "mender", []string{"dlq", "replay"}, p.name + "_sink"},
-		{"`waltap dlq list`", "reader", []string{"dlq", "list"}, p.name + "_sink"},
-	} {
-		principal := "User:" + step.user
-		rights := documentedRights(t, step.heading, principal, p)
-		runAsAdmin(t, k, rights...)
-		file := filepath.Join(t.TempDir(), "pipeline.yaml")
-		if err := os.WriteFile(file, []byte(strings.ReplaceAll(secured(t, k, step.user, p.sinkConfig()), "${PORT}", "0")), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		r := testenv.RunWaltap(ctx, t, append(step.args, "-f", file)...)
-		if r.ExitCode != 0 || !strings.Contains(r.Stdout, step.want) {
-			t.Errorf("waltap %s: %+v", strings.Join(step.args, " "), r)
-		}
-		t.Logf("waltap %s:\n%s", strings.Join(step.args, " "), r.Stdout)
-		noSecret(t, "waltap "+step.args[0], r.Stdout+r.Stderr)
-		checkAccesses(t, k, principal, rights)
+	return []kafkaCommand{
+		{"`waltap offsets get`", "watcher", []string{"offsets", "get"}, 1, data},
+		{"`waltap offsets set`, `reset` and `forget`", "operator", []string{"offsets", "reset", "--to-earliest"}, 1, data},
+		{"`waltap tail`", "follower", []string{"tail", data, "--until-end", "--limit", "1"}, 1, "default:" + p.name},
+		{"`waltap dlq replay`", "mender", []string{"dlq", "replay"}, 2, "1 were before"}, // the first time nothing was put back
+		{"`waltap dlq list`", "reader", []string{"dlq", "list"}, 1, p.name + "_sink"},
 	}
+}
+
+// run runs the command with exactly its rights.
+func (c kafkaCommand) run(t *testing.T, k *servers.Kafka, p *pipe) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "pipeline.yaml")
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(secured(t, k, c.user, p.sinkConfig()), "${PORT}", "0")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var r testenv.Result
+	for range c.runs {
+		r = testenv.RunWaltap(testenv.Context(t, time.Minute), t, append(c.args, "-f", file)...)
+		noSecret(t, "waltap "+c.args[0], r.Stdout+r.Stderr)
+	}
+	if r.ExitCode != 0 || !strings.Contains(r.Stdout, c.want) {
+		t.Errorf("waltap %s: %+v; want %q", strings.Join(c.args, " "), r, c.want)
+	}
+	checkAccesses(t, k, c.principal(), documentedRights(t, c.heading, c.principal(), p))
 }
 
 func readLog(t *testing.T, w *testenv.Waltap) string {
