@@ -16,11 +16,11 @@ import (
 	"github.com/waltap/waltap/e2e/testenv"
 )
 
-// refused runs a process that must end by itself, soon, with an error that says all of want.
-func refused(t *testing.T, config string, want ...string) {
+// refused runs a process that must end by itself, soon, with an error that says all of want. It returns the end of its log.
+func refused(t *testing.T, config string, want ...string) string {
 	t.Helper()
-	start := time.Now()
 	w := env.StartWaltap(t, testenv.WaltapOptions{Config: config})
+	start := time.Now() // it may have been built first
 	code, err := w.Wait(testenv.Context(t, 30*time.Second))
 	if err != nil {
 		t.Fatalf("waltap did not end by itself: %v\n%s", err, servers.LogTail(w.LogPath()))
@@ -35,6 +35,7 @@ func refused(t *testing.T, config string, want ...string) {
 			t.Errorf("the error does not say %q:\n%s", s, log)
 		}
 	}
+	return log
 }
 
 func TestWrongAddressesAreNamedWithTheirKeys(t *testing.T) {

@@ -104,18 +104,7 @@ func TestKafkaRefusesWithTheRemedy(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p := &pipe{name: testenv.Name(t), tables: ".*:nosuch.*"}
-			start := time.Now()
-			w := env.StartWaltap(t, testenv.WaltapOptions{Config: kafkaYAML(tc.bootstrap, tc.keys, p.sourceConfig())})
-			code, err := w.Wait(testenv.Context(t, 30*time.Second))
-			log := servers.LogTail(w.LogPath())
-			if err != nil || code == 0 || time.Since(start) > 15*time.Second {
-				t.Fatalf("exit code %d, %v after %s, want a failure within 15 s\n%s", code, err, time.Since(start), log)
-			}
-			for _, s := range append(tc.want, "bootstrap.servers") {
-				if !strings.Contains(log, s) {
-					t.Errorf("the error does not say %q:\n%s", s, log)
-				}
-			}
+			log := refused(t, kafkaYAML(tc.bootstrap, tc.keys, p.sourceConfig()), append(tc.want, "bootstrap.servers")...)
 			noSecret(t, "the error", log)
 		})
 	}
