@@ -40,6 +40,7 @@ type Role struct {
 
 const (
 	createTopics = "to create it; not with `topic.creation.enable: false`"
+	newerRelease = "only for records that a newer release has written: their schema"
 	dataTopics   = TopicPrefix + "."
 )
 
@@ -68,6 +69,7 @@ var (
 		{kafka.Topic, dataTopics, true, []string{kafka.OpRead}, "the records; where `topics` names them, on each topic by its own name (literal)"},
 		{kafka.Group, Group, false, []string{kafka.OpRead}, "to be a member of the group, and its offsets"},
 		{kafka.Topic, schema.TablesTopic(TopicPrefix), false, []string{kafka.OpRead}, "to create and extend tables at the target"},
+		{kafka.Topic, schema.SchemaTopic(TopicPrefix), false, []string{kafka.OpRead}, newerRelease},
 		{kafka.Topic, schema.WatermarksTopic(TopicPrefix), false, []string{kafka.OpRead}, "to end by itself; only with `end.time`"},
 		{kafka.Topic, sink.SeenTopic, false, progress, "what each group knows of its topics"},
 		{kafka.Topic, sink.SeenTopic, false, []string{kafka.OpCreate}, createTopics},
@@ -87,6 +89,7 @@ var (
 	}}
 	Tail = Role{"`waltap tail`", []Right{
 		{kafka.Topic, dataTopics, true, []string{kafka.OpRead}, "the records"},
+		{kafka.Topic, schema.SchemaTopic(TopicPrefix), false, []string{kafka.OpRead}, newerRelease},
 	}}
 	DlqList = Role{"`waltap dlq list`", []Right{
 		{kafka.Topic, DeadTopic, false, []string{kafka.OpRead}, "the dead letters"},
@@ -95,7 +98,7 @@ var (
 	DlqReplay = Role{"`waltap dlq replay`", []Right{
 		{kafka.Topic, DeadTopic, false, []string{kafka.OpRead}, "the dead letters"},
 		{kafka.Topic, dataTopics, true, []string{kafka.OpWrite}, "to put them back"},
-		{kafka.Topic, dataTopics, true, []string{kafka.OpRead}, "only after a replay that was cut off: what it has put back"},
+		{kafka.Topic, dataTopics, true, []string{kafka.OpRead}, "only for a replay that goes on where one was cut off: what that has put back"},
 		{kafka.Topic, dlq.StateTopic, false, progress, "which of them were put back"},
 		{kafka.Topic, dlq.StateTopic, false, []string{kafka.OpCreate}, "to create it"},
 	}}

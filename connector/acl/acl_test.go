@@ -23,7 +23,7 @@ func document() []byte {
 	b.WriteString(`# The rights that waltap needs in Kafka
 
 Written from connector/acl; a test keeps the two equal, and an end-to-end test runs a source and a sink with exactly these rights on a
-real broker, and finds each of them used (but the one for a replay that was cut off).
+real broker, and finds each of them used; the commands too. It leaves out those that are "only for" something that does not happen there.
 
 ` + "`waltap acls -f FILE`" + ` prints the kafka-acls.sh commands for a configuration. In the names here, ` + "`<topic.prefix>`" + ` is the key of that name of the
 source, ` + "`<consumer.group.id>`" + ` that of the sink (` + "`connect-<name>`" + ` by default).
@@ -100,6 +100,7 @@ func TestOfConnector(t *testing.T) {
 		"--operation Read --topic orders. --resource-pattern-type prefixed",
 		"--operation Read --group 'my group'",
 		"--operation Read --topic __waltap-tables.orders",
+		"--operation Read --topic __waltap-schema.orders",
 		"--operation Read --topic __waltap-watermarks.orders",
 		"--operation Read --operation Write --operation DescribeConfigs --topic __waltap-sinks",
 		"--operation Create --topic __waltap-sinks",
@@ -128,6 +129,7 @@ func TestOfConnector(t *testing.T) {
 		"--operation Read --topic other.default.b",
 		"--operation Read --group connect-k",
 		"--operation Read --topic __waltap-tables.other",
+		"--operation Read --topic __waltap-schema.other",
 		"--operation Read --operation Write --operation DescribeConfigs --topic __waltap-sinks",
 	}, lines(sink)); d != "" || err != nil {
 		t.Errorf("sink: %v\n%s", err, d)
