@@ -3,8 +3,6 @@
 package e2e
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -78,61 +76,6 @@ func giveRegion(t *testing.T, table string, r *servers.RegionServer, rnd *rand.R
 	}
 }
 
-// lives are the sequences at which each region of a table was opened, on one server after the other.
-type lives struct {
-	table string
-	ended chan struct{}
-	seen  map[string][]uint64
-	err   error
-	end   context.CancelFunc
-}
-
-// followLives collects them until stop is called: HBase forgets those of regions that are gone.
-func followLives(t *testing.T, table string) *lives {
-	ctx, end := context.WithCancel(t.Context())
-	l := &lives{table: table, ended: make(chan struct{}), seen: make(map[string][]uint64), end: end}
-	go func() {
-		defer close(l.ended)
-		for ctx.Err() == nil {
-			if err := l.look(ctx); err != nil && ctx.Err() == nil {
-				l.err = err
-			}
-			select {
-			case <-ctx.Done():
-			case <-time.After(2 * time.Second):
-			}
-		}
-	}()
-	return l
-}
-
-func (l *lives) look(ctx context.Context) error {
-	openings, err := env.Src.Openings(ctx, l.table)
-	for region, at := range openings {
-		for _, sequence := range at {
-			if !slices.Contains(l.seen[region], sequence) {
-				l.seen[region] = append(l.seen[region], sequence)
-			}
-		}
-	}
-	return err
-}
-
-func (l *lives) stop(t *testing.T) map[string][]uint64 {
-	t.Helper()
-	l.end()
-	<-l.ended
-	if err := errors.Join(l.err, l.look(t.Context())); err != nil {
-		t.Fatal(err)
-	}
-	n := 0
-	for _, at := range l.seen {
-		n += len(at)
-	}
-	t.Logf("%d regions with %d lives", len(l.seen), n)
-	return l.seen
-}
-
 // TestRegionServersJoinStopAndDie moves, splits and merges regions between region servers, of which some join, are stopped
 // and are killed with a backlog, under two captures: of a plain peer and of a serial one.
 func TestRegionServersJoinStopAndDie(t *testing.T) {
@@ -150,7 +93,7 @@ func TestRegionServersJoinStopAndDie(t *testing.T) {
 	}
 	var stops []func()
 	for _, h := range runs {
-		h.lives = followLives(t, h.table)
+		h.moved = true
 		h.start(t, "")
 		awaitStreaming(t, h.waltap)
 		stops = append(stops, churn(t, h.table, rand.New(rand.NewPCG(rnd.Uint64(), 2))))

@@ -70,7 +70,7 @@ final class RegionCommands {
   private JsonObject openings(Request r) throws Exception {
     byte[] family = Bytes.toBytes("rep_barrier");
     String name = r.table().getNameAsString();
-    Scan scan = new Scan().withStartRow(Bytes.toBytes(name + ",")).withStopRow(Bytes.toBytes(name + "-")).addFamily(family).readAllVersions();
+    Scan scan = new Scan().withStartRow(Bytes.toBytes(name + ",,")).withStopRow(Bytes.toBytes(name + "-")).addFamily(family).readAllVersions();
     JsonObject openings = new JsonObject();
     try (Table meta = judge.connection(r).getTable(TableName.META_TABLE_NAME); ResultScanner rows = meta.getScanner(scan)) {
       for (Result row : rows) {
