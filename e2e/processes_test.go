@@ -47,6 +47,7 @@ func loadBinary(t *testing.T, table string, rows int64, megabytes uint32) {
 
 // Two processes share a scan; one of them, which leads or does not, is killed when 40 % are read.
 func TestOneOfTwoScanningProcessesIsKilled(t *testing.T) {
+	t.Parallel()
 	for name, kill := range map[string]func(leads, follows *testenv.Waltap) (killed, other *testenv.Waltap){
 		"Leader":   func(a, b *testenv.Waltap) (*testenv.Waltap, *testenv.Waltap) { return a, b },
 		"Follower": func(a, b *testenv.Waltap) (*testenv.Waltap, *testenv.Waltap) { return b, a },
