@@ -66,7 +66,7 @@ func OpenRegistry(r *config.Registry, log *slog.Logger) (*registry.Client, error
 	if err != nil {
 		return nil, err
 	}
-	client, err := registry.New(registry.Config{URLs: r.URLs, User: r.User, Password: r.Password.Reveal(), Token: r.Token.Reveal(), TLS: tls, Wait: r.Wait, Log: log})
+	client, err := registry.New(registry.Config{URLs: r.URLs, User: r.User, Password: r.Password, Token: r.Token, TLS: tls, Wait: r.Wait, Log: log})
 	if err != nil {
 		return nil, err
 	}

@@ -52,11 +52,6 @@ func startRegistry(t *testing.T, secure bool) *registryServer {
 	if secure {
 		dir := t.TempDir()
 		r.ca, r.user, r.password = filepath.Join(dir, "ca.pem"), "waltap", "se:cret"
-		for file, user := range map[string]string{"user.info": r.user + ":" + r.password, "wrong.info": "waltap:wrong"} {
-			if err := os.WriteFile(filepath.Join(dir, file), []byte(user), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
 		o.User, o.Password, o.CertFile, o.KeyFile = r.user, r.password, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 		r.http = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: certify(t, r.ca, o.CertFile, o.KeyFile)}}}
 	}
@@ -114,7 +109,7 @@ func (r *registryServer) keys(prefix string) keys {
 	k := keys{prefix + ".schema.registry.url": r.URL()}
 	if r.user != "" {
 		k[prefix+".basic.auth.credentials.source"] = "USER_INFO"
-		k[prefix+".basic.auth.user.info"] = "${directory:" + filepath.Dir(r.ca) + ":user.info}"
+		k[prefix+".basic.auth.user.info"] = r.user + ":" + r.password
 		k[prefix+".schema.registry.ssl.truststore.location"] = r.ca
 	}
 	return k
@@ -411,7 +406,7 @@ func refusedByTheRegistry(t *testing.T, r *registryServer, table string) {
 	r.ask(t, http.MethodPost, "/subjects/"+subject+"/versions", map[string]string{"schema": other}, &registered)
 	r.ask(t, http.MethodPut, "/config/"+subject, map[string]string{"compatibility": "BACKWARD"}, &struct{}{})
 	refused(t, processYAML(p(nil).sourceConfig()), "value.converter: subject "+subject, ": 409: ", "ncompatible", "curl -X DELETE "+r.URL()+"/subjects/"+subject, "another topic.prefix")
-	refused(t, processYAML(p(keys{"value.converter.basic.auth.user.info": "${directory:" + filepath.Dir(r.ca) + ":wrong.info}"}).sourceConfig()), subject, ": 401: ", "check value.converter.basic.auth.user.info")
+	refused(t, processYAML(p(keys{"value.converter.basic.auth.user.info": "waltap:wrong"}).sourceConfig()), subject, ": 401: ", "check value.converter.basic.auth.user.info")
 	refused(t, processYAML(p(keys{"value.converter.schema.registry.ssl.truststore.location": "-"}).sourceConfig()), subject, "certificate signed by unknown authority", "ssl.truststore.location")
 	refused(t, processYAML(p(keys{"topic.prefix": name + "_other", "value.converter.auto.register.schemas": "false"}).sourceConfig()), ": 404", "value.converter.auto.register.schemas: true")
 }

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/waltap/waltap/internal/secret"
 )
 
 // Converter says how keys or values of a source's records are written.
@@ -48,13 +46,12 @@ var classes = map[string]Format{
 
 // Registry is a schema registry, and who waltap is there.
 type Registry struct {
-	Key      string   // what its keys begin with, such as value.converter
-	URLs     []string // none: no registry
-	User     string
-	Password secret.Secret
-	Token    secret.Secret
-	TLS      RegistryTLS
-	Wait     time.Duration // of a source
+	Key            string   // what its keys begin with, such as value.converter
+	URLs           []string // none: no registry
+	User, Password string
+	Token          string
+	TLS            RegistryTLS
+	Wait           time.Duration // of a source
 }
 
 // RegistryTLS says whom to trust.
@@ -112,12 +109,10 @@ func parseRegistryURLs(s string) ([]string, error) {
 
 func setUserInfo(registry func(*target) *Registry) func(*target, string) error {
 	return func(t *target, value string) error {
-		r := registry(t)
-		user, pass, ok := strings.Cut(value, ":")
-		if !ok || user == "" {
+		r, ok := registry(t), false
+		if r.User, r.Password, ok = strings.Cut(value, ":"); !ok || r.User == "" {
 			return fmt.Errorf("want user:password")
 		}
-		r.User, r.Password = user, secret.New(pass)
 		return nil
 	}
 }
@@ -175,10 +170,10 @@ func completeRegistry(s *section, prefix string, r *Registry, f *faults) {
 			}
 		}
 	}
-	if r.User != "" && !r.Token.IsZero() {
+	if r.User != "" && r.Token != "" {
 		f.add(s.fault(prefix+".bearer.auth.token"), "%s.basic.auth.user.info is given too: give one of the two", prefix)
 	}
-	for name, has := range map[string]bool{".basic.auth.user.info": r.User != "", ".bearer.auth.token": !r.Token.IsZero()} {
+	for name, has := range map[string]bool{".basic.auth.user.info": r.User != "", ".bearer.auth.token": r.Token != ""} {
 		source := strings.TrimSuffix(strings.TrimSuffix(name, ".user.info"), ".token") + ".credentials.source"
 		if s.has(prefix+source) && !has && !s.has(prefix+name) {
 			f.add(s.fault(prefix+name), "required by %s%s", prefix, source)

@@ -57,8 +57,6 @@ func TestConnectClasses(t *testing.T) {
 }
 
 func TestConverterFaults(t *testing.T) {
-	t.Setenv("REGISTRY_USER", "u:p")
-	t.Setenv("REGISTRY_TOKEN", "secret")
 	for _, tc := range []struct {
 		keys []string
 		want string
@@ -71,12 +69,12 @@ func TestConverterFaults(t *testing.T) {
 		{[]string{"value.converter=json", "value.converter.schema.registry.url=http://r"}, "value.converter.schema.registry.url: value.converter is json: only Avro uses a registry; remove the key"},
 		{[]string{"value.converter.schema.registry.url=registry:8081"}, `value.converter.schema.registry.url: "registry:8081" is not the URL of a registry: want such as http://registry:8081`},
 		{[]string{"value.converter.schema.registry.url=http://u:secret@r"}, `value.converter.schema.registry.url: user and password do not go into the URL: give them in basic.auth.user.info`},
-		{[]string{"value.converter.basic.auth.user.info=${env:REGISTRY_USER}"}, "value.converter.basic.auth.user.info: there is no registry: give value.converter.schema.registry.url too"},
-		{[]string{"value.converter.schema.registry.url=http://r", "value.converter.basic.auth.user.info=${env:REGISTRY_TOKEN}"}, "value.converter.basic.auth.user.info: want user:password"},
+		{[]string{"value.converter.basic.auth.user.info=u:p"}, "value.converter.basic.auth.user.info: there is no registry: give value.converter.schema.registry.url too"},
+		{[]string{"value.converter.schema.registry.url=http://r", "value.converter.basic.auth.user.info=secret"}, "value.converter.basic.auth.user.info: want user:password"},
 		{[]string{"value.converter.schema.registry.url=http://r", "value.converter.basic.auth.credentials.source=USER_INFO"}, "value.converter.basic.auth.user.info: required by value.converter.basic.auth.credentials.source"},
 		{[]string{"value.converter.schema.registry.url=http://r", "value.converter.basic.auth.credentials.source=URL"}, `value.converter.basic.auth.credentials.source: "URL" is not one of USER_INFO
 value.converter.basic.auth.user.info: required by value.converter.basic.auth.credentials.source`},
-		{[]string{"value.converter.schema.registry.url=http://r", "value.converter.basic.auth.user.info=${env:REGISTRY_USER}", "value.converter.bearer.auth.token=${env:REGISTRY_TOKEN}"},
+		{[]string{"value.converter.schema.registry.url=http://r", "value.converter.basic.auth.user.info=u:p", "value.converter.bearer.auth.token=t"},
 			"value.converter.bearer.auth.token: value.converter.basic.auth.user.info is given too: give one of the two"},
 	} {
 		_, err := parseSource(t, tc.keys...)

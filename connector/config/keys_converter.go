@@ -3,8 +3,6 @@ package config
 import (
 	"slices"
 	"time"
-
-	"github.com/waltap/waltap/internal/secret"
 )
 
 const registryURL = ".schema.registry.url"
@@ -81,8 +79,8 @@ func registryKeys(prefix string, scope Scope, none string, registry func(*target
 			set: func(*target, string) error { return nil },
 		},
 		{
-			Name: prefix + ".basic.auth.user.info", Scope: scope, Type: Password, Example: "${file:/etc/waltap/secrets.properties:registry.user.info}",
-			Doc: "User and password for the registry (HTTP basic authentication), user:password; a reference, as sasl.password is.",
+			Name: prefix + ".basic.auth.user.info", Scope: scope, Type: String, Example: "waltap:secret",
+			Doc: "User and password for the registry (HTTP basic authentication), user:password.",
 			set: setUserInfo(registry),
 		},
 		{
@@ -91,9 +89,9 @@ func registryKeys(prefix string, scope Scope, none string, registry func(*target
 			set: func(*target, string) error { return nil },
 		},
 		{
-			Name: prefix + ".bearer.auth.token", Scope: scope, Type: Password, Example: "${env:REGISTRY_TOKEN}",
-			Doc: "Bearer token for the registry; a reference, as sasl.password is.",
-			set: password(func(t *target) *secret.Secret { return &registry(t).Token }),
+			Name: prefix + ".bearer.auth.token", Scope: scope, Type: String, Example: "token",
+			Doc: "Bearer token for the registry.",
+			set: text(func(t *target) *string { return &registry(t).Token }),
 		},
 		{
 			Name: prefix + ".schema.registry.ssl.truststore.location", Scope: scope, Type: String, DefaultDoc: "none: the authorities that this machine trusts", Example: "/etc/waltap/registry-ca.pem",
