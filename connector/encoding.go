@@ -2,13 +2,10 @@ package connector
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
-	"os"
 	"sync"
 
 	"github.com/waltap/waltap/connector/config"
@@ -62,31 +59,11 @@ func OpenRegistry(r *config.Registry, log *slog.Logger) (*registry.Client, error
 	if len(r.URLs) == 0 {
 		return nil, nil
 	}
-	tls, err := registryTLS(r)
+	tls, err := r.TLS.Load()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s.schema.registry.%w", r.Key, err)
 	}
-	client, err := registry.New(registry.Config{URLs: r.URLs, User: r.User, Password: r.Password, Token: r.Token, TLS: tls, Wait: r.Wait, Log: log})
-	if err != nil {
-		return nil, err
-	}
-	return client, nil
-}
-
-// registryTLS returns nil for the authorities that this machine trusts.
-func registryTLS(r *config.Registry) (*tls.Config, error) {
-	if r.TLS.TrustStore == "" {
-		return nil, nil
-	}
-	pem, err := os.ReadFile(r.TLS.TrustStore)
-	roots := x509.NewCertPool()
-	if err == nil && !roots.AppendCertsFromPEM(pem) {
-		err = fmt.Errorf("%s holds no certificate in PEM", r.TLS.TrustStore)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s.schema.registry.ssl.truststore.location: %w", r.Key, err)
-	}
-	return &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, nil
+	return registry.New(registry.Config{URLs: r.URLs, User: r.User, Password: r.Password.Reveal(), Token: r.Token.Reveal(), TLS: tls, Wait: r.Wait, Log: log})
 }
 
 func (e *encodings) close() {

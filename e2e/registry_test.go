@@ -42,6 +42,7 @@ type registryServer struct {
 	http           *http.Client
 	user, password string
 	ca             string // file; "": http
+	secrets        string // file with user and password
 }
 
 // startRegistry starts a registry; a secure one serves https only, with a certificate of its own authority, and asks for a user.
@@ -52,6 +53,10 @@ func startRegistry(t *testing.T, secure bool) *registryServer {
 	if secure {
 		dir := t.TempDir()
 		r.ca, r.user, r.password = filepath.Join(dir, "ca.pem"), "waltap", "se:cret"
+		r.secrets = filepath.Join(dir, "secrets.properties")
+		if err := os.WriteFile(r.secrets, []byte("good="+r.user+":"+r.password+"\nwrong="+r.user+":wrong\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
 		o.User, o.Password, o.CertFile, o.KeyFile = r.user, r.password, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 		r.http = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: certify(t, r.ca, o.CertFile, o.KeyFile)}}}
 	}
@@ -109,7 +114,7 @@ func (r *registryServer) keys(prefix string) keys {
 	k := keys{prefix + ".schema.registry.url": r.URL()}
 	if r.user != "" {
 		k[prefix+".basic.auth.credentials.source"] = "USER_INFO"
-		k[prefix+".basic.auth.user.info"] = r.user + ":" + r.password
+		k[prefix+".basic.auth.user.info"] = "${file:" + r.secrets + ":good}"
 		k[prefix+".schema.registry.ssl.truststore.location"] = r.ca
 	}
 	return k
@@ -406,7 +411,7 @@ func refusedByTheRegistry(t *testing.T, r *registryServer, table string) {
 	r.ask(t, http.MethodPost, "/subjects/"+subject+"/versions", map[string]string{"schema": other}, &registered)
 	r.ask(t, http.MethodPut, "/config/"+subject, map[string]string{"compatibility": "BACKWARD"}, &struct{}{})
 	refused(t, processYAML(p(nil).sourceConfig()), "value.converter: subject "+subject, ": 409: ", "ncompatible", "curl -X DELETE "+r.URL()+"/subjects/"+subject, "another topic.prefix")
-	refused(t, processYAML(p(keys{"value.converter.basic.auth.user.info": "waltap:wrong"}).sourceConfig()), subject, ": 401: ", "check value.converter.basic.auth.user.info")
+	refused(t, processYAML(p(keys{"value.converter.basic.auth.user.info": "${file:" + r.secrets + ":wrong}"}).sourceConfig()), subject, ": 401: ", "check value.converter.basic.auth.user.info")
 	refused(t, processYAML(p(keys{"value.converter.schema.registry.ssl.truststore.location": "-"}).sourceConfig()), subject, "certificate signed by unknown authority", "ssl.truststore.location")
 	refused(t, processYAML(p(keys{"topic.prefix": name + "_other", "value.converter.auto.register.schemas": "false"}).sourceConfig()), ": 404", "value.converter.auto.register.schemas: true")
 }

@@ -1,11 +1,15 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/waltap/waltap/internal/kafka"
+	"github.com/waltap/waltap/internal/secret"
 )
 
 // Converter says how keys or values of a source's records are written.
@@ -46,17 +50,13 @@ var classes = map[string]Format{
 
 // Registry is a schema registry, and who waltap is there.
 type Registry struct {
-	Key            string   // what its keys begin with, such as value.converter
-	URLs           []string // none: no registry
-	User, Password string
-	Token          string
-	TLS            RegistryTLS
-	Wait           time.Duration // of a source
-}
-
-// RegistryTLS says whom to trust.
-type RegistryTLS struct {
-	TrustStore string // PEM file; "": the authorities that this machine trusts
+	Key      string   // what its keys begin with, such as value.converter
+	URLs     []string // none: no registry
+	User     string   // "": none
+	Password secret.Secret
+	Token    secret.Secret
+	TLS      kafka.TLS
+	Wait     time.Duration // of a source
 }
 
 // Registry is that of the first connector that has one.
@@ -107,12 +107,33 @@ func parseRegistryURLs(s string) ([]string, error) {
 	})
 }
 
+// setUserInfo reads user:password, as one reference or with a password that is one.
 func setUserInfo(registry func(*target) *Registry) func(*target, string) error {
 	return func(t *target, value string) error {
-		r, ok := registry(t), false
-		if r.User, r.Password, ok = strings.Cut(value, ":"); !ok || r.User == "" {
-			return fmt.Errorf("want user:password")
+		whole := secret.IsReference(value)
+		if whole {
+			resolved, err := t.resolver.Resolve(value)
+			if err != nil {
+				return err
+			}
+			value = resolved.Text
 		}
+		user, password, ok := strings.Cut(value, ":")
+		if !ok || user == "" {
+			return errors.New("want user:password")
+		}
+		if !whole {
+			if !secret.IsReference(password) {
+				return errLiteral
+			}
+			resolved, err := t.resolver.Resolve(password)
+			if err != nil {
+				return err
+			}
+			password = resolved.Text
+		}
+		r := registry(t)
+		r.User, r.Password = user, secret.New(password)
 		return nil
 	}
 }
@@ -170,13 +191,28 @@ func completeRegistry(s *section, prefix string, r *Registry, f *faults) {
 			}
 		}
 	}
-	if r.User != "" && r.Token != "" {
+	if r.User != "" && !r.Token.IsZero() {
 		f.add(s.fault(prefix+".bearer.auth.token"), "%s.basic.auth.user.info is given too: give one of the two", prefix)
 	}
-	for name, has := range map[string]bool{".basic.auth.user.info": r.User != "", ".bearer.auth.token": r.Token != ""} {
+	for name, has := range map[string]bool{".basic.auth.user.info": r.User != "", ".bearer.auth.token": !r.Token.IsZero()} {
 		source := strings.TrimSuffix(strings.TrimSuffix(name, ".user.info"), ".token") + ".credentials.source"
 		if s.has(prefix+source) && !has && !s.has(prefix+name) {
 			f.add(s.fault(prefix+name), "required by %s%s", prefix, source)
 		}
+	}
+	checkRegistryTLS(s, prefix, r, f)
+}
+
+func checkRegistryTLS(s *section, prefix string, r *Registry, f *faults) {
+	before := len(*f)
+	checkStores(s, prefix+registrySSL, f)
+	if len(*f) > before {
+		return
+	}
+	_, err := r.TLS.Load()
+	if fault, ok := errors.AsType[*kafka.KeyFault](err); ok {
+		f.add(s.fault(prefix+strings.TrimSuffix(registrySSL, "ssl.")+fault.Key), "%v", fault.Err)
+	} else if err != nil {
+		f.add(s.fault(prefix+registryURL), "%v", err)
 	}
 }

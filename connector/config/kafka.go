@@ -144,7 +144,19 @@ func completeSASL(s *section, sec *security, f *faults) *kafka.SASL {
 
 // completeStores refuses what is given twice or by halves, and the key stores of Java.
 func completeStores(s *section, sec *security, f *faults) {
-	const trust, key = "ssl.truststore.", "ssl.keystore."
+	checkStores(s, "ssl.", f)
+	store := func(name, kind, command string) {
+		if kind != "PEM" {
+			f.add(s.fault(name+"type"), "waltap reads PEM, not %s: convert the store, set %slocation to the new file and remove this key: %s", kind, name, command)
+		}
+	}
+	store("ssl.truststore.", sec.trustType, kafka.TrustStoreCommand(orStore(sec.tls.TrustStore, "truststore.jks")))
+	store("ssl.keystore.", sec.keyType, kafka.KeyStoreCommand(orStore(sec.tls.KeyStore, "keystore.jks")))
+}
+
+// checkStores refuses what is given twice or by halves of the keys that begin with prefix.
+func checkStores(s *section, prefix string, f *faults) {
+	trust, key, password := prefix+"truststore.", prefix+"keystore.", prefix+"key.password"
 	if s.has(trust+"location") && s.has(trust+"certificates") {
 		f.add(s.fault(trust+"certificates"), "%slocation is given too: give one of the two", trust)
 	}
@@ -156,16 +168,9 @@ func completeStores(s *section, sec *security, f *faults) {
 	if s.has(key+"key") != s.has(key+"certificate.chain") && !s.has(key+"location") {
 		f.add(s.fault(key+"key"), "%skey and %scertificate.chain belong together: give both", key, key)
 	}
-	if s.has("ssl.key.password") && !s.has(key+"location") && !s.has(key+"key") {
-		f.add(s.fault("ssl.key.password"), "there is no key: give %slocation, or %skey and %scertificate.chain", key, key, key)
+	if s.has(password) && !s.has(key+"location") && !s.has(key+"key") {
+		f.add(s.fault(password), "there is no key: give %slocation, or %skey and %scertificate.chain", key, key, key)
 	}
-	store := func(name, kind, command string) {
-		if kind != "PEM" {
-			f.add(s.fault(name+"type"), "waltap reads PEM, not %s: convert the store, set %slocation to the new file and remove this key: %s", kind, name, command)
-		}
-	}
-	store(trust, sec.trustType, kafka.TrustStoreCommand(orStore(sec.tls.TrustStore, "truststore.jks")))
-	store(key, sec.keyType, kafka.KeyStoreCommand(orStore(sec.tls.KeyStore, "keystore.jks")))
 }
 
 func orStore(path, otherwise string) string {

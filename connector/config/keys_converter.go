@@ -1,11 +1,19 @@
 package config
 
 import (
+	"fmt"
 	"slices"
 	"time"
+
+	"github.com/waltap/waltap/internal/kafka"
+	"github.com/waltap/waltap/internal/secret"
 )
 
-const registryURL = ".schema.registry.url"
+// Ends of names of registryKeys.
+const (
+	registryURL = ".schema.registry.url"
+	registrySSL = ".schema.registry.ssl."
+)
 
 // converterKeys are the keys of encodings and of the schema registry.
 var converterKeys = slices.Concat([]Key{
@@ -79,8 +87,8 @@ func registryKeys(prefix string, scope Scope, none string, registry func(*target
 			set: func(*target, string) error { return nil },
 		},
 		{
-			Name: prefix + ".basic.auth.user.info", Scope: scope, Type: String, Example: "waltap:secret",
-			Doc: "User and password for the registry (HTTP basic authentication), user:password.",
+			Name: prefix + ".basic.auth.user.info", Scope: scope, Type: Password, Example: "waltap:${file:/etc/waltap/secrets.properties:registry.password}", asWritten: true,
+			Doc: "User and password for the registry (HTTP basic authentication), user:password. The password, or the whole, is a reference.",
 			set: setUserInfo(registry),
 		},
 		{
@@ -89,14 +97,60 @@ func registryKeys(prefix string, scope Scope, none string, registry func(*target
 			set: func(*target, string) error { return nil },
 		},
 		{
-			Name: prefix + ".bearer.auth.token", Scope: scope, Type: String, Example: "token",
-			Doc: "Bearer token for the registry.",
-			set: text(func(t *target) *string { return &registry(t).Token }),
+			Name: prefix + ".bearer.auth.token", Scope: scope, Type: Password, Example: "${directory:/run/secrets:registry-token}",
+			Doc: "Bearer token for the registry; a reference.",
+			set: password(func(t *target) *secret.Secret { return &registry(t).Token }),
 		},
 		{
-			Name: prefix + ".schema.registry.ssl.truststore.location", Scope: scope, Type: String, DefaultDoc: "none: the authorities that this machine trusts", Example: "/etc/waltap/registry-ca.pem",
+			Name: prefix + registrySSL + "truststore.location", Scope: scope, Type: String, DefaultDoc: "none: the authorities that this machine trusts", Example: "/etc/waltap/registry-ca.pem",
 			Doc: "PEM file with the certificates of the authorities that sign the registry's certificate.",
 			set: text(func(t *target) *string { return &registry(t).TLS.TrustStore }),
 		},
+		{
+			Name: prefix + registrySSL + "truststore.certificates", Scope: scope, Type: String, Example: "${directory:/run/secrets:registry-ca.crt}",
+			Doc: "The same inline.",
+			set: text(func(t *target) *string { return &registry(t).TLS.Certificates }),
+		},
+		{
+			Name: prefix + registrySSL + "truststore.type", Scope: scope, Type: String, DefaultDoc: "PEM", Values: []string{"PEM"}, anyValue: true, Example: "PEM",
+			Doc: "JKS and PKCS12 are refused with the command that converts them.",
+			set: checkPEM(kafka.TrustStoreCommand("truststore.jks")),
+		},
+		{
+			Name: prefix + registrySSL + "keystore.location", Scope: scope, Type: String, Example: "/etc/waltap/registry-client.pem",
+			Doc: "PEM file with waltap's own private key and its certificate chain, for a registry that wants one.",
+			set: text(func(t *target) *string { return &registry(t).TLS.KeyStore }),
+		},
+		{
+			Name: prefix + registrySSL + "keystore.certificate.chain", Scope: scope, Type: String, Example: "${directory:/run/secrets:tls.crt}",
+			Doc: "The certificate chain inline, PEM; with keystore.key.",
+			set: text(func(t *target) *string { return &registry(t).TLS.Chain }),
+		},
+		{
+			Name: prefix + registrySSL + "keystore.key", Scope: scope, Type: Password, Example: "${directory:/run/secrets:tls.key}",
+			Doc: "The private key inline, PEM (PKCS#8, also encrypted); a reference.",
+			set: password(func(t *target) *secret.Secret { return &registry(t).TLS.Key }),
+		},
+		{
+			Name: prefix + registrySSL + "keystore.type", Scope: scope, Type: String, DefaultDoc: "PEM", Values: []string{"PEM"}, anyValue: true, Example: "PEM",
+			Doc: "JKS and PKCS12 are refused with the command that converts them.",
+			set: checkPEM(kafka.KeyStoreCommand("keystore.jks")),
+		},
+		{
+			Name: prefix + registrySSL + "key.password", Scope: scope, Type: Password, Example: "${env:REGISTRY_KEY_PASSWORD}",
+			Doc: "Password of the private key, when that is encrypted; a reference.",
+			set: password(func(t *target) *secret.Secret { return &registry(t).TLS.KeyPassword }),
+		},
+	}
+}
+
+// checkPEM takes a store.type of PEM only.
+func checkPEM(command string) func(*target, string) error {
+	return func(_ *target, value string) error {
+		kind, err := parseStoreType(value)
+		if err == nil && kind != "PEM" {
+			err = fmt.Errorf("waltap reads PEM, not %s: convert the store, set location to the new file and remove this key: %s", kind, command)
+		}
+		return err
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/waltap/waltap/internal/secret"
 	"github.com/waltap/waltap/schema"
 )
 
@@ -98,6 +99,7 @@ func TestDefaults(t *testing.T) {
 // TestEveryValue sets every key to another value than its default, nested and
 // as lists.
 func TestEveryValue(t *testing.T) {
+	t.Setenv("WALTAP_TEST_PASSWORD", "p:w")
 	const text = `
 bootstrap: {servers: ["a:1", "b:2"]}
 group.id: g
@@ -131,10 +133,10 @@ connectors:
     topic.compacted.allow: true
     value.converter: debezium-avro
     value.converter.auto.register.schemas: false
-    value.converter.basic.auth: {credentials.source: USER_INFO, user.info: "u:p:w"}
-    value.converter.schema.registry: {url: [http://r1:8081/, https://r2/x], ssl.truststore.location: /ca.pem}
+    value.converter.basic.auth: {credentials.source: USER_INFO, user.info: "u:${env:WALTAP_TEST_PASSWORD}"}
+    value.converter.schema.registry: {url: [http://r1:8081/, https://r2/x]}
     key.converter: io.confluent.connect.avro.AvroConverter
-    key.converter.bearer.auth: {credentials.source: STATIC_TOKEN, token: t}
+    key.converter.bearer.auth: {credentials.source: STATIC_TOKEN, token: "${env:WALTAP_TEST_PASSWORD}"}
     key.converter.schema.registry: {url: http://k, wait.ms: 9}
     producer.override:
       compression.type: zstd
@@ -202,10 +204,10 @@ connectors:
 		TopicCreation: TopicCreation{Partitions: 9, ReplicationFactor: 3, MaxMessageBytes: 1 << 20, AllowCompacted: true,
 			Configs: map[string]string{"cleanup.policy": "compact,delete", "retention.ms": "1000", "confluent.x": "y"}},
 		KeyConverter: Converter{Format: FormatAvro, AutoRegister: true, Registry: Registry{
-			Key: "key.converter", URLs: []string{"http://k"}, Token: "t", Wait: 9 * time.Millisecond,
+			Key: "key.converter", URLs: []string{"http://k"}, Token: secret.New("p:w"), Wait: 9 * time.Millisecond,
 		}},
 		ValueConverter: Converter{Format: FormatDebeziumAvro, Registry: Registry{
-			Key: "value.converter", URLs: []string{"http://r1:8081", "https://r2/x"}, User: "u", Password: "p:w", TLS: RegistryTLS{TrustStore: "/ca.pem"}, Wait: 30 * time.Second,
+			Key: "value.converter", URLs: []string{"http://r1:8081", "https://r2/x"}, User: "u", Password: secret.New("p:w"), Wait: 30 * time.Second,
 		}},
 		Producer: Producer{CompressionType: "zstd", BatchSize: 16 << 10, Linger: 5 * time.Millisecond, MaxRequestSize: 1 << 20, RequestTimeout: 30 * time.Second,
 			Idempotence: IdempotenceRequired},

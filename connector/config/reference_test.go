@@ -141,7 +141,7 @@ func TestReferenceFile(t *testing.T) {
 // TestReferenceExamples uncomments what the reference has in comments.
 func TestReferenceExamples(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "secrets.properties"), []byte("kafka.password=hunter2\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "secrets.properties"), []byte("kafka.password=hunter2\nregistry.password=hunter3\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, k := range Keys() {
@@ -153,8 +153,8 @@ func TestReferenceExamples(t *testing.T) {
 		}
 		for _, tgt := range []*target{
 			{process: new(Process), security: new(security), resolver: new(secret.Resolver)},
-			{source: new(Source), hbase: new(HBase), errors: new(Errors)},
-			{sink: new(Sink), hbase: new(HBase), errors: new(Errors)},
+			{source: new(Source), hbase: new(HBase), errors: new(Errors), resolver: new(secret.Resolver)},
+			{sink: new(Sink), hbase: new(HBase), errors: new(Errors), resolver: new(secret.Resolver)},
 		} {
 			in := k.Scope&InProcess != 0 && tgt.process != nil || k.Scope&InSource != 0 && tgt.source != nil || k.Scope&InSink != 0 && tgt.sink != nil
 			for _, v := range []string{k.Example, k.Default} {

@@ -41,6 +41,12 @@ var refusals = []Refused{
 	{"producer.override.sasl.*", InSource, perConnector},
 	{"producer.override.ssl.*", InSource, perConnector},
 
+	{"value.converter.value.subject.name.strategy", InSource, "the subject of a topic's values is <topic>-value (TopicNameStrategy)"},
+	{"key.converter.key.subject.name.strategy", InSource, "the subject of a topic's keys is <topic>-key (TopicNameStrategy)"},
+	{"value.converter.use.latest.version", InSource, "the schema of waltap's records is fixed: the one that is registered, or looked up, is its own"},
+	{"value.converter.use.schema.id", InSource, "the schema of waltap's records is fixed: its id is asked of the registry"},
+	{"value.converter.latest.compatibility.strict", InSource, "the schema of waltap's records is fixed: the one that is registered, or looked up, is its own"},
+
 	{"consumer.override.auto.offset.reset", InSink, "waltap never leaves records out by itself: when a committed offset is not in the log any more, the sink stops and names what is lost (waltap offsets reset goes on). Where a new group begins is consumer.start"},
 	{"consumer.override.enable.auto.commit", InSink, "offsets are committed when the records below them are applied, once a second"},
 	{"consumer.override.auto.commit.interval.ms", InSink, "offsets are committed when the records below them are applied, once a second"},
