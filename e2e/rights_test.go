@@ -288,6 +288,14 @@ func checkAccesses(t *testing.T, k *servers.Kafka, principal string, commands []
 			t.Errorf("the broker refused %s: %s on %s %s", principal, a.Operation, a.Resource, a.Name)
 		}
 	}
+	all, err := k.Accesses("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A topic that other connectors use too is created by whichever comes first.
+	shared := func(name string) bool {
+		return slices.ContainsFunc(all, func(a servers.Access) bool { return a.Name == name && a.Principal != principal })
+	}
 	operations := map[string]string{"Read": "READ", "Write": "WRITE", "Create": "CREATE", "Describe": "DESCRIBE", "DescribeConfigs": "DESCRIBE_CONFIGS"}
 	for _, c := range commands {
 		kind, name, prefixed := strings.TrimPrefix(c[6], "--"), c[7], c[9] == "prefixed"
@@ -295,7 +303,7 @@ func checkAccesses(t *testing.T, k *servers.Kafka, principal string, commands []
 			used := slices.ContainsFunc(accesses, func(a servers.Access) bool {
 				return a.Operation == operations[c[i]] && strings.EqualFold(a.Resource, kind) && (a.Name == name || prefixed && strings.HasPrefix(a.Name, name))
 			})
-			if !used {
+			if !used && !(c[i] == "Create" && shared(name)) {
 				t.Errorf("the right %s on %s %s was not used: it should not be documented", c[i], kind, name)
 			}
 		}

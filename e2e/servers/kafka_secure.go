@@ -126,7 +126,7 @@ type Access struct {
 
 var accessLine = regexp.MustCompile(`Principal = (\S+) is (Allowed|Denied) operation = (\w+) from host = \S+ on resource = (\w+):\w+:(\S+) for request`)
 
-// Accesses are the decisions about a principal so far, each once.
+// Accesses are the decisions about a principal so far, each once; "" stands for all principals.
 func (k *Kafka) Accesses(principal string) ([]Access, error) {
 	log, err := os.ReadFile(k.LogPath())
 	if err != nil {
@@ -134,7 +134,7 @@ func (k *Kafka) Accesses(principal string) ([]Access, error) {
 	}
 	seen := make(map[Access]bool)
 	for _, m := range accessLine.FindAllStringSubmatch(string(log), -1) {
-		if m[1] == principal {
+		if principal == "" || m[1] == principal {
 			seen[Access{Principal: m[1], Allowed: m[2] == "Allowed", Operation: m[3], Resource: m[4], Name: m[5]}] = true
 		}
 	}
