@@ -51,10 +51,10 @@ type Decoder struct {
 // away, so that the same call may succeed later.
 func (d *Decoder) Decode(ctx context.Context, topic string, value []byte, c *schema.Change) error {
 	err := d.records.Decode(value, c)
-	var unknown *schema.UnknownSchemaError
 	if err == nil {
 		return nil
 	}
+	var unknown *schema.UnknownSchemaError // on the heap: not for each record
 	if errors.As(err, &unknown) {
 		if ferr := d.schemas.find(ctx, topic, unknown); ferr != nil {
 			return ferr

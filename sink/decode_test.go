@@ -176,3 +176,27 @@ func TestSinkWaitsForTheRegistry(t *testing.T) {
 		t.Errorf("committed %d, want 3", got)
 	}
 }
+
+// TestDecodeAllocatesNothing: a sink decodes each record once, most of them well.
+func TestDecodeAllocatesNothing(t *testing.T) {
+	s := newSchemaServer(t)
+	d := NewSchemas(nil, s.client(t)).NewDecoder()
+	w := &worker{Sink: &Sink{}}
+	ctx := t.Context()
+	for _, head := range []schema.Head{schema.SingleObjectHead(schema.AvroSchema), schema.ConfluentHead(7)} {
+		r := &kafka.Record{Value: schema.AvroEncoder{Head: head}.Append(nil, someChange())}
+		var c schema.Change
+		var err error
+		read := func() {
+			if derr := w.decode(ctx, d, r, &c); derr != nil {
+				err = derr
+			}
+		}
+		if read(); err != nil {
+			t.Fatal(err)
+		}
+		if n := testing.AllocsPerRun(100, read); n != 0 || err != nil {
+			t.Errorf("head % x: %v allocations, %v", head, n, err)
+		}
+	}
+}

@@ -184,8 +184,11 @@ func (w *worker) retry(ctx context.Context, f func() error) error {
 // waited for.
 func (w *worker) decode(ctx context.Context, d *Decoder, r *kafka.Record, c *schema.Change) error {
 	err := d.Decode(ctx, w.tp.Topic, r.Value, c)
-	var unreadable *UnreadableError
-	if err == nil || errors.As(err, &unreadable) {
+	if err == nil {
+		return nil
+	}
+	var unreadable *UnreadableError // on the heap: not for each record
+	if errors.As(err, &unreadable) {
 		return err
 	}
 	err = w.retry(ctx, func() error {
