@@ -32,7 +32,7 @@ var ErrPeerLockLost = errors.New("the lock of peer changes was lost to ZooKeeper
 // Alone runs change, which rolls WALs, or adds, updates or disables a peer, while no other waltap does so at this cluster.
 //
 // HBase takes a WAL twice into the queue of a source that begins (a peer is added; updated or disabled: its sources begin
-// anew) while a region server rolls its WAL. In ReplicationSourceManager, 2.0 to 2.6:
+// anew) while a region server rolls its WAL. In ReplicationSourceManager (2.1.10, 2.4.18, 2.6.4):
 //
 //	preLogRoll    the new WAL is the latest of its group, and in the queue of each peer, in ZooKeeper and in memory
 //	addSource     the source begins with the latest WAL          (refreshSources: with those in the queue)

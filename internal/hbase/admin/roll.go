@@ -24,8 +24,7 @@ const (
 
 // RollWALs makes every region server begin a new WAL, and returns when they have.
 //
-// RollWALWriter only asks for it, from 1.0 on: the answer comes before the roll (2.6.4: 3 ms after its begin, 10 ms before its
-// end). A roll shows only in the replication queues: before a server switches to its new WAL it puts that into the queue of every
+// RollWALWriter only asks for it (1.4.14, 2.1.10, 2.4.18, 2.6.4): the answer comes before the roll is over, with 2.6.4 10 ms. A roll shows only in the replication queues: before a server switches to its new WAL it puts that into the queue of every
 // peer. Where there is no peer yet, or (3.0) no queue in ZooKeeper, RollWALs just waits a second.
 func (c *Cluster) RollWALs(ctx context.Context) error {
 	servers, err := c.RegionServers(ctx)
