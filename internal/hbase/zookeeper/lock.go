@@ -95,17 +95,23 @@ func acquire(ctx context.Context, conn lockConn, cfg LockConfig) (*Lock, error) 
 	if err := conn.CreateAll(ctx, cfg.Znode); err != nil {
 		return nil, err
 	}
-	var told string
+	holder := ""
+	failed := func(err error) error {
+		if holder != "" {
+			err = fmt.Errorf("held by %s: %w", holder, err)
+		}
+		return err
+	}
 	for {
 		state := conn.stateChanged()
 		q, err := l.look(ctx)
 		if err != nil {
-			return nil, err
+			return nil, failed(err)
 		}
 		switch {
 		case q.mine == "":
 			if err := conn.createSequential(ctx, path.Join(cfg.Znode, lockPrefix), []byte(cfg.Owner)); err != nil {
-				return nil, err
+				return nil, failed(err)
 			}
 			continue
 		case q.first == q.mine:
@@ -114,19 +120,20 @@ func acquire(ctx context.Context, conn lockConn, cfg LockConfig) (*Lock, error) 
 			l.quit = quit
 			go l.guard(gctx)
 			return l, nil
-		case q.holder != told && cfg.Waiting != nil:
-			told = q.holder
-			cfg.Waiting(q.holder)
+		case q.holder != holder:
+			if holder = q.holder; cfg.Waiting != nil {
+				cfg.Waiting(holder)
+			}
 		}
 		w, err := conn.watch(ctx, q.first)
 		if err != nil {
-			return nil, err
+			return nil, failed(err)
 		}
 		if w.stat == nil {
 			continue
 		}
 		if err := awaitAny(ctx, w.event, state); err != nil {
-			return nil, fmt.Errorf("held by %s: %w", q.holder, err)
+			return nil, failed(err)
 		}
 	}
 }
