@@ -27,7 +27,7 @@ type PeerLock struct {
 }
 
 // ErrPeerLockLost says that another waltap may have begun to change the cluster's peers.
-var ErrPeerLockLost = errors.New("the lock of peer changes was lost to ZooKeeper")
+var ErrPeerLockLost = errors.New("the lock of peer changes was lost (its ZooKeeper session expired, or its znode was removed): start again")
 
 // Alone runs change, which rolls WALs, or adds, updates or disables a peer, while no other waltap does so at this cluster.
 //
