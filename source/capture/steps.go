@@ -63,6 +63,28 @@ func (c *Capture) anyNew() bool {
 func (c *Capture) hold(ctx context.Context, st *captureState, p *admin.Peer) error {
 	doing := "holding peer " + c.cfg.PeerID
 	c.cfg.Stats.Starting(doing)
+	if p != nil && c.sameTables(p) && !(p.Enabled && c.needsHold()) {
+		if err := c.keepHeld(ctx, st); err != nil {
+			return err
+		}
+		c.cfg.Log.Info("peer reused", "peer", p.ID)
+		return nil
+	}
+	return c.alone(ctx, doing, func(ctx context.Context) error {
+		if p == nil || !c.sameTables(p) {
+			if err := c.rollWALs(ctx); err != nil {
+				return err
+			}
+		}
+		if err := c.keepHeld(ctx, st); err != nil { // from here on the source keeps WALs: waiting for others does not count
+			return err
+		}
+		return c.holdPeer(ctx, c.peer(st.CaptureID), p)
+	})
+}
+
+// keepHeld keeps that the peer is held, and since when, before it is.
+func (c *Capture) keepHeld(ctx context.Context, st *captureState) error {
 	st.Phase = phaseHeld
 	if st.HeldSince == 0 {
 		st.HeldSince = time.Now().UnixMilli()
@@ -77,25 +99,16 @@ func (c *Capture) hold(ctx context.Context, st *captureState, p *admin.Peer) err
 			return err
 		}
 	}
-	if p != nil && c.sameTables(p) && !(p.Enabled && c.needsHold()) {
-		c.cfg.Log.Info("peer reused", "peer", p.ID)
-		return nil
-	}
-	return c.alone(ctx, doing, func(ctx context.Context) error { return c.holdPeer(ctx, c.peer(st.CaptureID), p) })
+	return nil
 }
 
-// holdPeer brings the peer, as it is found, to how it is wanted, held if tables are to be scanned. It runs alone.
+// holdPeer brings the peer, as it is found, to how it is wanted, held if tables are to be scanned.
 func (c *Capture) holdPeer(ctx context.Context, want admin.Peer, p *admin.Peer) error {
 	if p != nil && p.Enabled && c.needsHold() {
 		if err := c.cluster.DisablePeer(ctx, p.ID); err != nil {
 			return fmt.Errorf("disable peer %s: %w", p.ID, err)
 		}
 		crash.Point(crash.PeerDisabled)
-	}
-	if p == nil || !c.sameTables(p) {
-		if err := c.rollWALs(ctx); err != nil {
-			return err
-		}
 	}
 	switch {
 	case p == nil:
