@@ -1,36 +1,53 @@
 #!/bin/bash
-# All end-to-end tests, in two halves side by side, each with servers of its own. The tests that stop servers run one after the
-# other and mostly wait; the others use the machine meanwhile. A test that is not in the list runs with the others, which is as
-# right: those that do not call t.Parallel just run first there.
-# Arguments go to both go test.
+# All end-to-end tests, in three parts side by side, each with servers of its own, as most of the tests mostly wait: those that
+# stop servers, one after the other; those of gaps, and then those of the harness; and all others. A test that is in no list runs
+# with the others, which is as right: those that do not call t.Parallel run first there.
+# Arguments go to each go test.
 set -u
 cd "$(dirname "$0")/.."
 
-stopping='^(TestJoiningTableThatAnotherPeerWouldShip|TestTableWithoutReplicationScope'
+stopping='TestJoiningTableThatAnotherPeerWouldShip|TestTableWithoutReplicationScope'
 stopping+='|TestKilledInTheMiddleOfTheStream|TestKilledInTheStreamLosesChangesWhenAnsweredEarly|TestKafkaIsAwayWhileTheSourceIsWrittenTo'
 stopping+='|TestDestinationIsAwayWhileTheSourceIsWrittenTo|TestSourceIsRestarted|TestRegionServersJoinStopAndDie'
-stopping+='|TestSinkHBaseIsAcceptable|TestSinkHBaseByMutationIsAcceptable)$'
+stopping+='|TestSinkHBaseIsAcceptable|TestSinkHBaseByMutationIsAcceptable'
+gaps='TestPeerOfTheOperator|TestTableIs.*|TestDroppedTableIsThereAgain|TestReplicationScopeIsSwitchedOff|TestPeerIsCreatedAgain'
+gaps+='|TestGapIsAccepted|TestNoGap|TestConnectorsThatStartAtOnceDoNotEndARegionServer'
 
-log=$(mktemp)
-half=
+args=("$@")
+tests() { go test -tags e2e -count=1 -p 1 -timeout 40m "${args[@]}" "$@"; }
+
+stopping() { tests -run "^($stopping)\$" ./e2e; }
+gaps() {
+  local status=0
+  tests -parallel 2 -run "^($gaps)\$" ./e2e || status=1
+  tests $(go list -tags e2e ./e2e/... | grep -v '/e2e$') || status=1
+  return $status
+}
+others() { tests -parallel 3 -skip "^($stopping|$gaps)\$" ./e2e; }
+
+logs=$(mktemp -d)
+pids=()
 end() {
-  if [ -n "$half" ]; then kill -- -"$half" 2>/dev/null; wait "$half"; fi
-  rm -f "$log"
+  local p
+  for p in "${pids[@]}"; do kill -- -"$p" 2>/dev/null; done
+  wait
+  rm -rf "$logs"
 }
 trap end EXIT
 trap 'exit 130' INT TERM
 
-test=(go test -tags e2e -count=1 -p 1 -timeout 40m "$@")
-# The tests of the harness start and stop servers, too.
-harness=$(go list -tags e2e ./e2e/... | grep -v '/e2e$')
-
-set -m # a process group of its own, which can be ended as one
-{ s=0; "${test[@]}" -run "$stopping" ./e2e || s=1; "${test[@]}" $harness || s=1; exit $s; } >"$log" 2>&1 &
-half=$!
+# Each in a process group of its own, which can be ended as one; they say what they have to say at the end.
+set -m
+stopping >"$logs/0" 2>&1 &
+pids+=($!)
+gaps >"$logs/1" 2>&1 &
+pids+=($!)
 set +m
 status=0
-"${test[@]}" -parallel 3 -skip "$stopping" ./e2e || status=1
-wait "$half" || status=1
-half=
-cat "$log"
+others || status=1
+for i in "${!pids[@]}"; do
+  wait "${pids[$i]}" || status=1
+  cat "$logs/$i"
+done
+pids=()
 exit $status
