@@ -36,11 +36,12 @@ end() {
 trap end EXIT
 trap 'exit 130' INT TERM
 
-# Each in a process group of its own, which can be ended as one; they say what they have to say at the end.
+# Each in a process group of its own, which can be ended as one; they say what they have to say at the end. Their servers start
+# one set after the other: twelve JVMs at once would keep two cores busy for a minute.
 set -m
-stopping >"$logs/0" 2>&1 &
+{ sleep 15; stopping; } >"$logs/0" 2>&1 &
 pids+=($!)
-gaps >"$logs/1" 2>&1 &
+{ sleep 40; gaps; } >"$logs/1" 2>&1 &
 pids+=($!)
 set +m
 status=0
