@@ -76,6 +76,7 @@ func cleanUpContext() context.Context {
 }
 
 func TestPeerExistsAlready(t *testing.T) {
+	t.Parallel()
 	ctx := testenv.Context(t, 3*time.Minute)
 	table := testenv.Name(t)
 	createTable(t, table, "a")
@@ -169,6 +170,7 @@ func TestTableWithoutReplicationScope(t *testing.T) {
 }
 
 func TestPeerCommandsNeedNeitherWorkerNorKafka(t *testing.T) {
+	t.Parallel()
 	ctx := testenv.Context(t, 2*time.Minute)
 	table := testenv.Name(t)
 	createTable(t, table, "a")

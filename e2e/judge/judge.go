@@ -234,6 +234,9 @@ func (e *Error) Error() string { return e.Command + ": " + e.Message }
 type Cluster struct {
 	judge *Judge
 	key   string
+	// Alone, when set, runs what rolls WALs or adds or changes peers, so that it does not happen while waltap does either: HBase
+	// does not stand that (see admin.Cluster.Alone).
+	Alone func(ctx context.Context, change func(context.Context) error) error
 }
 
 // Cluster returns the cluster with the key "quorum:port:znode"; nothing is
@@ -242,6 +245,15 @@ func (j *Judge) Cluster(key string) *Cluster { return &Cluster{judge: j, key: ke
 
 // Key is the cluster's key, "quorum:port:znode".
 func (c *Cluster) Key() string { return c.key }
+
+// callAlone is callWith for what changes peers.
+func (c *Cluster) callAlone(ctx context.Context, cmd, table string, spec any) error {
+	change := func(ctx context.Context) error { return c.callWith(ctx, cmd, table, spec, nil) }
+	if c.Alone == nil {
+		return change(ctx)
+	}
+	return c.Alone(ctx, change)
+}
 
 func (c *Cluster) call(ctx context.Context, cmd string, request fields, result any) error {
 	all := fields{"cluster": c.key}

@@ -64,6 +64,8 @@ func StartHBase(ctx context.Context, o HBaseOptions) (*HBase, error) {
 			return nil, err
 		}
 	}
+	// Region servers that were added report their end to this one's log, too.
+	s.broken = regexp.MustCompile(fmt.Sprintf(`ABORTING (master |region server localhost,%d,)`, h.regionServerPort))
 	if err := s.writeConf("log4j2.properties", log4jConf("org.apache.zookeeper", "org.apache.hadoop.metrics2")); err != nil {
 		return nil, err
 	}

@@ -172,7 +172,8 @@ func (c *Capture) extendPeer(ctx context.Context, st captureState) error {
 		return errors.New("the peer was removed or replaced")
 	}
 	if !c.sameTables(p) {
-		if err := c.cluster.UpdatePeer(ctx, c.peer(st.CaptureID)); err != nil {
+		err := c.alone(ctx, "", func(ctx context.Context) error { return c.cluster.UpdatePeer(ctx, c.peer(st.CaptureID)) })
+		if err != nil {
 			return fmt.Errorf("update the table list of peer %s: %w", p.ID, err)
 		}
 	}

@@ -48,6 +48,13 @@ func (p *heldProducer) Produce(ctx context.Context, _ kafka.TopicPartition, recs
 	p.given <- struct{}{}
 }
 
+// endWithContext has calls settled when their context ends.
+func (p *heldProducer) endWithContext() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ends = true
+}
+
 func (p *heldProducer) answer(err error) {
 	p.mu.Lock()
 	dones := p.dones
