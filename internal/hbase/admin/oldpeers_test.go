@@ -1,0 +1,226 @@
+package admin
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/waltap/waltap/internal/hbase/pb"
+	"github.com/waltap/waltap/internal/hbase/rpc"
+)
+
+// oldCluster is an HBase before 2.0, whose region server takes up peers and rolls its WAL when it is told to. The first roll
+// it is asked for is forgotten.
+type oldCluster struct {
+	*Cluster
+	zk    *fakeZK
+	queue string // of the peer "p"
+	rolls atomic.Int32
+}
+
+func oldClusterOf(t *testing.T, version string) *oldCluster {
+	o := new(oldCluster)
+	unknown := func(c *rpc.Call) { // as 1.4.14 says it
+		c.Fail("org.apache.hadoop.hbase.DoNotRetryIOException",
+			"/127.0.0.1:16000 is unable to read call parameter from client 127.0.0.1; java.lang.UnsupportedOperationException: "+c.Method, true)
+	}
+	m := master{
+		"GetClusterStatus": reply(&pb.GetClusterStatusResponse{ClusterStatus: &pb.ClusterStatus{
+			HbaseVersion: &pb.HBaseVersionFileContent{Version: &version},
+		}}),
+		"RollWALWriter": func(c *rpc.Call) {
+			if n := o.rolls.Add(1); n > 1 {
+				o.zk.set(fmt.Sprintf("%s/wal.%d", o.queue, n), nil)
+			}
+			c.Reply(&pb.RollWALWriterResponse{})
+		},
+	}
+	for _, method := range []string{"ListReplicationPeers", "AddReplicationPeer", "UpdateReplicationPeerConfig", "EnableReplicationPeer", "DisableReplicationPeer", "RemoveReplicationPeer"} {
+		m[method] = unknown
+	}
+	addr := m.serve(t)
+	o.Cluster, o.zk = clusterAt(t, addr)
+	server := serverNameOf(serverAt(t, addr)).String()
+	o.queue = "/hbase/replication/rs/" + server + "/p"
+	o.zk.set("/hbase/rs/"+server, nil)
+	o.zk.set("/hbase/replication/rs/"+server, nil)
+	return o
+}
+
+func (o *oldCluster) has(t *testing.T, want Peer) {
+	t.Helper()
+	got, err := o.Peer(t.Context(), want.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(&want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func oldPeerForTest() Peer {
+	return Peer{ID: "p", ClusterKey: "127.0.0.1:2181:/p", Tables: map[string][]string{"default:t": {"a", "b"}, "shop:u": nil},
+		Config: map[string]string{"waltap.connector": "c"}, Bandwidth: 1 << 20}
+}
+
+func TestOldPeers(t *testing.T) {
+	o := oldClusterOf(t, "1.4.14")
+	ctx, p := t.Context(), oldPeerForTest()
+	if err := o.AddPeer(ctx, p); err != nil {
+		t.Fatal(err)
+	}
+	o.has(t, p)
+	if state := string(o.zk.nodes["/hbase/replication/peers/p/peer-state"]); state != "PBUF\x08\x01" {
+		t.Errorf("held, its state is %q", state)
+	}
+	if err := o.AddPeer(ctx, p); err != nil {
+		t.Errorf("the very same again, as after a lost answer: %v", err)
+	}
+	other := p
+	other.ClusterKey = "other:2181:/p"
+	if err := o.AddPeer(ctx, other); !errors.Is(err, ErrPeerExists) {
+		t.Errorf("another of the same id: %v", err)
+	}
+	if err := o.EnablePeer(ctx, p.ID); err != nil {
+		t.Fatal(err)
+	}
+	p.Enabled = true
+	o.has(t, p)
+	p.Tables = map[string][]string{"default:v": {"a"}}
+	if err := o.UpdatePeer(ctx, p); err != nil {
+		t.Fatal(err)
+	}
+	o.has(t, p)
+	if err := o.DisablePeer(ctx, p.ID); err != nil {
+		t.Fatal(err)
+	}
+	p.Enabled = false
+	o.has(t, p)
+
+	o.zk.set(o.queue+"/wal.1", nil)
+	var removed sync.WaitGroup
+	removed.Go(func() {
+		if err := o.RemovePeer(ctx, p.ID); err != nil {
+			t.Error(err)
+		}
+		if _, err := o.zk.Children(ctx, o.queue); err == nil {
+			t.Error("the removal did not wait for the queue")
+		}
+	})
+	for {
+		if _, err := o.Peer(ctx, p.ID); errors.Is(err, ErrPeerNotFound) {
+			break
+		}
+	}
+	if err := o.AddPeer(ctx, p); err == nil || !strings.Contains(err.Error(), "a queue of an earlier peer") {
+		t.Errorf("added over a queue that is left: %v", err)
+	}
+	o.zk.delete(o.queue + "/wal.1")
+	removed.Wait()
+	for name, f := range map[string]func() error{
+		"enable": func() error { return o.EnablePeer(ctx, p.ID) }, "update": func() error { return o.UpdatePeer(ctx, p) }, "remove": func() error { return o.RemovePeer(ctx, p.ID) },
+	} {
+		if err := f(); !errors.Is(err, ErrPeerNotFound) {
+			t.Errorf("%s what is gone: %v", name, err)
+		}
+	}
+}
+
+func TestOldPeerIsTakenUp(t *testing.T) {
+	o := oldClusterOf(t, "1.7.2")
+	if err := o.AddPeer(t.Context(), oldPeerForTest()); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- o.AwaitPeer(t.Context(), "p") }()
+	for o.zk.asked("/hbase/replication/rs") < 3 {
+		if o.rolls.Load() > 0 {
+			t.Fatal("a WAL was rolled before the server had taken the peer up")
+		}
+	}
+	o.zk.set(o.queue+"/wal.1", nil)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if n := o.rolls.Load(); n != 3 {
+		t.Errorf("%d rolls asked for, want two and a repeated one", n)
+	}
+}
+
+func TestOldPeersRefused(t *testing.T) {
+	change := func(f func(*Peer)) Peer {
+		p := oldPeerForTest()
+		f(&p)
+		return p
+	}
+	for want, p := range map[string]Peer{
+		"set hbase.peer.serial: false": change(func(p *Peer) { p.Serial = true }),
+		"only lists of tables":         change(func(p *Peer) { p.Namespaces = []string{"n"} }),
+		"without a table list":         change(func(p *Peer) { p.Tables = nil }),
+		"cannot be the id":             change(func(p *Peer) { p.ID = "a-b" }),
+	} {
+		o := oldClusterOf(t, "1.4.14")
+		if err := o.AddPeer(t.Context(), p); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want one with %q", err, want)
+		}
+		if len(o.zk.nodes["/hbase/replication/peers/"+p.ID]) > 0 {
+			t.Errorf("%s: the peer was made", want)
+		}
+	}
+	if _, err := oldClusterOf(t, "1.3.6").Peers(t.Context()); err == nil || !strings.Contains(err.Error(), "HBase 1.3.6 keeps its replication peers otherwise") {
+		t.Errorf("HBase 1.3: %v", err)
+	}
+	if _, err := oldClusterOf(t, "2.2.7").Peers(t.Context()); err == nil || !strings.Contains(err.Error(), "UnsupportedOperationException") {
+		t.Errorf("HBase 2 without the call: %v", err)
+	}
+}
+
+func TestParseVersion(t *testing.T) {
+	for text, want := range map[string]string{
+		"1.4.14": "1.4", "2.6.4-hadoop3": "2.6", "1.4.13-amzn-0": "1.4", "1.1.2.2.6.5.0-292": "1.1", "2.1.0-cdh6.3.2": "2.1", "3.0.0-beta-1": "3.0",
+		"2.7": "2.7", "Unknown": "0.0", "": "0.0", "1": "0.0", "99999999999999999999.1": "0.0",
+	} {
+		if v := parseVersion(text); fmt.Sprintf("%d.%d", v.Major, v.Minor) != want || v.String() != text {
+			t.Errorf("%q: %+v", text, v)
+		}
+	}
+	if v := parseVersion("1.4.14"); !v.AtLeast(1, 4) || v.AtLeast(1, 5) || v.AtLeast(2, 0) || !v.AtLeast(0, 98) {
+		t.Error("1.4 is compared wrongly")
+	}
+	if v := parseVersion("Unknown"); !v.AtLeast(9, 9) {
+		t.Error("an unknown version counts as old")
+	}
+}
+
+func FuzzParseOldPeer(f *testing.F) {
+	p := oldPeerForTest()
+	config, err := p.oldConfig()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(config, oldState(true))
+	f.Add([]byte("h:2181:/hbase"), []byte{})
+	f.Add([]byte("PBUF"), []byte("PBUF\x08\x02"))
+	f.Fuzz(func(t *testing.T, config, state []byte) {
+		p, err := parseOldPeer("p", config, state)
+		if err != nil {
+			return
+		}
+		again, err := p.oldConfig()
+		if err != nil {
+			return // what no HBase of those versions writes
+		}
+		q, err := parseOldPeer("p", again, oldState(p.Enabled))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(p, q); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
