@@ -180,6 +180,31 @@ func TestOldPeersRefused(t *testing.T) {
 	}
 }
 
+// The region server of 1.x splits a region when it comes to it.
+func TestOldRegionIsSplit(t *testing.T) {
+	r := Region{Table: "default:t", Name: []byte("t,,1795224606774.a539f033d199a93ea870abfb8a0fdd12.")}
+	m := master{}
+	addr := m.serve(t)
+	c, _ := clusterAt(t, addr)
+	r.Server = serverNameOf(serverAt(t, addr))
+	requests := make(chan *pb.SplitRegionRequest, 1)
+	m["SplitRegion"] = func(call *rpc.Call) {
+		if call.Service == serviceMaster {
+			call.Fail("org.apache.hadoop.hbase.DoNotRetryIOException", "unable to read call parameter; java.lang.UnsupportedOperationException: SplitRegion", true)
+			return
+		}
+		requests <- decode[pb.SplitRegionRequest](t, call)
+		call.Fail("org.apache.hadoop.hbase.NotServingRegionException", "moved", false)
+	}
+	err := c.SplitRegion(t.Context(), r, []byte("n"))
+	if !rpc.IsRemote(err, "NotServingRegionException") {
+		t.Errorf("error %v, want that of the region server", err)
+	}
+	if req := <-requests; string(req.GetRegion().GetValue()) != string(r.Name) || string(req.GetSplitPoint()) != "n" {
+		t.Errorf("request %v", req)
+	}
+}
+
 func TestParseVersion(t *testing.T) {
 	for text, want := range map[string]string{
 		"1.4.14": "1.4", "2.6.4-hadoop3": "2.6", "1.4.13-amzn-0": "1.4", "1.1.2.2.6.5.0-292": "1.1", "2.1.0-cdh6.3.2": "2.1", "3.0.0-beta-1": "3.0",
