@@ -30,7 +30,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type fakeZK struct {
 	mu    sync.Mutex
 	nodes map[string][]byte
-	lists map[string]int // how often the children of a znode were asked for
+	lists map[string]int                            // how often the children of a znode were asked for
+	seen  func(z *fakeZK, znode string, there bool) // is told of what CreateTogether and DeleteTogether did; nil: nobody is
 }
 
 func (z *fakeZK) Get(ctx context.Context, znode string) ([]byte, error) {
@@ -93,6 +94,11 @@ func (z *fakeZK) CreateTogether(_ context.Context, nodes ...zookeeper.Node) erro
 	for _, n := range nodes {
 		z.nodes[n.Path] = n.Data
 	}
+	for _, n := range nodes {
+		if z.seen != nil {
+			z.seen(z, n.Path, true)
+		}
+	}
 	return nil
 }
 
@@ -101,6 +107,9 @@ func (z *fakeZK) DeleteTogether(_ context.Context, znodes ...string) error {
 	defer z.mu.Unlock()
 	for _, name := range znodes {
 		delete(z.nodes, name)
+		if z.seen != nil {
+			z.seen(z, name, false)
+		}
 	}
 	return nil
 }

@@ -36,8 +36,8 @@ const (
 const (
 	// rollAgain is how long a server may take to begin a new WAL until it is asked again.
 	rollAgain = 2 * time.Second
-	// oldPeerSettle is how long a region server may take to act on a change of a peer that it has been told of.
-	oldPeerSettle = 2 * time.Second
+	// oldPeerTimeout bounds the wait for a region server to take a peer up.
+	oldPeerTimeout = 3 * time.Minute
 	// oldQueuesTimeout bounds the wait for the queues of a removed peer to vanish: those of servers that are down stay longer.
 	oldQueuesTimeout = 30 * time.Second
 )
@@ -75,11 +75,14 @@ func (c *Cluster) isOld() bool {
 // AwaitPeer returns when all that region servers append to their WALs from now on is treated by a peer as it is now: the
 // peer is known to each of them, with its table list. From 2.0 on AddPeer and UpdatePeer have waited for that already.
 //
-// Before 2.0 a server that has seen a peer has made a queue for it. AwaitPeer has it roll its WAL twice then, as an order to
-// roll is answered before it is carried out: a new WAL in the queue says that the roll before it is complete. That
-// does two things: a WAL of which the queue does not know (one begun while the server took the peer up) has ended; and as the
-// server puts WALs into its queue by the ZooKeeper session by which it watches the peer, the notification of every earlier change
-// has reached it. What it does about that is not seen from outside: oldPeerSettle is left for it.
+// Before 2.0 a server takes changes of peers up one after the other, on the one thread that gets its ZooKeeper session's
+// notifications: one peer whose ZooKeeper is out of reach keeps all others waiting (17 s, seen on 1.4.14). All that can be seen
+// of it is the queue that a server makes when it has taken up a new peer. So AwaitPeer adds a peer that ships nothing, and when each server has a
+// queue for it another one. The first may be met in a list that was asked for before a change that came earlier; that list being
+// read, the second is notified of behind every earlier change. When it has a queue, they all have been dealt with.
+//
+// Then the WALs are rolled twice: one of which a queue does not know, begun while the server took the peer up, ends
+// with that. An order to roll is answered before it is carried out; a new WAL in the queue says that the roll before it is complete.
 func (c *Cluster) AwaitPeer(ctx context.Context, id string) error {
 	ctx, cancel := withDefaultTimeout(ctx, c.cfg.OperationTimeout)
 	defer cancel()
@@ -96,13 +99,74 @@ func (c *Cluster) awaitOldPeer(ctx context.Context, id string) error {
 	if err := c.awaitOldQueues(ctx, id); err != nil {
 		return err
 	}
+	if err := c.probeOldPeers(ctx, id); err != nil {
+		return err
+	}
 	for range 2 {
 		if err := c.rollQueues(ctx, id); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// probeOldPeers adds two peers, one after the other, that ship nothing, waits until every server has taken them up, and
+// removes them.
+func (c *Cluster) probeOldPeers(ctx context.Context, id string) error {
+	p, err := c.oldPeer(ctx, id)
+	if err != nil {
+		return oldPeerError(err)
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+		defer cancel()
+		if err := c.removeProbes(ctx, id); err != nil {
+			c.cfg.Logger.Warn("a peer that ships nothing is left; waltap peer remove removes it", "peers", probeIDs(id), "error", err)
+		}
+	}()
+	if err := c.removeProbes(ctx, id); err != nil { // of a process that was killed
+		return err
+	}
+	for _, probe := range probeIDs(id) {
+		for left := true; left; {
+			queues, err := c.Queues(ctx, probe)
+			if err != nil {
+				return err
+			}
+			if left = len(queues) > 0; left {
+				if err := wait(ctx, retryMin); err != nil {
+					return fmt.Errorf("%s still has the queue of the removed peer %s: %w", queues[0].Owner, probe, err)
+				}
+			}
+		}
+		err := c.addOldPeer(ctx, Peer{ID: probe, ClusterKey: p.ClusterKey, Config: p.Config, Tables: map[string][]string{probeTable: {"none"}}})
+		if err != nil {
+			return err
+		}
+		if err := c.awaitOldQueues(ctx, probe); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// probeTable is one that no cluster has.
+const probeTable = "waltap_probe:none"
+
+func probeIDs(id string) []string { return []string{id + "_probe_1", id + "_probe_2"} }
+
+func (c *Cluster) removeProbes(ctx context.Context, id string) error {
+	for _, probe := range probeIDs(id) {
+		if err := c.deleteOldPeer(ctx, probe); err != nil && !errors.Is(err, ErrPeerNotFound) {
+			return err
+		}
+	}
+	return nil
+}
+
+func wait(ctx context.Context, d time.Duration) error {
 	select {
-	case <-time.After(oldPeerSettle):
+	case <-time.After(d):
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -136,10 +200,8 @@ func (c *Cluster) rollQueues(ctx context.Context, id string) error {
 				}
 			}
 		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return fmt.Errorf("%s was asked for a new WAL, which is not in its queue: %w", waiting[0], ctx.Err())
+		if err := wait(ctx, pause); err != nil {
+			return fmt.Errorf("%s was asked for a new WAL, which is not in its queue: %w", waiting[0], err)
 		}
 	}
 }
@@ -167,7 +229,7 @@ func (c *Cluster) liveQueues(ctx context.Context, id string) (map[ServerName][]s
 
 // awaitOldQueues waits until each live server has a queue of the peer. One without regions has no WAL, and makes no queue.
 func (c *Cluster) awaitOldQueues(ctx context.Context, id string) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, oldPeerTimeout)
 	defer cancel()
 	for pause := pollMin; ; pause = min(2*pause, pollMax) {
 		missing, err := c.withoutQueue(ctx, id)
@@ -182,10 +244,8 @@ func (c *Cluster) awaitOldQueues(ctx context.Context, id string) error {
 		if len(missing) == 0 {
 			return nil
 		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return fmt.Errorf("%s has not taken it up: check that hbase.replication is true there: %w", missing[0], ctx.Err())
+		if err := wait(ctx, pause); err != nil {
+			return fmt.Errorf("%s has not taken peer %s up: check that hbase.replication is true there, and that the ZooKeepers of all its peers can be reached: %w", missing[0], id, err)
 		}
 	}
 }
@@ -372,8 +432,8 @@ func (c *Cluster) setOldPeerState(ctx context.Context, id string, enabled bool) 
 	return oldPeerError(c.zk.Set(ctx, c.znode(oldPeersZnode)+"/"+id+"/"+oldPeerState, oldState(enabled)))
 }
 
-// removeOldPeer removes a peer and waits for a while until the region servers have removed its queues.
-func (c *Cluster) removeOldPeer(ctx context.Context, id string) error {
+// deleteOldPeer deletes the znodes of a peer. ErrPeerNotFound.
+func (c *Cluster) deleteOldPeer(ctx context.Context, id string) error {
 	znode := c.znode(oldPeersZnode) + "/" + id
 	if _, err := c.zk.Get(ctx, znode); err != nil {
 		return oldPeerError(err)
@@ -386,8 +446,16 @@ func (c *Cluster) removeOldPeer(ctx context.Context, id string) error {
 	for _, child := range children {
 		all = append(all, znode+"/"+child)
 	}
-	if err := c.zk.DeleteTogether(ctx, append(all, znode)...); err != nil {
-		return oldPeerError(err)
+	return oldPeerError(c.zk.DeleteTogether(ctx, append(all, znode)...))
+}
+
+// removeOldPeer removes a peer and waits for a while until the region servers have removed its queues.
+func (c *Cluster) removeOldPeer(ctx context.Context, id string) error {
+	if err := c.deleteOldPeer(ctx, id); err != nil {
+		return err
+	}
+	if err := c.removeProbes(ctx, id); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, oldQueuesTimeout)
 	defer cancel()
@@ -396,9 +464,7 @@ func (c *Cluster) removeOldPeer(ctx context.Context, id string) error {
 		if len(queues) == 0 || err != nil { // the peer is gone, whatever is left
 			return nil
 		}
-		select {
-		case <-time.After(retryMin):
-		case <-ctx.Done():
+		if wait(ctx, retryMin) != nil {
 			c.cfg.Logger.Warn("a queue of the removed peer is left", "peer", id, "server", queues[0].Owner.String())
 			return nil
 		}

@@ -3,6 +3,7 @@ package admin
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,15 +13,17 @@ import (
 
 	"github.com/waltap/waltap/internal/hbase/pb"
 	"github.com/waltap/waltap/internal/hbase/rpc"
+	"github.com/waltap/waltap/internal/hbase/scan/replaytest"
 )
 
 // oldCluster is an HBase before 2.0, whose region server takes up peers and rolls its WAL when it is told to. The first roll
 // it is asked for is forgotten.
 type oldCluster struct {
 	*Cluster
-	zk    *fakeZK
-	queue string // of the peer "p"
-	rolls atomic.Int32
+	zk     *fakeZK
+	queue  string // of the peer "p"
+	rolls  atomic.Int32
+	probes []string // peers that were added to see whether changes are taken up
 }
 
 func oldClusterOf(t *testing.T, version string) *oldCluster {
@@ -47,6 +50,19 @@ func oldClusterOf(t *testing.T, version string) *oldCluster {
 	o.Cluster, o.zk = clusterAt(t, addr)
 	server := serverNameOf(serverAt(t, addr)).String()
 	o.queue = "/hbase/replication/rs/" + server + "/p"
+	probe := regexp.MustCompile(`^/hbase/replication/peers/(p_probe_\d)$`)
+	o.zk.seen = func(z *fakeZK, znode string, there bool) {
+		m := probe.FindStringSubmatch(znode)
+		if m == nil {
+			return
+		}
+		if queue := "/hbase/replication/rs/" + server + "/" + m[1] + "/wal.1"; there {
+			z.nodes[queue] = nil
+			o.probes = append(o.probes, m[1])
+		} else {
+			delete(z.nodes, queue)
+		}
+	}
 	o.zk.set("/hbase/rs/"+server, nil)
 	o.zk.set("/hbase/replication/rs/"+server, nil)
 	return o
@@ -66,6 +82,40 @@ func (o *oldCluster) has(t *testing.T, want Peer) {
 func oldPeerForTest() Peer {
 	return Peer{ID: "p", ClusterKey: "127.0.0.1:2181:/p", Tables: map[string][]string{"default:t": {"a", "b"}, "shop:u": nil},
 		Config: map[string]string{"waltap.connector": "c"}, Bandwidth: 1 << 20}
+}
+
+// What HBase's own client has written is read, and written again byte for byte (but for the order of tables).
+func TestRecordedOldPeers(t *testing.T) {
+	c, zk := clusterAt(t, replaytest.Serve(t, "testdata/hbase-1.4.14-peers.frames"))
+	for _, id := range []string{"all", "rich"} {
+		zk.set("/hbase/replication/peers/"+id, znodeFile(t, "hbase-1.4.14-"+id+".znode"))
+		zk.set("/hbase/replication/peers/"+id+"/peer-state", znodeFile(t, "hbase-1.4.14-"+id+"-state.znode"))
+	}
+	peers, err := c.Peers(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Peer{
+		{ID: "all", ClusterKey: "127.0.0.1:31181:/waltap_all", Enabled: true, ReplicateAll: true},
+		{ID: "rich", ClusterKey: "127.0.0.1:31181:/waltap_orders", Tables: map[string][]string{"shop:cap": {"cf", "d"}, "default:t": nil},
+			Config: map[string]string{"waltap.connector": "orders-source"}, Bandwidth: 1 << 20},
+	}
+	if diff := cmp.Diff(want, peers); diff != "" {
+		t.Error(diff)
+	}
+	for _, p := range peers {
+		config, err := p.oldConfig()
+		if err != nil {
+			t.Fatal(err)
+		}
+		theirs := zk.nodes["/hbase/replication/peers/"+p.ID]
+		if p.ID == "all" && string(config) != string(theirs) || len(config) != len(theirs) {
+			t.Errorf("%s is written as %q, HBase has %q", p.ID, config, theirs)
+		}
+		if state := oldState(p.Enabled); string(state) != string(zk.nodes["/hbase/replication/peers/"+p.ID+"/peer-state"]) {
+			t.Errorf("the state of %s is written as %q", p.ID, state)
+		}
+	}
 }
 
 func TestOldPeers(t *testing.T) {
@@ -150,6 +200,12 @@ func TestOldPeerIsTakenUp(t *testing.T) {
 	if n := o.rolls.Load(); n != 3 {
 		t.Errorf("%d rolls asked for, want two and a repeated one", n)
 	}
+	if fmt.Sprint(o.probes) != "[p_probe_1 p_probe_2]" {
+		t.Errorf("probes %v", o.probes)
+	}
+	if peers, err := o.Peers(t.Context()); err != nil || len(peers) != 1 {
+		t.Errorf("peers afterwards: %v, %v", peers, err)
+	}
 }
 
 func TestOldPeersRefused(t *testing.T) {
@@ -229,6 +285,7 @@ func FuzzParseOldPeer(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(config, oldState(true))
+	f.Add(znodeFile(f, "hbase-1.4.14-rich.znode"), znodeFile(f, "hbase-1.4.14-rich-state.znode"))
 	f.Add([]byte("h:2181:/hbase"), []byte{})
 	f.Add([]byte("PBUF"), []byte("PBUF\x08\x02"))
 	f.Fuzz(func(t *testing.T, config, state []byte) {
