@@ -68,7 +68,7 @@ func (c *Capture) hold(ctx context.Context, st *captureState, p *admin.Peer) err
 			return err
 		}
 		c.cfg.Log.Info("peer reused", "peer", p.ID)
-		return nil
+		return c.awaitPeer(ctx)
 	}
 	return c.alone(ctx, doing, func(ctx context.Context) error {
 		if p == nil || !c.sameTables(p) {

@@ -134,7 +134,7 @@ func (c *Cluster) probeOldPeers(ctx context.Context, id string) error {
 				return err
 			}
 			if left = len(queues) > 0; left {
-				if err := wait(ctx, retryMin); err != nil {
+				if err := sleep(ctx, retryMin); err != nil {
 					return fmt.Errorf("%s still has the queue of the removed peer %s: %w", queues[0].Owner, probe, err)
 				}
 			}
@@ -164,15 +164,6 @@ func (c *Cluster) removeProbes(ctx context.Context, id string) error {
 	return nil
 }
 
-func wait(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // rollQueues has every live server with a queue of the peer begin a new WAL, and waits until that is in the queue.
 func (c *Cluster) rollQueues(ctx context.Context, id string) error {
 	before, err := c.liveQueues(ctx, id)
@@ -200,7 +191,7 @@ func (c *Cluster) rollQueues(ctx context.Context, id string) error {
 				}
 			}
 		}
-		if err := wait(ctx, pause); err != nil {
+		if err := sleep(ctx, pause); err != nil {
 			return fmt.Errorf("%s was asked for a new WAL, which is not in its queue: %w", waiting[0], err)
 		}
 	}
@@ -244,7 +235,7 @@ func (c *Cluster) awaitOldQueues(ctx context.Context, id string) error {
 		if len(missing) == 0 {
 			return nil
 		}
-		if err := wait(ctx, pause); err != nil {
+		if err := sleep(ctx, pause); err != nil {
 			return fmt.Errorf("%s has not taken peer %s up: check that hbase.replication is true there, and that the ZooKeepers of all its peers can be reached: %w", missing[0], id, err)
 		}
 	}
@@ -464,7 +455,7 @@ func (c *Cluster) removeOldPeer(ctx context.Context, id string) error {
 		if len(queues) == 0 || err != nil { // the peer is gone, whatever is left
 			return nil
 		}
-		if wait(ctx, retryMin) != nil {
+		if sleep(ctx, retryMin) != nil {
 			c.cfg.Logger.Warn("a queue of the removed peer is left", "peer", id, "server", queues[0].Owner.String())
 			return nil
 		}

@@ -9,9 +9,6 @@ import (
 	"github.com/go-zookeeper/zk"
 )
 
-// ErrNoAuth says that the znode's ACL does not let this session do what was asked.
-var ErrNoAuth = zk.ErrNoAuth
-
 // Node is a znode to be created.
 type Node struct {
 	Path string
