@@ -41,6 +41,7 @@ type Env struct {
 	Destination *servers.HBase // nil unless asked for
 	Kafka       *servers.Kafka // nil unless asked for
 	secure      secureKafka
+	old         oldHBase
 	Judge       *judge.Judge
 	Src, Dst    *judge.Cluster // the judge's view of the two clusters
 	health      *health
@@ -141,6 +142,7 @@ func (e *Env) Close(ctx context.Context, keep bool) error {
 	if k := e.secure.started(); k != nil {
 		end(k.Stop, k.Kill)
 	}
+	ends = append(ends, e.old.ends(keep)...)
 	if e.Judge != nil {
 		ends = append(ends, func(context.Context) error { return e.Judge.Close() })
 	}

@@ -73,6 +73,9 @@ func (c *Capture) openPeer(ctx context.Context, st *captureState, p *admin.Peer)
 			return fmt.Errorf("enable peer %s: %w", p.ID, err)
 		}
 	}
+	if err := c.awaitPeer(ctx); err != nil {
+		return err
+	}
 	crash.Point(crash.EnabledUnsaved)
 	st.Phase = phaseStreaming
 	return c.state.saveCapture(ctx, *st)

@@ -177,6 +177,9 @@ func (c *Capture) extendPeer(ctx context.Context, st captureState) error {
 			return fmt.Errorf("update the table list of peer %s: %w", p.ID, err)
 		}
 	}
+	if err := c.awaitPeer(ctx); err != nil {
+		return err
+	}
 	for i := range c.tables {
 		if t := &c.tables[i]; t.joining {
 			t.joining = false

@@ -68,7 +68,7 @@ func (c *Capture) hold(ctx context.Context, st *captureState, p *admin.Peer) err
 			return err
 		}
 		c.cfg.Log.Info("peer reused", "peer", p.ID)
-		return nil
+		return c.awaitPeer(ctx)
 	}
 	return c.alone(ctx, doing, func(ctx context.Context) error {
 		if p == nil || !c.sameTables(p) {
@@ -127,7 +127,7 @@ func (c *Capture) holdPeer(ctx context.Context, want admin.Peer, p *admin.Peer) 
 	default:
 		c.cfg.Log.Info("peer reused", "peer", want.ID)
 	}
-	return nil
+	return c.awaitPeer(ctx)
 }
 
 // alone runs change, which rolls WALs or adds or changes our peer, while no other connector does so at this source. doing is
