@@ -8,6 +8,8 @@ import (
 	"hash/maphash"
 	"maps"
 	"slices"
+	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -121,4 +123,22 @@ func (r *changedRows) record(ctx context.Context, rec *kafka.Record) error {
 
 func (r *changedRows) inScope(key []byte) bool {
 	return span{r.RowStart, r.RowStop}.holds(key) && (r.Scope == nil || r.Scope.Row(key))
+}
+
+// OffsetsAt are the places in the pipeline's data topics where what was produced at t or later begins.
+func (p *Pipeline) OffsetsAt(ctx context.Context, t time.Time) (Offsets, error) {
+	infos, err := p.Kafka.Topics(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list the topics: %w", err)
+	}
+	out := make(Offsets)
+	for _, info := range infos {
+		if !strings.HasPrefix(info.Name, p.Prefix+".") {
+			continue
+		}
+		if out[info.Name], err = p.Kafka.OffsetsAt(ctx, info.Name, t); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }

@@ -26,17 +26,13 @@ func FromConfig(p *config.Process, source, sink string, log *slog.Logger) (Optio
 	if t.NoOverwrite {
 		return Options{}, fmt.Errorf("connector %s has hbase.no.overwrite: true: it leaves alone what the target has, so the ends are not meant to be equal", to.Name)
 	}
-	heartbeats := schema.NormalizeTable(watermark.TableName(s.Peer.ID))
 	o := Options{
 		Source: adminConfig(s.HBase, log), Target: adminConfig(t.HBase, log), Mapping: t.Mapping, Scope: &s.Scope, Log: log,
-		Pipeline: &Pipeline{Prefix: s.TopicPrefix, Connector: from.Name, Group: t.GroupID},
+		Pipeline: &Pipeline{Prefix: s.TopicPrefix, Connector: from.Name, Group: t.GroupID, NoWatermark: s.Watermark.Mode == config.WatermarkOff},
 		Select: func(table string) bool {
 			topic, err := schema.DataTopic(s.TopicPrefix, table)
-			return err == nil && table != heartbeats && s.Tables.Match(table) && t.MatchTopic(topic)
+			return err == nil && !watermark.IsTable(table) && s.Tables.Match(table) && t.MatchTopic(topic)
 		},
-	}
-	if s.Watermark.Mode == config.WatermarkOff {
-		o.Pipeline = nil
 	}
 	return o, nil
 }

@@ -135,7 +135,7 @@ func (s *settler) run(ctx context.Context) error {
 
 // wait returns when the target must have what the source had when the suspects were last read: proved, or after a pause.
 func (s *settler) wait(ctx context.Context, pause time.Duration) error {
-	if s.pipe != nil {
+	if s.pipe != nil && !s.pipe.NoWatermark {
 		return s.pipe.caughtUp(ctx)
 	}
 	s.waitingFor.Store("the rows that differ to be read again")

@@ -30,7 +30,7 @@ type pipe struct {
 func (p *pipe) proved() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return !p.estimated
+	return !p.estimated && !p.NoWatermark
 }
 
 func (p *pipe) tp() kafka.TopicPartition {
