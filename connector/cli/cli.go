@@ -29,6 +29,7 @@ type commands struct {
 	Offsets offsetsCommands `cmd:"" help:"Look at and move the offsets of a sink's consumer group."`
 	Dlq     dlqCommands     `cmd:"" name:"dlq" help:"Look at dead letters, and put them back."`
 	Verify  verifyCommand   `cmd:"" help:"Compare tables of two HBase clusters. Exit code 0: equal, 1: it could not be carried through, 2: they differ."`
+	Repair  repairCommand   `cmd:"" help:"Make what differs at the target like the source. Prints what it would write; --execute writes. Exit code 0: nothing differs (any more), 1: it could not be carried through, 2: something differs."`
 	Tail    tailCommand     `cmd:"" help:"Show the records of a topic, decoded, until Ctrl-C."`
 	Decode  decodeCommand   `cmd:"" help:"Show one record value that is in a file."`
 	ACLs    aclsCommand     `cmd:"" name:"acls" help:"Print the kafka-acls.sh commands that give a configuration's user the rights it needs (docs/kafka-acls.md)."`
@@ -50,7 +51,7 @@ func (e usageError) Unwrap() error { return e.error }
 type differentError struct{ error }
 
 // judges tells whether the command of args tells by exitDifferent what it has found.
-func judges(args []string) bool { return len(args) > 0 && args[0] == "verify" }
+func judges(args []string) bool { return len(args) > 0 && (args[0] == "verify" || args[0] == "repair") }
 
 // Main runs the command of args and returns the process's exit code.
 func Main(args []string, stdout, stderr io.Writer) int {

@@ -57,6 +57,26 @@ func (c *comparison) compareChanged(ctx context.Context) error {
 	return g.Wait()
 }
 
+// compareGiven compares the rows that are given.
+func (c *comparison) compareGiven(ctx context.Context) error {
+	units, parts := make(map[string]*unit), make(map[string]*part)
+	for _, u := range c.units {
+		units[u.table.name], parts[u.table.name] = u, u.begin(&c.live)
+	}
+	err := c.given(func(table string, key []byte) error {
+		u := units[table]
+		if u == nil {
+			return fmt.Errorf("table %s is not among those that are compared", table)
+		}
+		parts[table].suspect()
+		return c.settler.add(ctx, u.table, bytes.Clone(key), parts[table])
+	})
+	for _, p := range parts {
+		p.close(nil, true)
+	}
+	return err
+}
+
 // changedRows are those of one table.
 type changedRows struct {
 	*comparison

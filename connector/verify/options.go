@@ -27,6 +27,8 @@ const (
 	Hash Mode = "hash"
 	// Changed compares only rows whose keys appear in the data topics behind Options.ChangedSince.
 	Changed Mode = "changed"
+	// Rows is the mode of the reports of Repair: it compares the rows that it was given.
+	Rows Mode = "rows"
 )
 
 // Pipeline is the waltap pipeline between the two clusters.

@@ -44,6 +44,13 @@ type comparison struct {
 	resumed bool
 	keys    atomic.Int64 // that the topics named
 
+	// given are the rows to compare in mode Rows.
+	given func(each func(table string, key []byte) error) error
+	// act, when set, is told of each difference that counts, with its cells, while its row is read; rowRead when it was read.
+	act     func(ctx context.Context, t *table, key []byte, f *finding) error
+	rowRead func(ctx context.Context, t *table, key []byte) error
+	opened  func() error // when both clusters are connected
+
 	waitingFor atomic.Value // string
 	retries    atomic.Int64
 
@@ -51,14 +58,24 @@ type comparison struct {
 	live Counts
 }
 
-func run(ctx context.Context, o Options) (_ *Report, err error) {
+func newComparison(o Options) *comparison {
 	c := &comparison{Options: o, started: time.Now()}
 	c.waitingFor.Store("")
 	c.limiters = [2]*scan.Limiter{o.Limiter, scan.NewLimiter(o.Limiter.Limits())}
+	return c
+}
+
+// run carries the comparison through.
+func (c *comparison) run(ctx context.Context) (_ *Report, err error) {
 	if err := c.open(ctx); err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
+	if c.opened != nil {
+		if err := c.opened(); err != nil {
+			return nil, err
+		}
+	}
 	if err := c.plan(ctx); err != nil {
 		return nil, err
 	}
@@ -110,7 +127,7 @@ func (c *comparison) plan(ctx context.Context) error {
 	}
 	c.settler = newSettler(c)
 	var was *state
-	if c.Resume && c.Mode != Changed {
+	if c.Resume && !c.byRow() {
 		var err error
 		if was, err = c.readState(); err != nil {
 			return err
@@ -123,7 +140,7 @@ func (c *comparison) plan(ctx context.Context) error {
 	switch {
 	case was != nil:
 		return c.resume(was)
-	case c.Mode == Changed:
+	case c.byRow():
 		for _, t := range c.tables {
 			c.units = append(c.units, &unit{table: t, mu: &c.mu})
 		}
@@ -131,6 +148,9 @@ func (c *comparison) plan(ctx context.Context) error {
 	}
 	return c.cut(ctx)
 }
+
+// byRow tells whether single rows are compared, and no ranges.
+func (c *comparison) byRow() bool { return c.Mode == Changed || c.Mode == Rows }
 
 // list finds the tables that are chosen by Select.
 func (c *comparison) list(ctx context.Context) error {
@@ -266,13 +286,16 @@ func (c *comparison) work(ctx context.Context) error {
 }
 
 func (c *comparison) compareAll(ctx context.Context) error {
+	if c.Mode == Rows {
+		return c.compareGiven(ctx)
+	}
 	if c.Mode == Changed {
 		return c.compareChanged(ctx)
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(c.Parallel)
 	for _, u := range c.units {
-		if u.done {
+		if u.done { // by an earlier run
 			continue
 		}
 		g.Go(func() error {
@@ -328,8 +351,11 @@ func (c *comparison) tell(lastAt time.Time, last Counts) Counts {
 	if all > 0 {
 		p.Fraction = done / all
 	}
-	if c.Mode == Changed {
+	switch c.Mode {
+	case Changed:
 		p.Phase = "comparing changed rows"
+	case Rows:
+		p.Phase = "reading rows again"
 	}
 	p.Waiting = c.settler.waitingRows()
 	p.WaitingFor, _ = c.waitingFor.Load().(string)
@@ -345,7 +371,7 @@ func (c *comparison) tell(lastAt time.Time, last Counts) Counts {
 
 // save writes the state file. What it says is judged is in the differences file before.
 func (c *comparison) save() error {
-	if c.StateFile == "" || c.Mode == Changed {
+	if c.StateFile == "" || c.byRow() {
 		return nil
 	}
 	s := state{FormatVersion: stateFormatVersion, Comparison: c.fingerprint(c.clusters[0].ID(), c.clusters[1].ID()), Started: c.started, Since: c.since}

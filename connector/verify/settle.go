@@ -214,10 +214,20 @@ func (s *settler) readOne(ctx context.Context, x *suspect) (again bool, err erro
 			return nil
 		}
 		counted.Differences[f.kind]++
+		if s.act != nil {
+			if err := s.act(ctx, x.table, x.key, f); err != nil {
+				return err
+			}
+		}
 		return s.report(s.difference(x.table, x.key, f))
 	})
 	if err != nil {
 		return false, err
+	}
+	if final && s.rowRead != nil {
+		if err := s.rowRead(ctx, x.table, x.key); err != nil {
+			return false, err
+		}
 	}
 	x.readings++
 	if len(now) > 0 && !final {
@@ -227,7 +237,7 @@ func (s *settler) readOne(ctx context.Context, x *suspect) (again bool, err erro
 		}
 		return true, nil
 	}
-	if s.Mode != Changed || x.readings > 1 {
+	if !s.byRow() || x.readings > 1 {
 		counted.RecheckedRows = 1
 	}
 	for why, n := range r.exceptions {

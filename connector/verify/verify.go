@@ -9,5 +9,5 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	return run(ctx, o)
+	return newComparison(o).run(ctx)
 }
