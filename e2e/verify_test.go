@@ -30,8 +30,8 @@ type verdict struct {
 	Proved, Resumed                                          bool
 	Differences, Exceptions                                  map[string]int64
 
-	lines  []difference
-	report string // file
+	lines       []difference
+	report, out string // files
 }
 
 type difference struct {
@@ -62,30 +62,30 @@ func pipeFile(t *testing.T, p *pipe) string {
 // verify runs waltap verify to its end; any exit code but 0 and 2 fails the test.
 func verify(t *testing.T, args ...string) verdict {
 	t.Helper()
-	v := startVerify(t, "verify", args...).wait(t)
+	v := startVerify(t, args...).wait(t)
 	if v.code != 0 && v.code != 2 {
 		t.Fatalf("waltap verify: exit code %d", v.code)
 	}
 	return v
 }
 
-// verifying is a waltap verify, or repair, at work.
+// verifying is a waltap verify at work.
 type verifying struct {
 	*testenv.Waltap
 	report, out string
 }
 
-func startVerify(t *testing.T, command string, args ...string) *verifying {
+func startVerify(t *testing.T, args ...string) *verifying {
 	t.Helper()
 	dir := t.TempDir()
 	v := &verifying{report: filepath.Join(dir, "report.json"), out: filepath.Join(dir, "differences.jsonl")}
-	args = append([]string{command, "--report", v.report}, args...)
+	args = append([]string{"verify", "--report", v.report}, args...)
 	if i := slices.Index(args, "--out"); i >= 0 {
 		v.out = args[i+1]
 	} else {
 		args = append(args, "--out", v.out)
 	}
-	v.Waltap = env.StartWaltap(t, testenv.WaltapOptions{Name: command, Args: args})
+	v.Waltap = env.StartWaltap(t, testenv.WaltapOptions{Name: "verify", Args: args})
 	return v
 }
 
@@ -95,7 +95,7 @@ func (v *verifying) wait(t *testing.T) verdict {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, servers.LogTail(v.LogPath()))
 	}
-	out := verdict{code: code, report: v.report}
+	out := verdict{code: code, report: v.report, out: v.out}
 	b, err := os.ReadFile(v.report)
 	if err != nil {
 		if code == 1 {
@@ -289,8 +289,111 @@ func TestVerifyFindsExactlyWhatIsPlanted(t *testing.T) {
 	if !v.Proved || v.SettledRows == 0 {
 		t.Errorf("proved %v, %d rows settled: the load was not met", v.Proved, v.SettledRows)
 	}
+	for try := 0; v.BadRows == 0; try++ { // the control: what reading again is for
+		if try == 20 {
+			t.Fatal("20 comparisons of a table under load, rows not read again, gave no false alarm")
+		}
+		v = verify(t, "-f", file, "--no-recheck")
+	}
 	planted.plant(t)
 	v = verify(t, "-f", file)
 	planted.check(t, &v)
+
+	plan := repair(t, 2, "-f", file, "--from", v.out, "--delete-extra")
+	if plan.Executed || plan.cells(plan.Actions) != int64(n) || len(plan.Left) != 0 {
+		t.Errorf("planned %+v, left %+v; want %d cells", plan.Actions, plan.Left, n)
+	}
+	again := verify(t, "-f", file)
+	planted.check(t, &again) // the plan wrote nothing
+	done := repair(t, 0, "-f", file, "--from", v.out, "--delete-extra", "--execute")
+	if !done.Executed || done.cells(done.Actions) != int64(n) || len(done.Left) != 0 || done.After.BadRows != 0 {
+		t.Errorf("wrote %+v, left %+v; want %d cells", done.Actions, done.Left, n)
+	}
+	v = verify(t, "-f", file)
+	v.clean(t, 3000)
 	stop()
+	awaitVisible(t, table, table)
+	agrees(t, table, table, 0)
+}
+
+// TestVerifyReplicationAgrees counts what is planted with HBase's own tool, too: that needs tables at rest.
+func TestVerifyReplicationAgrees(t *testing.T) {
+	t.Parallel()
+	table := testenv.Name(t)
+	plainTable(t, table, "a")
+	n := torture(90, 1000)
+	load(t, table, int64(n)+1, "a")
+	planted := plan(table, table, "a", mutatorRows(n), n)
+	write(t, table, planted.base...)
+	p := &pipe{name: table, tables: table}
+	awaitStreaming(t, p.start(t))
+	identical(t, table, judge.ScanOptions{})
+	agrees(t, table, table, 0)
+	planted.plant(t)
+	agrees(t, table, table, planted.visible)
+	v := verify(t, bothEnds(table)...)
+	planted.check(t, &v)
+	repair(t, 0, append(bothEnds(table), "--delete-extra", "--execute", "--recheck-for", "2s")...)
+	agrees(t, table, table, 0)
+	v = verify(t, bothEnds(table)...)
+	v.clean(t, int64(n))
+}
+
+// agrees runs HBase's VerifyReplication.
+func agrees(t *testing.T, table, peerTable string, bad int64) {
+	t.Helper()
+	r, err := env.Src.VerifyReplication(testenv.Context(t, 2*time.Minute), judge.VerifySpec{Peer: env.Destination.ClusterKey(), Table: table, PeerTable: peerTable, Versions: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Bad != bad || r.Good == 0 {
+		t.Errorf("VerifyReplication: %+v, want BADROWS = %d", r, bad)
+	}
+}
+
+// awaitVisible waits until both ends show a client the same.
+func awaitVisible(t *testing.T, table, target string) {
+	t.Helper()
+	if err := env.Src.AwaitEqual(testenv.Context(t, time.Minute), table, env.Dst, target, judge.ScanOptions{Visible: true}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// repaired is the report of waltap repair.
+type repaired struct {
+	Executed      bool
+	Actions, Left []repairAction
+	Found, After  verdict
+}
+
+type repairAction struct {
+	What  string
+	Cells int64
+}
+
+func (repaired) cells(actions []repairAction) (n int64) {
+	for _, a := range actions {
+		n += a.Cells
+	}
+	return n
+}
+
+// repair runs waltap repair, which must end with code.
+func repair(t *testing.T, code int, args ...string) (r repaired) {
+	t.Helper()
+	report := filepath.Join(t.TempDir(), "repair.json")
+	w := env.StartWaltap(t, testenv.WaltapOptions{Name: "repair", Args: append([]string{"repair", "--report", report}, args...)})
+	got, err := w.Wait(testenv.Context(t, 3*time.Minute))
+	if err != nil || got != code {
+		t.Fatalf("waltap repair: exit code %d, %v; want %d\n%s", got, err, code, servers.LogTail(w.LogPath()))
+	}
+	b, err := os.ReadFile(report)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(b, &r); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("repair: %+v, left %+v", r.Actions, r.Left)
+	return r
 }
