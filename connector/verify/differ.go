@@ -10,8 +10,9 @@ import (
 const (
 	// expirySlack: the ends' clocks may differ by so much about the end of a time to live, ms.
 	expirySlack = 60_000
-	// maxHeld bounds how many puts of a column wait for its end to be named missing, extra or version.
-	maxHeld = 1000
+	// maxHeld and maxHeldBytes bound how many puts of a column wait for its end to be named missing, extra or version.
+	maxHeld      = 1000
+	maxHeldBytes = 8 << 20
 )
 
 // finding is a cell that differs. Its cells are valid during the call only.
@@ -77,6 +78,7 @@ type differ struct {
 	familyMarkers     []pendingMarker
 	columnMarkers     []pendingMarker
 	held              []heldPut
+	heldBytes         int
 }
 
 type heldPut struct {
@@ -283,12 +285,13 @@ func (d *differ) one(e int, cells [2]*schema.Cell, visible bool, why Exception) 
 
 // hold keeps a put that differs until it is known whether the other end has any of the column.
 func (d *differ) hold(e int, c *schema.Cell) error {
-	if len(d.held) >= maxHeld {
+	if len(d.held) >= maxHeld || d.heldBytes >= maxHeldBytes {
 		if err := d.tellHeld(); err != nil {
 			return err
 		}
 	}
 	d.held = append(d.held, heldPut{e, cloneCell(c)})
+	d.heldBytes += len(c.Value)
 	return nil
 }
 
@@ -308,7 +311,7 @@ func (d *differ) tellHeld() error {
 			return err
 		}
 	}
-	d.held = d.held[:0]
+	d.held, d.heldBytes = d.held[:0], 0
 	return nil
 }
 

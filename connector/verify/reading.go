@@ -53,6 +53,7 @@ func (c *comparison) compareRow(ctx context.Context, t *table, key []byte, found
 			return c.compacted[end].after(ctx, t.sides[end], key, ts)
 		}
 		var pending []*finding // of a reading that may have to begin anew
+		size := 0
 		d.found = func(f *finding) error {
 			ts := f.any().Timestamp
 			if ts < c.MinTimestamp || c.MaxTimestamp > 0 && ts >= c.MaxTimestamp {
@@ -65,10 +66,16 @@ func (c *comparison) compareRow(ctx context.Context, t *table, key []byte, found
 				r.kinds[f.kind]++
 			}
 			pending = append(pending, f.clone())
-			if len(pending) < maxHeld {
+			for _, k := range f.cells {
+				if k != nil {
+					size += len(k.Value)
+				}
+			}
+			if len(pending) < maxHeld && size < maxHeldBytes {
 				return nil
 			}
 			// Too many to hold: what is told twice does no harm.
+			size = 0
 			return tellAll(&pending, found)
 		}
 		err := c.readInStep(ctx, t, key, d, &r)

@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -11,8 +12,13 @@ import (
 const (
 	// maxWaiting bounds the rows that wait to be read again: the reading ahead waits then, too.
 	maxWaiting = 20_000
-	// maxRemembered bounds the differences of one row that are remembered between readings; beyond it all count.
-	maxRemembered = 1 << 16
+	// maxRemembered bounds the differences of one row that are remembered between readings, maxAllRemembered about those of all
+	// rows: beyond it no more rows are read for the first time. readAtOnce rows are read before it is looked at.
+	maxRemembered    = 1 << 14
+	maxAllRemembered = 1 << 21
+	readAtOnce       = 128
+	// A row with more differences than are remembered counts when so many readings have found as many.
+	maxOverflows = 3
 	// Pauses between readings when nothing proves that the target has caught up.
 	pauseMin = 250 * time.Millisecond
 	pauseMax = 5 * time.Second
@@ -26,13 +32,16 @@ type suspect struct {
 
 	readings int
 	first    time.Time       // when it was first read cell by cell
-	differs  map[uint64]bool // what differed in all readings so far; nil: nothing is remembered, all may
+	differs  map[uint64]bool // what differed in all readings so far; nil: nothing is remembered
+	// overflows counts readings that found more than is remembered.
+	overflows int
 }
 
 // settler reads suspects again until it is clear what they are.
 type settler struct {
 	*comparison
-	slots chan struct{} // one for each suspect
+	slots      chan struct{} // one for each suspect
+	remembered atomic.Int64  // differences, of all suspects
 
 	mu    sync.Mutex
 	queue []*suspect
@@ -93,31 +102,32 @@ func (s *settler) take(ctx context.Context) ([]*suspect, error) {
 
 // run settles suspects until end was called and none is left.
 func (s *settler) run(ctx context.Context) error {
-	var waiting []*suspect
+	var fresh, waiting []*suspect
 	pause := pauseMin
 	for {
-		fresh := []*suspect(nil)
-		if len(waiting) == 0 {
-			batch, err := s.take(ctx)
-			if err != nil {
+		if len(waiting)+len(fresh) == 0 {
+			var err error
+			if fresh, err = s.take(ctx); err != nil {
 				return err
 			}
-			if len(batch) == 0 {
+			if len(fresh) == 0 {
 				return nil
 			}
-			fresh, pause = batch, pauseMin
 		} else {
 			s.mu.Lock()
-			fresh, s.queue = s.queue, nil
+			fresh, s.queue = append(fresh, s.queue...), nil
 			s.mu.Unlock()
 		}
 		if len(fresh) > 0 {
 			pause = pauseMin
-			left, err := s.read(ctx, fresh)
+		}
+		for len(fresh) > 0 && (len(waiting) == 0 || s.remembered.Load() < maxAllRemembered) {
+			n := min(len(fresh), readAtOnce)
+			left, err := s.read(ctx, fresh[:n])
 			if err != nil {
 				return err
 			}
-			waiting = append(waiting, left...)
+			fresh, waiting = fresh[n:], append(waiting, left...)
 		}
 		if len(waiting) == 0 {
 			continue
@@ -172,7 +182,7 @@ func (s *settler) final(x *suspect) bool {
 	switch {
 	case s.NoRecheck:
 		return true
-	case x.readings == 0:
+	case x.readings == 0, x.overflows > 0 && x.overflows < maxOverflows && x.differs == nil:
 		return false
 	case s.pipe != nil && s.pipe.proved():
 		return true
@@ -230,11 +240,14 @@ func (s *settler) readOne(ctx context.Context, x *suspect) (again bool, err erro
 		}
 	}
 	x.readings++
+	s.remembered.Add(int64(-len(x.differs)))
 	if len(now) > 0 && !final {
 		x.differs = now
 		if overflow {
 			x.differs = nil
+			x.overflows++
 		}
+		s.remembered.Add(int64(len(x.differs)))
 		return true, nil
 	}
 	if !s.byRow() || x.readings > 1 {
