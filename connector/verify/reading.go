@@ -18,7 +18,6 @@ type table struct {
 	name, target string // at the source and at the target
 	sides        [2]*side
 	renames      schema.TableFamilies
-	families     []string // asked for; nil: all
 }
 
 // reading is what one comparison of a row's cells has found.
