@@ -47,6 +47,7 @@ type endsFlags struct {
 
 	RecheckFor       time.Duration `help:"How long a row must go on differing before it counts, where no watermark proves that the target has caught up." default:"30s"`
 	WatermarkTimeout time.Duration `help:"How long the watermark and the sink's offsets may stand still." default:"10m"`
+	NoWatermark      bool          `help:"With -f, when the pipeline is stopped: no watermark will come, so read rows that differ again for --recheck-for."`
 	NoRecheck        bool          `help:"Count rows that differ at first sight. Gives false alarms on tables that are written to."`
 
 	Parallel         int   `help:"Ranges of rows compared at once." default:"4" placeholder:"N"`
@@ -90,6 +91,9 @@ func (f *endsFlags) setUp(e *env) (o verify.Options, done func(), err error) {
 		return o, func() {}, err
 	}
 	o.RecheckFor, o.WatermarkTimeout, o.NoRecheck = f.RecheckFor, f.WatermarkTimeout, f.NoRecheck
+	if f.NoWatermark && o.Pipeline != nil {
+		o.Pipeline.NoWatermark = true
+	}
 	o.Parallel, o.Limits = f.Parallel, scan.Limits{RowsPerSecond: f.MaxRowsPerSecond, BytesPerSecond: f.MaxMBPerSecond << 20}
 	o.DifferencesFile, o.Exceptions, o.Log = f.Out, f.Exceptions, log
 	if !f.Quiet {

@@ -37,7 +37,7 @@ type Pipeline struct {
 	Schemas *sink.Schemas // to read records of changed rows with; default: those on the topics of Kafka
 	// Prefix is the source's topic.prefix, Connector its name, Group the sink's consumer group.
 	Prefix, Connector, Group string
-	// NoWatermark: the source publishes none. Its topics tell changed rows only, and prove nothing.
+	// NoWatermark: none is published (any more). The topics tell changed rows only, and prove nothing.
 	NoWatermark bool
 }
 

@@ -93,7 +93,7 @@ func (p *pipe) caughtUp(ctx context.Context) error {
 		}
 		p.waits("the watermark of " + p.Connector)
 		if time.Since(moved) > p.timeout {
-			return fmt.Errorf("no watermark of connector %s has come on %s for %s: rows that differ cannot be judged; see that the source runs, then resume", p.Connector, p.tp().Topic, p.timeout)
+			return fmt.Errorf("no watermark of connector %s has come on %s for %s: rows that differ cannot be judged; see that the source runs, or say that the pipeline is stopped (--no-watermark)", p.Connector, p.tp().Topic, p.timeout)
 		}
 		if err := sleep(ctx, markPoll); err != nil {
 			return err
