@@ -23,7 +23,7 @@ func (c *comparison) openPipe(ctx context.Context) error {
 	if c.Pipeline == nil {
 		return nil
 	}
-	c.pipe = &pipe{Pipeline: *c.Pipeline, timeout: c.WatermarkTimeout, waits: func(s string) { c.waitingFor.Store(s) }}
+	c.pipe = &pipe{Pipeline: *c.Pipeline, timeout: c.WatermarkTimeout, poll: markPoll, waits: func(s string) { c.waitingFor.Store(s) }}
 	for _, t := range c.tables {
 		topic, err := schema.DataTopic(c.Pipeline.Prefix, t.name)
 		if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/waltap/waltap/schema"
 )
 
-// markPoll is how often the watermarks and the sink's offsets are looked at.
+// markPoll is the pipe's poll: how often the watermarks and the sink's offsets are looked at.
 const markPoll = 200 * time.Millisecond
 
 // pipe knows from a pipeline what the target must have.
@@ -20,6 +20,7 @@ type pipe struct {
 	Pipeline
 	topics  []string // of the tables that are compared
 	timeout time.Duration
+	poll    time.Duration
 	waits   func(string)
 
 	mu        sync.Mutex
@@ -95,7 +96,7 @@ func (p *pipe) caughtUp(ctx context.Context) error {
 		if time.Since(moved) > p.timeout {
 			return fmt.Errorf("no watermark of connector %s has come on %s for %s: rows that differ cannot be judged; see that the source runs, or say that the pipeline is stopped (--no-watermark)", p.Connector, p.tp().Topic, p.timeout)
 		}
-		if err := sleep(ctx, markPoll); err != nil {
+		if err := sleep(ctx, p.poll); err != nil {
 			return err
 		}
 	}
@@ -112,7 +113,7 @@ func (p *pipe) endOffset(ctx context.Context) (int64, error) {
 		case !kafka.Retriable(err):
 			return 0, fmt.Errorf("read the watermarks of %s: %w", p.Connector, err)
 		}
-		if err := sleep(ctx, markPoll); err != nil {
+		if err := sleep(ctx, p.poll); err != nil {
 			return 0, err
 		}
 	}
@@ -158,7 +159,7 @@ func (p *pipe) applied(ctx context.Context, w *checkpoint.Watermark) error {
 			return fmt.Errorf("group %s has committed nothing for %s (%s): rows that differ cannot be judged; see that the sink runs, then resume",
 				p.Group, p.timeout, strings.Join(behind, ", "))
 		}
-		if err := sleep(ctx, markPoll); err != nil {
+		if err := sleep(ctx, p.poll); err != nil {
 			return err
 		}
 	}

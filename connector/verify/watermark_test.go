@@ -44,7 +44,7 @@ func newMarks(t *testing.T) *marks {
 	t.Cleanup(func() { client.Close() })
 	m := &marks{t: t, client: client, producer: client.NewProducer(kafka.ProducerConfig{}), waiting: make(chan string, 1000)}
 	t.Cleanup(func() { m.producer.Close() })
-	m.pipe = &pipe{Pipeline: Pipeline{Kafka: client, Prefix: "p", Connector: "src", Group: "g"}, topics: []string{dataTopic}, timeout: time.Minute,
+	m.pipe = &pipe{Pipeline: Pipeline{Kafka: client, Prefix: "p", Connector: "src", Group: "g"}, topics: []string{dataTopic}, timeout: time.Minute, poll: 10 * time.Millisecond,
 		waits: func(s string) { m.waiting <- s }}
 	return m
 }
@@ -142,7 +142,7 @@ func TestAWatermarkThatStandsStill(t *testing.T) {
 	}
 	m = newMarks(t)
 	m.commit(1)
-	m.pipe.timeout = 3 * time.Second
+	m.pipe.timeout = time.Second
 	done := make(chan error, 1)
 	go func() { done <- m.pipe.caughtUp(t.Context()) }()
 	m.await(done, "watermark")
