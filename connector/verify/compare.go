@@ -142,7 +142,7 @@ func (m *merger) row(ctx context.Context, at [2]*row) error {
 
 // next closes the part at hand behind key when it is due.
 func (m *merger) next(key []byte) {
-	if m.part.rows%rowsPerBatch != 0 || !m.part.due() {
+	if m.part.rows%64 != 0 || !m.part.due() {
 		return
 	}
 	m.count()

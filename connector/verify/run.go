@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"sync"
@@ -385,7 +386,10 @@ func (c *comparison) save() error {
 	}
 	b, err := json.Marshal(&s)
 	if err == nil {
-		err = writeFile(c.StateFile, b)
+		err = writeFile(c.StateFile, func(w io.Writer) error {
+			_, err := w.Write(b)
+			return err
+		})
 	}
 	if err != nil {
 		return fmt.Errorf("write the state file: %w", err)

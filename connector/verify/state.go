@@ -80,8 +80,8 @@ func readState(file string) (*state, error) {
 	return &s, nil
 }
 
-// writeFile puts content at path, whole or not at all.
-func writeFile(path string, content []byte) (err error) {
+// writeFile puts what write writes at path, whole or not at all.
+func writeFile(path string, write func(w io.Writer) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
 	if err != nil {
 		return err
@@ -91,13 +91,15 @@ func writeFile(path string, content []byte) (err error) {
 			err = errors.Join(err, os.Remove(f.Name()))
 		}
 	}()
-	if _, err := f.Write(content); err != nil {
-		return errors.Join(err, f.Close())
+	w := bufio.NewWriter(f)
+	err = write(w)
+	if err == nil {
+		err = w.Flush()
 	}
-	if err := f.Sync(); err != nil {
-		return errors.Join(err, f.Close())
+	if err == nil {
+		err = f.Sync()
 	}
-	if err := f.Close(); err != nil {
+	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(f.Name(), path)
@@ -116,14 +118,13 @@ func openDifferences(path string, resumed *state) (*differences, error) {
 	if path == "" {
 		return nil, nil
 	}
-	var keep []byte
-	if resumed != nil {
-		var err error
-		if keep, err = keepJudged(path, resumed); err != nil {
-			return nil, err
+	err := writeFile(path, func(w io.Writer) error {
+		if resumed == nil {
+			return nil
 		}
-	}
-	if err := writeFile(path, keep); err != nil {
+		return keepJudged(w, path, resumed)
+	})
+	if err != nil {
 		return nil, fmt.Errorf("write the differences: %w", err)
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0o644)
@@ -133,30 +134,30 @@ func openDifferences(path string, resumed *state) (*differences, error) {
 	return &differences{f: f, w: bufio.NewWriter(f)}, nil
 }
 
-func keepJudged(path string, resumed *state) ([]byte, error) {
+// keepJudged copies the lines of rows that were judged.
+func keepJudged(w io.Writer, path string, resumed *state) error {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the differences: %w", err)
+		return err
 	}
 	defer f.Close()
-	var keep []byte
-	err = eachLine(f, func(line []byte, whole bool) error {
+	return eachLine(f, func(line []byte, whole bool) error {
 		if !whole {
 			return nil // it was being written
 		}
 		var d Difference
 		if err := json.Unmarshal(line, &d); err != nil {
-			return fmt.Errorf("read the differences: %s: %w", path, err)
+			return fmt.Errorf("%s: %w", path, err)
 		}
-		if resumed.judged(d.Table, d.Row) {
-			keep = append(append(keep, line...), '\n')
+		if !resumed.judged(d.Table, d.Row) {
+			return nil
 		}
-		return nil
+		_, err := w.Write(append(line, '\n'))
+		return err
 	})
-	return keep, err
 }
 
 // eachLine hands the lines of r to each; whole is false for a last one without its end.
