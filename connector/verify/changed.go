@@ -31,6 +31,12 @@ func (c *comparison) openPipe(ctx context.Context) error {
 		}
 		c.pipe.topics = append(c.pipe.topics, topic)
 	}
+	if c.Mode == Changed && !c.pipe.NoWatermark {
+		// What the source has acknowledged up to now is to be among the changes.
+		if err := c.pipe.caughtUp(ctx); err != nil {
+			return err
+		}
+	}
 	var err error
 	c.since, err = c.pipe.ends(ctx)
 	return err
