@@ -277,6 +277,9 @@ func (cmd *verifyCommand) since(ctx context.Context, o *verify.Options) (verify.
 	if len(r.Since) == 0 {
 		return nil, fmt.Errorf("the report %s is not of a pass with -f", cmd.ChangedSince)
 	}
+	if r.Mode == verify.SampleRows || r.Mode == verify.SampleRegions {
+		return nil, fmt.Errorf("the report %s is of a sample: the rows that it left out are not known to be good", cmd.ChangedSince)
+	}
 	if !r.Clean() {
 		return nil, fmt.Errorf("the report %s is of a pass with %d bad rows: repair them and compare in full, for a pass of changed rows does not look at them", cmd.ChangedSince, r.BadRows)
 	}

@@ -169,8 +169,10 @@ type Report struct {
 	Started       time.Time `json:"started"` // of the first run, when it was resumed
 	Ended         time.Time `json:"ended"`
 	Mode          Mode      `json:"mode"`
-	SampleRatio   float64   `json:"sampleRatio,omitempty"`
-	Raw           bool      `json:"raw"` // versions and delete markers, not only visible cells
+	// Comparison says what was compared: the ends, tables, bounds and mode.
+	Comparison  string  `json:"comparison"`
+	SampleRatio float64 `json:"sampleRatio,omitempty"`
+	Raw         bool    `json:"raw"` // versions and delete markers, not only visible cells
 	// Proved: rows that differed were read again after the watermark. Otherwise after Options.RecheckFor.
 	Proved bool `json:"proved"`
 	// Resumed: earlier runs have done part of it.

@@ -400,7 +400,7 @@ func (c *comparison) save() error {
 // result makes the report of a comparison that is complete, and removes its state.
 func (c *comparison) result() (*Report, error) {
 	r := &Report{FormatVersion: ReportFormatVersion, SourceCluster: c.clusters[0].ID(), TargetCluster: c.clusters[1].ID(),
-		Started: c.started, Ended: time.Now(), Mode: c.Mode, Raw: !c.Visible, Proved: c.pipe != nil && c.pipe.proved(), Resumed: c.resumed,
+		Started: c.started, Ended: time.Now(), Mode: c.Mode, Comparison: c.fingerprint(c.clusters[0].ID(), c.clusters[1].ID()), Raw: !c.Visible, Proved: c.pipe != nil && c.pipe.proved(), Resumed: c.resumed,
 		Since: c.since, ChangedKeys: c.keys.Load(), Differences: c.DifferencesFile}
 	if c.Mode == SampleRows || c.Mode == SampleRegions {
 		r.SampleRatio = c.SampleRatio
