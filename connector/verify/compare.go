@@ -28,6 +28,7 @@ type merger struct {
 	part   *part
 	counts Counts // not yet in part
 	hash   bool   // ranges are compared by hash
+	again  bool   // what is read was counted before
 	chunk  chunk
 }
 
@@ -117,8 +118,10 @@ func (m *merger) row(ctx context.Context, at [2]*row) error {
 	key := []byte(nil)
 	if at[0] != nil {
 		key = at[0].key
-		m.counts.Cells += at[0].cells
-		m.counts.Bytes += at[0].bytes
+		if !m.again {
+			m.counts.Cells += at[0].cells
+			m.counts.Bytes += at[0].bytes
+		}
 	} else {
 		key = at[1].key
 	}
@@ -185,11 +188,11 @@ func (m *merger) endChunk(ctx context.Context) error {
 	if k.sums[0] == k.sums[1] && k.n[0] == k.n[1] {
 		m.counts.GoodRows += k.n[0]
 	} else {
-		rows := &merger{comparison: m.comparison, unit: m.unit, part: m.part}
+		m.count() // before the part is closed
+		rows := &merger{comparison: m.comparison, unit: m.unit, part: m.part, again: true}
 		if err := rows.span(ctx, span{k.start, append(bytes.Clone(k.end), 0)}); err != nil {
 			return err
 		}
-		rows.counts.Cells, rows.counts.Bytes = 0, 0 // they are counted already
 		rows.count()
 		m.part = rows.part
 	}
