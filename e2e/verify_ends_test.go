@@ -306,3 +306,44 @@ func TestVerifyLeavesOutWhatFiltersDo(t *testing.T) {
 	v = verify(t, "-f", file)
 	v.clean(t, 500)
 }
+
+// TestVerifyReadsWideRows compares a row that comes in many answers of a scan.
+func TestVerifyReadsWideRows(t *testing.T) {
+	t.Parallel()
+	ctx := testenv.Context(t, 2*time.Minute)
+	p := twins(t, 10, 9)
+	cells := torture(4000, 100_000)
+	wide := func(skip, other int) (writes []judge.Mutation) {
+		for i := 0; i < cells; i += 200 {
+			m := judge.Mutation{Kind: "put", Row: []byte("0000-wide")}
+			for q := i; q < i+200; q++ {
+				value := []byte(strings.Repeat(fmt.Sprintf("%08d", q), 200))
+				if q == other {
+					value[777] = 'x'
+				}
+				if q != skip {
+					m.Cells = append(m.Cells, judge.Cell{Family: []byte("a"), Qualifier: fmt.Appendf(nil, "%08d", q), Timestamp: 1_700_000_000_000, Value: value})
+				}
+			}
+			writes = append(writes, m)
+		}
+		return writes
+	}
+	if err := env.Src.Write(ctx, p.table, wide(-1, -1)...); err != nil {
+		t.Fatal(err)
+	}
+	if err := env.Dst.Write(ctx, p.target, wide(cells-1, cells/2)...); err != nil {
+		t.Fatal(err)
+	}
+	args := append(p.ends(), "--recheck-for", "1s")
+	v := verify(t, args...)
+	if v.code != 2 || v.BadRows != 1 || len(v.lines) != 2 || v.lines[0].Kind != "value" || v.lines[1].Kind != "missing" {
+		t.Errorf("exit code %d, %d bad rows\n%s", v.code, v.BadRows, first(v.lines))
+	}
+	repair(t, 0, append(args, "--from", v.out, "--execute")...)
+	v = verify(t, args...)
+	v.clean(t, 10)
+	if err := env.Src.AwaitEqual(ctx, p.table, env.Dst, p.target, judge.ScanOptions{}); err != nil {
+		t.Error(err)
+	}
+}
