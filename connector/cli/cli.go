@@ -19,6 +19,8 @@ const (
 	exitOK      = 0
 	exitFailure = 1 // the command ran and failed
 	exitUsage   = 2 // the command line or the configuration is wrong
+	// exitDifferent is of verify and repair, whose other failures are all exitFailure.
+	exitDifferent = 2
 )
 
 type commands struct {
@@ -26,6 +28,8 @@ type commands struct {
 	Peer    peerCommands    `cmd:"" help:"Look at and change waltap's replication peers. Needs neither a worker nor Kafka."`
 	Offsets offsetsCommands `cmd:"" help:"Look at and move the offsets of a sink's consumer group."`
 	Dlq     dlqCommands     `cmd:"" name:"dlq" help:"Look at dead letters, and put them back."`
+	Verify  verifyCommand   `cmd:"" help:"Compare tables of two HBase clusters. Exit code 0: equal, 1: it could not be carried through, 2: they differ."`
+	Repair  repairCommand   `cmd:"" help:"Make what differs at the target like the source. Prints what it would write; --execute writes. Exit code 0: nothing differs (any more), 1: it could not be carried through, 2: something differs."`
 	Tail    tailCommand     `cmd:"" help:"Show the records of a topic, decoded, until Ctrl-C."`
 	Decode  decodeCommand   `cmd:"" help:"Show one record value that is in a file."`
 	ACLs    aclsCommand     `cmd:"" name:"acls" help:"Print the kafka-acls.sh commands that give a configuration's user the rights it needs (docs/kafka-acls.md)."`
@@ -42,6 +46,12 @@ type env struct {
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
+
+// differentError says that two ends differ.
+type differentError struct{ error }
+
+// judges tells whether the command of args tells by exitDifferent what it has found.
+func judges(args []string) bool { return len(args) > 0 && (args[0] == "verify" || args[0] == "repair") }
 
 // Main runs the command of args and returns the process's exit code.
 func Main(args []string, stdout, stderr io.Writer) int {
@@ -60,16 +70,23 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "waltap:", err, "(waltap --help shows the commands)")
+		if judges(args) {
+			return exitFailure
+		}
 		return exitUsage
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	err = kctx.Run(&env{ctx: ctx, stdout: stdout, stderr: stderr})
 	var usage usageError
+	var different differentError
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.As(err, &usage):
+	case errors.As(err, &different):
+		fmt.Fprintln(stderr, "waltap:", err)
+		return exitDifferent
+	case errors.As(err, &usage) && !judges(args):
 		fmt.Fprintln(stderr, "waltap:", err)
 		return exitUsage
 	default:

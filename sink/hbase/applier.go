@@ -33,7 +33,7 @@ const (
 // Config of an Applier.
 type Config struct {
 	Target      admin.Config
-	Descriptors *sink.Descriptors
+	Descriptors *sink.Descriptors // nil: none, where Create is off
 	Mapping     schema.Mapping
 	// Consumes tells the topics that are consumed: no two of their tables may become one at the target. Nil: all of the source's.
 	Consumes func(topic string) bool

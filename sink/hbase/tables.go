@@ -141,7 +141,7 @@ func (a *Applier) ensureTable(ctx context.Context, topic, table string) (*table,
 // descriptor is what the source has published of a table. It is nil when nobody needs it, or when there is none and Config.Create is
 // off: the operator has made the table and vouches for it.
 func (a *Applier) descriptor(ctx context.Context, topic, table string) (*schema.Table, error) {
-	if !a.cfg.Create && a.cfg.Mapping.Empty() {
+	if !a.cfg.Create && (a.cfg.Mapping.Empty() || a.cfg.Descriptors == nil) {
 		return nil, nil
 	}
 	if err := strange(topic, table); err != nil {

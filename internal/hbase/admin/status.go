@@ -29,6 +29,9 @@ type RegionLoad struct {
 	// UncompressedMB is what the store files hold uncompressed.
 	UncompressedMB uint32
 	MemStoreMB     uint32
+	// LastMajorCompaction is when the oldest of the region's files that a major compaction made was made, ms; 0: there is
+	// none. Delete markers leave by major compactions only.
+	LastMajorCompaction int64
 }
 
 // ReplicationLoad is the state of one replication source: one peer's queue on one server.
@@ -74,6 +77,8 @@ func statusOf(m *pb.ClusterStatus) *Status {
 				StoreFileMB:    r.GetStorefileSize_MB(),
 				UncompressedMB: r.GetStoreUncompressedSize_MB(),
 				MemStoreMB:     r.GetMemStoreSize_MB(),
+
+				LastMajorCompaction: int64(r.GetLastMajorCompactionTs()),
 			})
 		}
 		for _, r := range live.GetServerLoad().GetReplLoadSource() {

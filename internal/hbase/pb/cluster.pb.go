@@ -423,9 +423,15 @@ type RegionLoad struct {
 	StoreUncompressedSize_MB *uint32                `protobuf:"varint,4,opt,name=store_uncompressed_size_MB,json=storeUncompressedSizeMB" json:"store_uncompressed_size_MB,omitempty"`
 	StorefileSize_MB         *uint32                `protobuf:"varint,5,opt,name=storefile_size_MB,json=storefileSizeMB" json:"storefile_size_MB,omitempty"`
 	MemStoreSize_MB          *uint32                `protobuf:"varint,6,opt,name=mem_store_size_MB,json=memStoreSizeMB" json:"mem_store_size_MB,omitempty"`
+	LastMajorCompactionTs    *uint64                `protobuf:"varint,17,opt,name=last_major_compaction_ts,json=lastMajorCompactionTs,def=0" json:"last_major_compaction_ts,omitempty"`
 	unknownFields            protoimpl.UnknownFields
 	sizeCache                protoimpl.SizeCache
 }
+
+// Default values for RegionLoad fields.
+const (
+	Default_RegionLoad_LastMajorCompactionTs = uint64(0)
+)
 
 func (x *RegionLoad) Reset() {
 	*x = RegionLoad{}
@@ -497,6 +503,13 @@ func (x *RegionLoad) GetMemStoreSize_MB() uint32 {
 		return *x.MemStoreSize_MB
 	}
 	return 0
+}
+
+func (x *RegionLoad) GetLastMajorCompactionTs() uint64 {
+	if x != nil && x.LastMajorCompactionTs != nil {
+		return *x.LastMajorCompactionTs
+	}
+	return Default_RegionLoad_LastMajorCompactionTs
 }
 
 type ReplicationLoadSource struct {
@@ -896,7 +909,7 @@ const file_waltap_hbase_cluster_proto_rawDesc = "" +
 	"\x11ABNORMALLY_CLOSED\x10\x0f\"\x85\x01\n" +
 	"\x12RegionInTransition\x121\n" +
 	"\x04spec\x18\x01 \x02(\v2\x1d.waltap.hbase.RegionSpecifierR\x04spec\x12<\n" +
-	"\fregion_state\x18\x02 \x02(\v2\x19.waltap.hbase.RegionStateR\vregionState\"\xa2\x02\n" +
+	"\fregion_state\x18\x02 \x02(\v2\x19.waltap.hbase.RegionStateR\vregionState\"\xde\x02\n" +
 	"\n" +
 	"RegionLoad\x12H\n" +
 	"\x10region_specifier\x18\x01 \x02(\v2\x1d.waltap.hbase.RegionSpecifierR\x0fregionSpecifier\x12\x16\n" +
@@ -906,7 +919,8 @@ const file_waltap_hbase_cluster_proto_rawDesc = "" +
 	"storefiles\x12;\n" +
 	"\x1astore_uncompressed_size_MB\x18\x04 \x01(\rR\x17storeUncompressedSizeMB\x12*\n" +
 	"\x11storefile_size_MB\x18\x05 \x01(\rR\x0fstorefileSizeMB\x12)\n" +
-	"\x11mem_store_size_MB\x18\x06 \x01(\rR\x0ememStoreSizeMB\"\xe9\x03\n" +
+	"\x11mem_store_size_MB\x18\x06 \x01(\rR\x0ememStoreSizeMB\x12:\n" +
+	"\x18last_major_compaction_ts\x18\x11 \x01(\x04:\x010R\x15lastMajorCompactionTs\"\xe9\x03\n" +
 	"\x15ReplicationLoadSource\x12\x16\n" +
 	"\x06peerID\x18\x01 \x02(\tR\x06peerID\x12.\n" +
 	"\x12ageOfLastShippedOp\x18\x02 \x02(\x04R\x12ageOfLastShippedOp\x12&\n" +

@@ -1,6 +1,7 @@
 // Package scan reads a region as it is: every version and every delete marker, with tags and original timestamps, in
 // the order HBase keeps them. That is what a copy needs to end up equal: without raw, a version that resurfaces after
-// a one-version delete would be missing; without tags, a cell with a TTL would never expire.
+// a one-version delete would be missing; without tags, a cell with a TTL would never expire. A comparison may ask for
+// what a client sees instead.
 package scan
 
 import (
@@ -45,6 +46,10 @@ type Request struct {
 	// MinTimestamp and MaxTimestamp select cells by timestamp: from Min, inclusive, to Max, exclusive. MaxTimestamp 0
 	// sets no upper bound. Both 0: no selection at all. Family deletes are selected like other cells.
 	MinTimestamp, MaxTimestamp int64
+	// Visible reads what a client sees, no delete markers and nothing that they hide: the newest Versions of a column, or
+	// with 0 all that its family keeps.
+	Visible  bool
+	Versions uint32
 	// ReadPoint shows the region as a former scan with this read point saw it, as far as the server still can; 0 as
 	// it is now.
 	ReadPoint uint64
@@ -191,7 +196,6 @@ func (r *Request) toProto() (*pb.Scan, error) {
 		return nil, fmt.Errorf("timestamps from %d to %d select nothing", r.MinTimestamp, r.MaxTimestamp)
 	}
 	m := &pb.Scan{
-		Attribute:           []*pb.NameBytesPair{{Name: proto.String(rawAttribute), Value: []byte{0xFF}}},
 		StartRow:            r.Start,
 		StopRow:             r.Stop,
 		IncludeStartRow:     proto.Bool(true),
@@ -200,6 +204,12 @@ func (r *Request) toProto() (*pb.Scan, error) {
 		CacheBlocks:         &r.CacheBlocks,
 		MaxResultSize:       proto.Uint64(DefaultMaxResultBytes),
 		AllowPartialResults: proto.Bool(true),
+	}
+	switch {
+	case !r.Visible:
+		m.Attribute = []*pb.NameBytesPair{{Name: proto.String(rawAttribute), Value: []byte{0xFF}}}
+	case r.Versions > 0:
+		m.MaxVersions = proto.Uint32(r.Versions)
 	}
 	if len(r.Start) == 0 {
 		m.StartRow = r.Region.Start

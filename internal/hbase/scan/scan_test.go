@@ -292,3 +292,23 @@ func TestRequestToProto(t *testing.T) {
 		}
 	}
 }
+
+func TestVisibleRequest(t *testing.T) {
+	for _, tt := range []struct {
+		req      Request
+		raw      bool
+		versions uint32
+	}{
+		{Request{}, true, math.MaxInt32},
+		{Request{Visible: true}, false, math.MaxInt32},
+		{Request{Visible: true, Versions: 3}, false, 3},
+	} {
+		m, err := tt.req.toProto()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if raw := len(m.GetAttribute()) == 1; raw != tt.raw || m.GetMaxVersions() != tt.versions {
+			t.Errorf("%+v: raw %v, %d versions", tt.req, raw, m.GetMaxVersions())
+		}
+	}
+}

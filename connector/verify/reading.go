@@ -1,0 +1,229 @@
+package verify
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"time"
+
+	"github.com/waltap/waltap/internal/hbase/cell"
+	"github.com/waltap/waltap/schema"
+)
+
+// table is a table at work.
+type table struct {
+	name, target string // at the source and at the target
+	sides        [2]*side
+	renames      schema.TableFamilies
+}
+
+// reading is what one comparison of a row's cells has found.
+type reading struct {
+	has        [2]bool // which ends have cells of the row
+	found      int     // findings that count
+	exceptions map[Exception]int64
+	kinds      map[Kind]int64
+}
+
+// expires is when a cell's time to live is over, by its tags or its family's, ms.
+func expires(c *schema.Cell, ttl int64) int64 {
+	if own, ok, err := cell.TTL(c.Tags); err == nil && ok && (ttl == 0 || own < ttl) {
+		ttl = own
+	}
+	if ttl <= 0 || c.Timestamp > math.MaxInt64-ttl {
+		return math.MaxInt64
+	}
+	return c.Timestamp + ttl
+}
+
+// errRestart: a row's scanner was lost in its middle.
+var errRestart = errors.New("the row is to be read anew")
+
+// compareRow reads a row at both ends and hands what differs to found. The target is read first: its scanner is open, and so
+// sees nothing newer, before that of the source is. All that the source has sent, and the target shows, is at the source then.
+func (c *comparison) compareRow(ctx context.Context, t *table, key []byte, found func(*finding) error) (reading, error) {
+	for {
+		r := reading{exceptions: make(map[Exception]int64), kinds: make(map[Kind]int64)}
+		d := &differ{raw: !c.Visible, now: time.Now().UnixMilli(), about: [2]map[string]familyAbout{t.sides[0].about, t.sides[1].about}}
+		d.compacted = func(end int, ts int64) (bool, error) {
+			return c.compacted[end].after(ctx, t.sides[end], key, ts)
+		}
+		var pending []*finding // of a reading that may have to begin anew
+		size := 0
+		d.found = func(f *finding) error {
+			ts := f.any().Timestamp
+			if ts < c.MinTimestamp || c.MaxTimestamp > 0 && ts >= c.MaxTimestamp {
+				return nil
+			}
+			if f.excused {
+				r.exceptions[f.exception]++
+			} else {
+				r.found++
+				r.kinds[f.kind]++
+			}
+			pending = append(pending, f.clone())
+			for _, k := range f.cells {
+				if k != nil {
+					size += len(k.Value)
+				}
+			}
+			if len(pending) < maxHeld && size < maxHeldBytes {
+				return nil
+			}
+			// Too many to hold: what is told twice does no harm.
+			size = 0
+			return tellAll(&pending, found)
+		}
+		err := c.readInStep(ctx, t, key, d, &r)
+		if errors.Is(err, errRestart) {
+			continue
+		}
+		if err != nil {
+			return r, err
+		}
+		return r, tellAll(&pending, found)
+	}
+}
+
+func tellAll(pending *[]*finding, found func(*finding) error) error {
+	for _, f := range *pending {
+		if err := found(f); err != nil {
+			return err
+		}
+	}
+	*pending = (*pending)[:0]
+	return nil
+}
+
+func (f *finding) clone() *finding {
+	out := *f
+	for e, c := range f.cells {
+		if c != nil {
+			k := cloneCell(c)
+			out.cells[e] = &k
+		}
+	}
+	return &out
+}
+
+// readInStep hands the cells of a row, those of one place together, to d.
+func (c *comparison) readInStep(ctx context.Context, t *table, key []byte, d *differ, r *reading) error {
+	for _, families := range groups(t.sides, t.renames) {
+		var iters [2]*cellIter
+		for _, e := range []int{1, 0} {
+			iters[e] = &cellIter{side: t.sides[e], cur: t.sides[e].open(oneRow(key), families[e], 0, 0, c.retry)}
+			if families[e] != nil && len(families[e]) == 0 {
+				iters[e].cur.done = true
+			}
+			defer iters[e].cur.close(ctx)
+			if err := iters[e].cur.begin(ctx); err != nil {
+				return err
+			}
+		}
+		if err := mergeCells(ctx, iters, d, r); err != nil {
+			return err
+		}
+		for _, i := range iters {
+			i.cur.close(ctx)
+		}
+	}
+	return d.finish()
+}
+
+func mergeCells(ctx context.Context, iters [2]*cellIter, d *differ, r *reading) error {
+	var at [2]*schema.Cell
+	for e, i := range iters {
+		var err error
+		if at[e], err = i.next(ctx); err != nil {
+			return err
+		}
+	}
+	for at[0] != nil || at[1] != nil {
+		order := 0
+		switch {
+		case at[0] == nil:
+			order = 1
+		case at[1] == nil:
+			order = -1
+		default:
+			order = compareCells(at[0], at[1])
+		}
+		cells := at
+		if order < 0 {
+			cells[1] = nil
+		} else if order > 0 {
+			cells[0] = nil
+		}
+		if err := d.add(cells); err != nil {
+			return err
+		}
+		for e := range cells {
+			if cells[e] == nil {
+				continue
+			}
+			r.has[e] = true
+			var err error
+			if at[e], err = iters[e].next(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// cellIter hands out the cells of one row.
+type cellIter struct {
+	side  *side
+	cur   *cursor
+	cells []cell.Cell
+	last  lastCell
+	view  view
+}
+
+// next returns the next cell in scope, nil at the end. It is valid until the next call.
+func (i *cellIter) next(ctx context.Context) (*schema.Cell, error) {
+	for {
+		for len(i.cells) > 0 {
+			k := &i.cells[0]
+			i.cells = i.cells[1:]
+			if !i.last.twice(k) && i.side.keep(k, &i.view) {
+				return &i.view.Cell, nil
+			}
+		}
+		cells, again, _, err := i.cur.next(ctx)
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil, nil
+		case err != nil:
+			return nil, err
+		case again:
+			return nil, errRestart
+		}
+		i.cells = cells
+	}
+}
+
+// difference describes a finding.
+func (c *comparison) difference(t *table, key []byte, f *finding) Difference {
+	k := f.any()
+	d := Difference{Table: t.name, Target: t.target, Row: bytes.Clone(key), Kind: f.kind, Exception: f.exception, Family: string(k.Family),
+		Qualifier: bytes.Clone(k.Qualifier), Timestamp: k.Timestamp, Type: k.Type.String()}
+	d.Text = fmt.Sprintf("%q %s:%q @%d %s", key, k.Family, k.Qualifier, k.Timestamp, k.Type)
+	cut := func(b []byte) []byte { return bytes.Clone(b[:min(len(b), c.ValueBytes)]) }
+	if s := f.cells[0]; s != nil {
+		d.SourceValue, d.SourceLength, d.SourceTags = cut(s.Value), len(s.Value), bytes.Clone(s.Tags)
+	}
+	if s := f.cells[1]; s != nil {
+		d.TargetValue, d.TargetLength, d.TargetTags = cut(s.Value), len(s.Value), bytes.Clone(s.Tags)
+	}
+	switch {
+	case f.cells[1] == nil:
+		d.At = AtSource
+	case f.cells[0] == nil:
+		d.At = AtTarget
+	}
+	return d
+}
