@@ -26,6 +26,7 @@ type commands struct {
 	Peer    peerCommands    `cmd:"" help:"Look at and change waltap's replication peers. Needs neither a worker nor Kafka."`
 	Offsets offsetsCommands `cmd:"" help:"Look at and move the offsets of a sink's consumer group."`
 	Dlq     dlqCommands     `cmd:"" name:"dlq" help:"Look at dead letters, and put them back."`
+	Schema  schemaCommands  `cmd:"" help:"Take table definitions from one cluster to another (docs/schema.md). Needs neither a worker nor Kafka."`
 	Tail    tailCommand     `cmd:"" help:"Show the records of a topic, decoded, until Ctrl-C."`
 	Decode  decodeCommand   `cmd:"" help:"Show one record value that is in a file."`
 	ACLs    aclsCommand     `cmd:"" name:"acls" help:"Print the kafka-acls.sh commands that give a configuration's user the rights it needs (docs/kafka-acls.md)."`
@@ -66,9 +67,12 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	defer stop()
 	err = kctx.Run(&env{ctx: ctx, stdout: stdout, stderr: stderr})
 	var usage usageError
+	var exit exitError
 	switch {
 	case err == nil:
 		return exitOK
+	case errors.As(err, &exit):
+		return int(exit)
 	case errors.As(err, &usage):
 		fmt.Fprintln(stderr, "waltap:", err)
 		return exitUsage
