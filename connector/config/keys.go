@@ -83,12 +83,12 @@ var ownKeys = []Key{
 	{
 		Name: "table.include.list", Scope: InSource, Type: RegexList, Required: true, Example: "default:orders, shop:.*",
 		Doc: "Tables to capture: regular expressions that match the whole of namespace:table. An entry without a namespace is of the namespace default. An entry of letters, digits and '_', '-', '.' only is a table's name, and that table must exist. All tables: .*:.*",
-		set: into(parseTablePatterns, func(t *target) *[]TablePattern { return &t.source.Tables.Include }),
+		set: into(ParseTablePatterns, func(t *target) *[]TablePattern { return &t.source.Tables.Include }),
 	},
 	{
 		Name: "table.exclude.list", Scope: InSource, Type: RegexList, Example: "shop:tmp_.*",
 		Doc: "Tables to leave out of table.include.list, written in the same way.",
-		set: into(parseTablePatterns, func(t *target) *[]TablePattern { return &t.source.Tables.Exclude }),
+		set: into(ParseTablePatterns, func(t *target) *[]TablePattern { return &t.source.Tables.Exclude }),
 	},
 	{
 		Name: "table.refresh.interval.ms", Scope: InSource, Type: Milliseconds, Default: "30000", Min: 1000, Max: maxMilliseconds,

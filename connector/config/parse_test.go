@@ -181,7 +181,7 @@ connectors:
 		[]any{got.BootstrapServers, got.GroupID, got.Listeners, got.LogFormat, got.LogLevel}); d != "" {
 		t.Errorf("process (-want +got):\n%s", d)
 	}
-	patterns, err := parseTablePatterns("t{1,2},shop:.*")
+	patterns, err := ParseTablePatterns("t{1,2},shop:.*")
 	if err != nil || len(patterns) != 2 {
 		t.Fatal(patterns, err)
 	}
