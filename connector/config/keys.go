@@ -357,6 +357,12 @@ var ownKeys = []Key{
 		set: boolean(func(t *target) *bool { return &t.sink.CreateTables }),
 	},
 	{
+		Name: "schema.evolution", Scope: InSink, Type: String, Values: []string{"none", "basic"}, Example: "basic",
+		DefaultDoc: "basic with hbase.table.create: true, else none",
+		Doc:        "What becomes of the target's tables when they are altered at the source, while changes flow or before. basic: families, attributes and configuration keys that a table lacks are added, VERSIONS, MIN_VERSIONS, TTL and KEEP_DELETED_CELLS are raised; nothing is taken away, lowered or otherwise changed. none: they are left alone, and a change of a family that a table lacks stops the sink (docs/schema.md).",
+		set:        text(func(t *target) *Evolution { return &t.sink.Evolution }),
+	},
+	{
 		Name: "consumer.start", Scope: InSink, Type: String, Default: "committed",
 		Doc: "Where to begin: committed | earliest | latest | timestamp:2026-11-20T10:00:00Z | offsets:topic/0=17,topic/1=23. committed goes on where the group stopped (a new group begins at the earliest record). The others move the group, whatever it has committed, each time a process starts while no other process of the group runs; one that joins a running group goes on where that stands. latest is where the topics end when the process starts. timestamp is the first record produced to Kafka at or after that time, the partition's end when there is none: the time of producing, not that of the write at HBase. offsets leaves partitions that are not named at the committed offset.",
 		set: into(parseConsumerStart, func(t *target) *ConsumerStart { return &t.sink.ConsumerStart }),

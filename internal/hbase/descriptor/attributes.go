@@ -194,9 +194,16 @@ func remove(t *admin.Table, p Part) {
 	}
 }
 
+// get is the value of a part. HBase 2 keeps a table's configuration among its attributes, HBase 1 beside them: both are looked
+// at.
 func get(t *admin.Table, p Part) (value string, there bool) {
 	if m := mapOf(t, p); m != nil {
 		value, there = (*m)[p.Name]
+	}
+	if p.Family == "" && !there {
+		if value, there = t.Attributes[p.Name]; !there {
+			value, there = t.Configuration[p.Name]
+		}
 	}
 	return value, there
 }

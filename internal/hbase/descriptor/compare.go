@@ -28,6 +28,7 @@ type Change struct {
 	Part
 	Class      Class
 	Want, Have string // "": not there
+	Implied    bool   // Want is HBase's default: the wanted table does not say it
 }
 
 // Compare lists the parts in which have differs from want, in a fixed order. An attribute that is not there has
@@ -102,7 +103,7 @@ func missing(p Part, value string, want, have *admin.Table) (Change, bool) {
 		return c, true
 	}
 	if p.Family != "" { // HBase writes all of a family's attributes down: what is not there has its default
-		c.Class, c.Want = Alteration, fallback
+		c.Class, c.Want, c.Implied = Alteration, fallback, true
 		if class, ok := retention(p, fallback, value); ok {
 			c.Class = class
 		}
