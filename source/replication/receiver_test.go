@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -101,6 +102,8 @@ type fixture struct {
 	stats    *countStats
 	beats    *heartbeats
 	pub      *source.Publisher
+
+	newFamilies atomic.Int32 // how often the receiver has met one
 }
 
 // heartbeats records what comes back.
@@ -151,8 +154,9 @@ func serve(t *testing.T, policy ...source.Policy) *fixture {
 					return 10
 				}
 				return 0
-			}, Keeper: scope.Keeper(name)}, name == "default:t"
+			}, Keeper: scope.Keeper(name), Families: map[string]bool{"f": true, "later": true}, Later: map[string]bool{"later": true}}, name == "default:t"
 		},
+		NewFamily:   func() { f.newFamilies.Add(1) },
 		IsHeartbeat: func(name string) bool { return name == "default:beats" }, Heartbeats: f.beats,
 	})
 	f.conn, f.addr = connect(t, r)

@@ -146,10 +146,11 @@ func parseVersion(s string) (v version, ok bool) {
 		if i == len(v) {
 			break
 		}
-		var err error
-		if v[i], err = strconv.Atoi(n); err != nil {
-			return version{}, i > 0 && v != version{}
+		number, err := strconv.Atoi(n)
+		if err != nil {
+			break
 		}
+		v[i] = number
 	}
 	return v, v != version{}
 }
