@@ -84,10 +84,13 @@ func (c *Capture) evolve(ctx context.Context, t *captured, now *admin.Table, p *
 	if err := c.publishDescriptors(ctx, []captured{next}); err != nil {
 		return "", err
 	}
+	drop := c.cfg.Scope.DropTTL
+	if !reflect.DeepEqual(descriptor(*t, nil, drop), descriptor(next, nil, drop)) {
+		c.cfg.Stats.SchemaChanged(1)
+		c.cfg.Log.Info("a table was altered at the source, its descriptor is published anew", "table", t.name, "families_added", came)
+	}
 	*t = next
 	c.setMissed(t.name, missed)
-	c.cfg.Stats.SchemaChanged(1)
-	c.cfg.Log.Info("a table was altered at the source, its descriptor is published anew", "table", t.name, "families_added", came)
 	return "", c.mark(t)
 }
 
