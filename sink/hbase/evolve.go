@@ -9,15 +9,23 @@ import (
 	"github.com/waltap/waltap/schema"
 )
 
+// unknownVersion is that of a destination which does not tell: no part of a table is known to be missing there.
+const unknownVersion = "unknown"
+
 // fit is what the target can have of a table of the source: without what is the source's own, and what the target does not know or
 // cannot load. What is left out is logged; waltap schema apply can take it over.
 func (a *Applier) fit(ctx context.Context, t admin.Table) (admin.Table, error) {
 	if a.version == "" {
 		status, err := a.cluster.Status(ctx)
-		if err != nil {
+		switch {
+		case err == nil:
+			a.version = status.Version
+		case admin.IsRetriable(err):
 			return t, err
+		default: // some that speak HBase's protocol do not tell
+			a.cfg.Log.Warn("the destination does not tell its version: what that lacks is not left out of tables", "error", err)
+			a.version = unknownVersion
 		}
-		a.version = status.Version
 	}
 	carried, left := descriptor.Carry(t, nil)
 	target := descriptor.Target{Version: a.version, Check: a.cluster.CheckTable}

@@ -22,10 +22,10 @@ const checkedTable = "waltap_descriptor_check_"
 // coprocessors, the split policy, the store engine and the encryption can be loaded. Nothing is created or changed. It returns a
 // *TableRefusedError when the master would not take the table.
 //
-// It asks the master to modify a table that does not exist. All versions (read in 1.4.14 and 2.6.4, HMaster.modifyTable) check
-// the descriptor first and say only then that there is no such table. They do not check data block encodings, the
+// It asks the master to modify a table that does not exist: HMaster.modifyTable (read in 1.4.14 and 2.6.4, run on 2.6.4) checks
+// the descriptor first and says only then that there is no such table. It does not check data block encodings, the
 // flush policy, the storage policy, nor what region servers can load; with hbase.table.sanity.checks or
-// hbase.master.check.compression off, less.
+// hbase.master.check.compression off, less. What is taken here may still be refused when the table is created.
 func (c *Cluster) CheckTable(ctx context.Context, t Table) error {
 	_, n := nonce()
 	t.Namespace, t.Qualifier = defaultNamespace, fmt.Sprintf("%s%016x", checkedTable, *n)
