@@ -103,7 +103,7 @@ type fixture struct {
 	beats    *heartbeats
 	pub      *source.Publisher
 
-	newFamilies atomic.Int32 // how often the receiver has met one
+	newFamilies *atomic.Int32 // how often the receiver has met one
 }
 
 // heartbeats records what comes back.
@@ -138,7 +138,7 @@ func (h *heartbeats) String() string {
 // sequence 10.
 func serve(t *testing.T, policy ...source.Policy) *fixture {
 	t.Helper()
-	f := &fixture{producer: &heldProducer{given: make(chan struct{}, 100)}, stats: &countStats{}, beats: &heartbeats{}}
+	f := &fixture{producer: &heldProducer{given: make(chan struct{}, 100)}, stats: &countStats{}, beats: &heartbeats{}, newFamilies: new(atomic.Int32)}
 	pub := source.NewPublisher(f.producer, 0, func(string, source.Tally) {})
 	pub.Route("default:t", "p.default.t", 1, source.Encoding{})
 	for _, p := range policy {
