@@ -47,18 +47,22 @@ func (c *Cluster) callMaster(ctx context.Context, call masterCall) error {
 	ctx, cancel := withDefaultTimeout(ctx, c.cfg.OperationTimeout)
 	defer cancel()
 	start := time.Now()
+	var cause error // why the last attempt did not get through; of those that ended with ctx, the one before says more
 	for pause := retryMin; ; pause = min(2*pause, retryMax) {
 		err := c.tryMaster(ctx, call)
 		var again *masterUnavailable
 		if err == nil || !errors.As(err, &again) {
 			return err
 		}
+		if cause == nil || ctx.Err() == nil {
+			cause = again.err
+		}
 		c.cfg.Logger.Debug("master call will be repeated", "method", call.method, "error", err)
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
 			return fmt.Errorf("call %s: no answer from an active master within %s: %w: %w",
-				call.method, time.Since(start).Round(time.Millisecond), again.err, ctx.Err())
+				call.method, time.Since(start).Round(time.Millisecond), cause, ctx.Err())
 		}
 	}
 }
