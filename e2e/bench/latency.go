@@ -125,7 +125,7 @@ func (b *bench) slice(ctx context.Context, table string, c *consumer) (s sample,
 // followed is a table that is followed by both sides' means, from the source into a table of the same name at the destination.
 func (b *bench) followed(ctx context.Context) (table string, err error) {
 	table = b.name("t")
-	return table, errors.Join(newTable(ctx, b.env.Src, table), newTable(ctx, b.env.Dst, table))
+	return table, errors.Join(newTable(ctx, b.env.Src, table, nil), newTable(ctx, b.env.Dst, table, nil))
 }
 
 // runLatency has HBase's replication follow one table and waltap another, and writes to them by turns.
@@ -176,7 +176,7 @@ func (b *bench) slices(ctx context.Context, ourTable, theirTable string, c *cons
 			*to = append(*to, s)
 		}
 	}
-	for i := range b.rounds + warmUp {
+	for i := range b.rounds + b.warmUp {
 		if i%2 == 0 {
 			one(&theirs, theirTable, nil)
 			one(&ours, ourTable, c)
@@ -190,7 +190,7 @@ func (b *bench) slices(ctx context.Context, ourTable, theirTable string, c *cons
 		b.step("    p99: waltap in the topic %.0f ms, visible %.0f ms; HBase's replication visible %.0f ms",
 			percentile(ours[i].topic, 0.99), percentile(ours[i].visible, 0.99), percentile(theirs[i].visible, 0.99))
 	}
-	return ours[warmUp:], theirs[warmUp:], nil
+	return ours[b.warmUp:], theirs[b.warmUp:], nil
 }
 
 // latencyLines makes a line of each percentile; the p99 is judged.

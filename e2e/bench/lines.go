@@ -4,10 +4,12 @@ import "context"
 
 // lineSpec is a line, or several that come from the same rounds.
 type lineSpec struct {
-	id     string
-	shape  Shape
-	always bool // whatever is chosen
-	run    func(ctx context.Context, b *bench, s Shape) ([]Line, error)
+	id      string
+	shape   Shape
+	always  bool    // whatever is chosen
+	few     bool    // rounds are long: it has half of them
+	seconds float64 // at scale 1 with 5 rounds on a quiet machine of two cores; for the time left
+	run     func(ctx context.Context, b *bench, s Shape) ([]Line, error)
 }
 
 func (l *lineSpec) name() string {
@@ -17,25 +19,37 @@ func (l *lineSpec) name() string {
 	return l.id + "/" + l.shape.Name
 }
 
+// rounds that count, of n for a line whose rounds are short.
+func (l *lineSpec) rounds(n int) int {
+	if l.few {
+		return (n + 1) / 2
+	}
+	return n
+}
+
 // lines is everything that is measured, in order.
 var lines = []lineSpec{
-	{id: "aa", shape: hundredBytes, always: true, run: runAA},
-	{id: "wal-kafka", shape: hundredBytes, run: runWALToKafka},
-	{id: "wal-kafka", shape: singlePuts, run: runWALToKafka},
-	{id: "scan-kafka", shape: oneMillion, run: runScanToKafka},
-	{id: "wal-hbase", shape: oneMillion, run: runWALToHBase},
-	{id: "copy", shape: oneMillion, run: runFullCopy},
-	{id: "latency", run: runLatency},
-	{id: "wal-kafka", shape: twentyColumns, run: runWALToKafka},
-	{id: "wal-kafka", shape: tenBytes, run: runWALToKafka},
-	{id: "wal-kafka", shape: tenKiB, run: runWALToKafka},
+	{id: "aa", shape: hundredBytes, always: true, seconds: 100, run: runAA},
+	{id: "wal-kafka", shape: twoMillion, seconds: 110, run: runWALToKafka},
+	{id: "wal-kafka", shape: singlePuts, seconds: 110, run: runWALToKafka},
+	{id: "scan-kafka", shape: oneMillion, seconds: 60, run: runScanToKafka},
+	{id: "wal-hbase", shape: oneMillion, few: true, seconds: 180, run: runWALToHBase},
+	{id: "copy", shape: oneMillion, few: true, seconds: 140, run: runFullCopy},
+	{id: "latency", seconds: 90, run: runLatency},
+	{id: "wal-kafka", shape: twentyColumns, few: true, seconds: 60, run: runWALToKafka},
+	{id: "wal-kafka", shape: tenBytes, few: true, seconds: 60, run: runWALToKafka},
+	{id: "wal-kafka", shape: tenKiB, few: true, seconds: 60, run: runWALToKafka},
+	{id: "scan-kafka", shape: twentyColumns, few: true, seconds: 40, run: runScanToKafka},
+	{id: "wal-hbase", shape: twentyColumns, few: true, seconds: 140, run: runWALToHBase},
+	{id: "copy", shape: twentyColumns, few: true, seconds: 120, run: runFullCopy},
+	{id: "growth", shape: twentyMillion, few: true, seconds: 220, run: runGrowth},
 }
 
 func aim(v float64) *float64 { return &v }
 
-// judged gives the shapes of 100 B values the criterion; other shapes are reported beside them.
-func judged(s Shape, c Criterion) Criterion {
-	if s.Value != 100 || s.Columns != 1 {
+// ofHundredBytes judges cells of 100 B, and reports others: what a cell costs depends on its size.
+func ofHundredBytes(s Shape, c Criterion) Criterion {
+	if s.Value != 100 {
 		return Criterion{Rule: Reported}
 	}
 	return c
@@ -57,22 +71,22 @@ func (b *bench) kafkaSide(profile string) side {
 	return side{&toKafka{b: b, id: id, profile: profile}, id}
 }
 
-// warmUp is how many rounds are not counted: JVMs compile what they run, files come into the page cache.
-const warmUp = 1
+// source is the name of the process with waltap's source.
+const source = "waltap source"
 
-// alternate runs both sides, round after round; which one begins alternates, too. The first rounds are not among the results.
-func (b *bench) alternate(ourName, theirName string, ours, theirs func() (*Drain, error)) (o, t []*Drain, err error) {
+// alternate runs both sides, round after round; which one begins alternates, too. The first rounds, warm of them, are not among
+// the results. Each side begins when the servers have done with what the one before it has left them.
+func (b *bench) alternate(ctx context.Context, warm int, ourName, theirName string, ours, theirs func() (*Drain, error)) (o, t []*Drain, err error) {
 	one := func(name string, to *[]*Drain, run func() (*Drain, error)) {
 		if err != nil {
 			return
 		}
 		var d *Drain
-		if d, err = run(); err == nil {
+		if d, err = b.measured(ctx, name, run); err == nil {
 			*to = append(*to, d)
-			b.step("    %-10s %8.0f cells/s (%.2f s)", name, d.rate(), d.Seconds)
 		}
 	}
-	for i := range b.rounds + warmUp {
+	for i := range b.rounds + warm {
 		if i%2 == 0 {
 			one(theirName, &t, theirs)
 			one(ourName, &o, ours)
@@ -84,10 +98,10 @@ func (b *bench) alternate(ourName, theirName string, ours, theirs func() (*Drain
 			return nil, nil, err
 		}
 	}
-	return o[warmUp:], t[warmUp:], nil
+	return o[warm:], t[warm:], nil
 }
 
-// race has both sides drain one backlog.
+// race has both sides drain one backlog; there are as many of each as rounds, those of the warm-up included.
 func (b *bench) race(ctx context.Context, bl *backlog, ours, theirs []side) (o, t []*Drain, err error) {
 	next := func(sides []side) func() (*Drain, error) {
 		return func() (*Drain, error) {
@@ -96,7 +110,7 @@ func (b *bench) race(ctx context.Context, bl *backlog, ours, theirs []side) (o, 
 			return b.drain(ctx, bl, s, s.id)
 		}
 	}
-	return b.alternate(ours[0].id, theirs[0].id, next(ours), next(theirs))
+	return b.alternate(ctx, len(ours)-b.rounds, ours[0].id, theirs[0].id, next(ours), next(theirs))
 }
 
 func receivers(sides ...[]side) (all []receiver) {
@@ -126,7 +140,8 @@ func each(drains []*Drain, f func(*Drain) float64) (v []float64) {
 // report 1 for the first and 0.5 for the second measures something else.
 func runAA(ctx context.Context, b *bench, s Shape) ([]Line, error) {
 	counter := func() side { return b.countingSide(nil) }
-	ours, theirs := repeat(b.rounds+warmUp, counter), repeat(b.rounds+warmUp, counter)
+	rounds := b.rounds + 3*b.warmUp // the servers have just started
+	ours, theirs := repeat(rounds, counter), repeat(rounds, counter)
 	full := 0.0
 	half := []side{b.countingSide(func() float64 { return full / 2 })}
 	bl, err := b.newBacklog(ctx, s, receivers(ours, theirs, half)...)
@@ -148,12 +163,12 @@ func runAA(ctx context.Context, b *bench, s Shape) ([]Line, error) {
 	return []Line{{
 		ID: "aa", Shape: s.Name, Work: "A/A: a peer that counts and acks", Against: "the same", Unit: "cells/s",
 		Ours: each(o, (*Drain).rate), Theirs: each(t, (*Drain).rate), Criterion: Criterion{Rule: FlatWithin, Gate: aaLimit}, OurRounds: o, TheirRounds: t,
-	}}, nil
+	}}, b.env.Src.DropTable(ctx, bl.table)
 }
 
 func runWALToKafka(ctx context.Context, b *bench, s Shape) ([]Line, error) {
-	ours := repeat(b.rounds+warmUp, func() side { return b.kafkaSide("") })
-	theirs := repeat(b.rounds+warmUp, func() side { return b.countingSide(nil) })
+	ours := repeat(b.rounds+b.warmUp, func() side { return b.kafkaSide("") })
+	theirs := repeat(b.rounds+b.warmUp, func() side { return b.countingSide(nil) })
 	profiled := b.profileSides(func() side { return b.kafkaSide("wal-kafka." + fileName(s.Name)) })
 	bl, err := b.newBacklog(ctx, s, receivers(ours, theirs, profiled)...)
 	if err != nil {
@@ -168,24 +183,27 @@ func runWALToKafka(ctx context.Context, b *bench, s Shape) ([]Line, error) {
 			return nil, err
 		}
 	}
-	const source = "waltap source"
 	return []Line{
 		{
 			ID: "wal-kafka", Shape: s.Name, Work: "WAL backlog → Kafka", Against: "a peer that only counts and acks", Unit: "cells/s",
 			Ours: each(o, (*Drain).rate), Theirs: each(t, (*Drain).rate), OurRounds: o, TheirRounds: t,
-			Criterion: judged(s, Criterion{Rule: RatioAtLeast, Gate: 0.9, Aim: aim(0.95)}),
+			Criterion: Criterion{Rule: RatioAtLeast, Gate: 0.9, Aim: aim(0.95)},
 		},
-		{
-			ID: "memory-source", Shape: s.Name, Work: "peak resident memory, source", Unit: "MiB",
-			Ours:      each(o, func(d *Drain) float64 { return d.Peak[source] }),
-			Criterion: judged(s, Criterion{Rule: MaxAtMost, Gate: 256, Aim: aim(128)}),
-		},
+		sourceMemory(s, o),
 		{
 			ID: "cpu-source", Shape: s.Name, Work: "CPU per million cells, source", Unit: "s",
-			Ours:      each(o, func(d *Drain) float64 { return d.CPU[source] / float64(d.Cells) * 1e6 }),
-			Criterion: judged(s, Criterion{Rule: AtMost, Gate: 2, Aim: aim(1)}),
+			Ours:      each(o, func(d *Drain) float64 { return d.perMillion(source) }),
+			Criterion: ofHundredBytes(s, Criterion{Rule: AtMost, Gate: 2, Aim: aim(1)}),
 		},
-	}, nil
+	}, b.env.Src.DropTable(ctx, bl.table)
+}
+
+func sourceMemory(s Shape, drains []*Drain) Line {
+	return Line{
+		ID: "memory-source", Shape: s.Name, Work: "peak resident memory, source", Unit: "MiB",
+		Ours:      each(drains, func(d *Drain) float64 { return d.Peak[source] }),
+		Criterion: Criterion{Rule: MaxAtMost, Gate: 256, Aim: aim(128)},
+	}
 }
 
 // profileSides is one side more when profiles are wanted: a round that is profiled is not counted.

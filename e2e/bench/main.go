@@ -15,6 +15,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -38,7 +39,7 @@ type options struct {
 func main() {
 	var o options
 	run := flag.String("run", ".", "lines to run: a regular expression over their names and shapes, such as wal-kafka/100")
-	flag.IntVar(&o.rounds, "rounds", 5, "rounds of each line that count; one more comes before them")
+	flag.IntVar(&o.rounds, "rounds", 5, "rounds of each line that count, half of them for long ones; one more comes before them")
 	flag.Float64Var(&o.scale, "scale", 1, "size of the tables, 1 is the stated one")
 	flag.StringVar(&o.profiles, "profile", "", "folder for CPU and heap profiles, taken in rounds of their own")
 	flag.StringVar(&o.json, "json", "", "file for the result as JSON")
@@ -74,12 +75,17 @@ type bench struct {
 	env      *testenv.Env
 	options  options
 	scale    float64
-	rounds   int
+	rounds   int // of the line that is measured
+	warmUp   int // rounds of it that are not counted
+	idleWait time.Duration
 	profiles string
 	binary   string
-	names    atomic.Int64
+	names    *atomic.Int64
 	report   *Report
 }
+
+// warmUp is how many rounds are not counted: JVMs compile what they run, files come into the page cache.
+const warmUp = 1
 
 // settings of the servers beyond those that the end-to-end tests have: room for the size, and no compaction in the
 // middle of a round.
@@ -94,7 +100,7 @@ var (
 )
 
 func measure(ctx context.Context, o options) (rep *Report, err error) {
-	b := &bench{options: o, scale: o.scale, rounds: o.rounds, profiles: o.profiles}
+	b := &bench{options: o, scale: o.scale, warmUp: warmUp, idleWait: idleWait, profiles: o.profiles, names: new(atomic.Int64)}
 	if b.profiles != "" {
 		if b.profiles, err = filepath.Abs(b.profiles); err != nil {
 			return nil, err
@@ -129,22 +135,30 @@ func measure(ctx context.Context, o options) (rep *Report, err error) {
 		return nil, err
 	}
 	fmt.Print(rep.head())
-	for _, l := range lines {
-		if !o.run.MatchString(l.name()) && !l.always {
-			continue
-		}
-		b.step("%s", l.name())
-		got, err := l.run(ctx, b, l.shape)
-		if err != nil {
+	chosen := slices.DeleteFunc(slices.Clone(lines), func(l lineSpec) bool { return !l.always && !o.run.MatchString(l.name()) })
+	left := newForecast(chosen, o)
+	for i, l := range chosen {
+		b.step("%d of %d: %s, %s", i+1, len(chosen), l.name(), left.text())
+		if err := b.line(ctx, &l); err != nil {
 			return nil, fmt.Errorf("%s: %w", l.name(), err)
 		}
-		for i := range got {
-			rep.add(got[i])
-			b.step("  %s", rep.Lines[len(rep.Lines)-1].short())
-		}
+		left.done(&l)
 	}
 	rep.Took = time.Since(rep.Started).Seconds()
 	return rep, rep.write(o.json, o.markdown)
+}
+
+// line measures one line, and adds what comes of it to the report.
+func (b *bench) line(ctx context.Context, l *lineSpec) error {
+	b.rounds = l.rounds(b.options.rounds)
+	loadBefore := load()
+	got, err := l.run(ctx, b, l.shape)
+	for i := range got {
+		got[i].LoadBefore, got[i].LoadAfter = loadBefore, load()
+		b.report.add(got[i])
+		b.step("  %s", b.report.Lines[len(b.report.Lines)-1].short())
+	}
+	return err
 }
 
 func versions(ctx context.Context) (v Versions, err error) {

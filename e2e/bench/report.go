@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -52,6 +53,10 @@ type Line struct {
 	Aim         string  `json:"aimResult,omitempty"`
 	// Doubtful: the A/A run of the same bench differed by more than aaLimit.
 	Doubtful bool `json:"doubtful"`
+	// Others is the median of what else took of the machine in the rounds, 0 to 1.
+	Others     float64 `json:"othersShare"`
+	LoadBefore string  `json:"loadBefore"`
+	LoadAfter  string  `json:"loadAfter"`
 
 	OurRounds   []*Drain `json:"ourRounds,omitempty"`
 	TheirRounds []*Drain `json:"theirRounds,omitempty"`
@@ -71,6 +76,9 @@ func (r *Report) add(l Line) {
 		l.Doubtful = r.AA != nil && r.AA.TooLarge
 	}
 	l.Value = l.Criterion.value(l.Ours, l.Theirs)
+	if all := slices.Concat(l.OurRounds, l.TheirRounds); len(all) > 0 {
+		l.Others = median(each(all, func(d *Drain) float64 { return d.Others }))
+	}
 	result := func(limit float64) string {
 		if l.Criterion.reached(limit, l.Value) {
 			return reached
@@ -125,11 +133,14 @@ func (l *Line) title() string {
 	return l.Work + ", " + l.Shape
 }
 
+// othersLimit is how much of the machine others may take before that is said beside a line.
+const othersLimit = 0.10
+
 // judgement is the judged figure, with a warning when it is doubtful.
 func (l *Line) judgement() string {
 	s := ""
 	switch l.Criterion.Rule {
-	case RatioAtLeast, FlatWithin:
+	case RatioAtLeast, FlatWithin, GrowsAtMost:
 		s = l.Value.text() + " x"
 	case AboveAtMost:
 		s = fmt.Sprintf("%+.4g %s", l.Value.Median, l.Unit)
@@ -140,6 +151,9 @@ func (l *Line) judgement() string {
 	}
 	if l.Doubtful {
 		s += " (A/A differs by more than 10 %)"
+	}
+	if l.Others > othersLimit {
+		s += fmt.Sprintf(" (others took %.0f %% of the machine)", l.Others*100)
 	}
 	return s
 }
@@ -224,7 +238,7 @@ func (r *Report) markdown() string {
 	var b strings.Builder
 	m, v := r.Machine, r.Versions
 	fmt.Fprintf(&b, "```sh\n%s\n```\n\n", r.Command)
-	fmt.Fprintf(&b, "Run on %s, %.0f minutes, %d rounds, scale %s; %s, %d cores, %d MiB, load average at the begin %s, everything on this machine.\n",
+	fmt.Fprintf(&b, "Run on %s, %.0f minutes, %d rounds (half of them where they are long), scale %s; %s, %d cores, %d MiB, load average at the begin %s, everything on this machine.\n",
 		r.Started.Format("2006-01-02 15:04 MST"), r.Took/60, r.Rounds, number(r.Scale), m.CPU, m.Cores, m.MemoryMB, m.Load)
 	fmt.Fprintf(&b, "HBase %s, Kafka %s, Java %s, %s, waltap %s. Figures are medians (minimum … maximum); ratios are those of rounds.\n\n", v.HBase, v.Kafka, v.Java, v.Go, v.Commit)
 	b.WriteString(r.verdict() + "\n")

@@ -64,6 +64,7 @@ const (
 	MaxAtMost    Rule = "maximum at most"      // largest of ours
 	AboveAtMost  Rule = "above theirs at most" // median of ours less that of theirs
 	FlatWithin   Rule = "flat within"          // median of ours/theirs, and how far it is from 1
+	GrowsAtMost  Rule = "grows at most"        // median of ours/theirs, less 1
 	Reported     Rule = "reported"             // nothing is judged
 )
 
@@ -82,6 +83,8 @@ func (c Criterion) text(limit float64, unit string) string {
 		return fmt.Sprintf("≤ theirs + %s %s", number(limit), unit)
 	case FlatWithin:
 		return fmt.Sprintf("within %.0f %%", limit*100)
+	case GrowsAtMost:
+		return fmt.Sprintf("≤ %.2f x", 1+limit)
 	case Reported:
 		return ""
 	}
@@ -91,7 +94,7 @@ func (c Criterion) text(limit float64, unit string) string {
 // value is the judged figure, with its spread over the rounds.
 func (c Criterion) value(ours, theirs []float64) Spread {
 	switch c.Rule {
-	case RatioAtLeast, FlatWithin:
+	case RatioAtLeast, FlatWithin, GrowsAtMost:
 		return spread(ratios(ours, theirs))
 	case AboveAtMost:
 		n := min(len(ours), len(theirs))
@@ -119,6 +122,8 @@ func (c Criterion) reached(limit float64, v Spread) bool {
 		return v.Max <= limit
 	case FlatWithin:
 		return math.Abs(v.Median-1) <= limit
+	case GrowsAtMost:
+		return v.Median <= 1+limit
 	}
 	return true
 }

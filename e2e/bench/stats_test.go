@@ -75,6 +75,8 @@ func TestCriteria(t *testing.T) {
 		{"below theirs", Criterion{AboveAtMost, 0, nil}, []float64{900}, []float64{950}, -50, true, true},
 		{"flat", Criterion{FlatWithin, 0.1, nil}, []float64{109}, []float64{100}, 1.09, true, true},
 		{"not flat, faster", Criterion{FlatWithin, 0.1, nil}, []float64{80}, []float64{100}, 0.8, false, true},
+		{"grows", Criterion{GrowsAtMost, 0.1, nil}, []float64{111}, []float64{100}, 1.11, false, true},
+		{"shrinks", Criterion{GrowsAtMost, 0.1, nil}, []float64{80}, []float64{100}, 0.8, true, true},
 		{"reported", Criterion{Rule: Reported}, []float64{1}, []float64{100}, 0.01, true, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -20,7 +20,7 @@ func (b *bench) writeLast(ctx context.Context, bl *backlog) error {
 		last = append(last, judge.Put(lastRow(i), "f", "q0", "v"))
 	}
 	bl.cells += regions
-	return b.env.Src.Write(ctx, bl.table, last...)
+	return errors.Join(b.env.Src.Write(ctx, bl.table, last...), b.env.Src.RollWALs(ctx))
 }
 
 // awaitLast waits until the last rows are visible at the destination.
@@ -66,7 +66,7 @@ func (s *native) prepare(_ context.Context, bl *backlog) (judge.Peer, error) {
 	return judge.Peer{ID: s.id, ClusterKey: s.b.env.Destination.ClusterKey()}, nil
 }
 
-func (s *native) ready(ctx context.Context) error { return newTable(ctx, s.b.env.Dst, s.bl.table) }
+func (s *native) ready(ctx context.Context) error { return newTable(ctx, s.b.env.Dst, s.bl.table, nil) }
 
 // drained has no first call to see: the table is asked for any row.
 func (s *native) drained(ctx context.Context, _ int64) (first, last time.Time, err error) {
@@ -89,7 +89,7 @@ type toHBase struct {
 
 func (s *toHBase) ready(ctx context.Context) error {
 	s.as = s.bl.table + "_" + s.id
-	if err := newTable(ctx, s.b.env.Dst, s.as); err != nil {
+	if err := newTable(ctx, s.b.env.Dst, s.as, nil); err != nil {
 		return err
 	}
 	if err := s.toKafka.ready(ctx); err != nil {
@@ -128,7 +128,7 @@ func (s *toHBase) drained(ctx context.Context, cells int64) (first, last time.Ti
 }
 
 func (s *toHBase) pids() map[string]int {
-	return map[string]int{"waltap source": s.w.PID(), "waltap sink": s.sink.PID()}
+	return map[string]int{source: s.w.PID(), "waltap sink": s.sink.PID()}
 }
 
 func (s *toHBase) close(ctx context.Context) error {
@@ -136,8 +136,8 @@ func (s *toHBase) close(ctx context.Context) error {
 }
 
 func runWALToHBase(ctx context.Context, b *bench, s Shape) ([]Line, error) {
-	ours := repeat(b.rounds+warmUp, func() side { return b.hbaseSide("") })
-	theirs := repeat(b.rounds+warmUp, func() side {
+	ours := repeat(b.rounds+b.warmUp, func() side { return b.hbaseSide("") })
+	theirs := repeat(b.rounds+b.warmUp, func() side {
 		id := b.name("native")
 		return side{&native{b: b, id: id}, id}
 	})
@@ -163,19 +163,19 @@ func runWALToHBase(ctx context.Context, b *bench, s Shape) ([]Line, error) {
 		{
 			ID: "wal-hbase", Shape: s.Name, Work: "WAL backlog → Kafka → HBase", Against: "HBase's replication", Unit: "cells/s",
 			Ours: each(o, (*Drain).enabledRate), Theirs: each(t, (*Drain).enabledRate), OurRounds: o, TheirRounds: t,
-			Criterion: judged(s, Criterion{Rule: RatioAtLeast, Gate: 2, Aim: aim(3)}),
+			Criterion: Criterion{Rule: RatioAtLeast, Gate: 2, Aim: aim(3)},
 		},
 		{
 			ID: "memory-sink", Shape: s.Name, Work: "peak resident memory, sink", Unit: "MiB",
 			Ours:      each(o, func(d *Drain) float64 { return d.Peak[sink] }),
-			Criterion: judged(s, Criterion{Rule: MaxAtMost, Gate: 256, Aim: aim(128)}),
+			Criterion: Criterion{Rule: MaxAtMost, Gate: 256, Aim: aim(128)},
 		},
 		{
 			ID: "cpu-sink", Shape: s.Name, Work: "CPU per million cells, sink", Unit: "s",
-			Ours:      each(o, func(d *Drain) float64 { return d.CPU[sink] / float64(d.Cells) * 1e6 }),
-			Criterion: judged(s, Criterion{Rule: AtMost, Gate: 2, Aim: aim(1)}),
+			Ours:      each(o, func(d *Drain) float64 { return d.perMillion(sink) }),
+			Criterion: ofHundredBytes(s, Criterion{Rule: AtMost, Gate: 2, Aim: aim(1)}),
 		},
-	}, nil
+	}, b.env.Src.DropTable(ctx, bl.table)
 }
 
 func (b *bench) hbaseSide(profile string) side {
