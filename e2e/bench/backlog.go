@@ -129,7 +129,8 @@ type Drain struct {
 	Seconds float64 `json:"seconds"` // from the first call to the last acknowledgement
 	// Enabled is from the enabling of the peer, what the source takes to wake up included.
 	Enabled float64            `json:"secondsFromEnable"`
-	CPU     map[string]float64 `json:"cpuSeconds"` // by process
+	CPU     map[string]float64 `json:"cpuSeconds"`     // by process
+	CPUOver float64            `json:"cpuOverSeconds"` // the time in which it was used
 	Peak    map[string]float64 `json:"peakMiB,omitempty"`
 	// Others is the part of the machine that was taken by what is not of the bench, the hypervisor included, from the start of
 	// the round's processes to their end: 0 to 1.
@@ -149,7 +150,7 @@ func (b *bench) drain(ctx context.Context, bl *backlog, r receiver, peer string)
 	if err := r.ready(ctx); err != nil {
 		return nil, err
 	}
-	pids := map[string]int{"hbase source": b.env.Source.PID(), "hbase destination": b.env.Destination.PID(), "kafka": b.env.Kafka.PID()}
+	pids := b.servers()
 	maps.Copy(pids, r.pids())
 	before, err := cpuOf(pids)
 	if err != nil {
@@ -163,13 +164,9 @@ func (b *bench) drain(ctx context.Context, bl *backlog, r receiver, peer string)
 	if err != nil {
 		return nil, err
 	}
-	after, err := cpuOf(pids)
-	if err != nil {
+	d := &Drain{Cells: bl.cells, Seconds: last.Sub(first).Seconds(), Enabled: last.Sub(start).Seconds(), CPUOver: time.Since(start).Seconds(), Peak: map[string]float64{}}
+	if d.CPU, err = cpuSince(before, pids); err != nil {
 		return nil, err
-	}
-	d := &Drain{Cells: bl.cells, Seconds: last.Sub(first).Seconds(), Enabled: last.Sub(start).Seconds(), CPU: after, Peak: map[string]float64{}}
-	for name := range after {
-		d.CPU[name] -= before[name]
 	}
 	for name, pid := range r.pids() {
 		if d.Peak[name], err = peakMemory(pid); err != nil {
@@ -177,6 +174,20 @@ func (b *bench) drain(ctx context.Context, bl *backlog, r receiver, peer string)
 		}
 	}
 	return d, errors.Join(r.close(ctx), b.env.Src.RemovePeer(ctx, peer))
+}
+
+// servers are the processes of the servers, by name.
+func (b *bench) servers() map[string]int {
+	return map[string]int{sourceServer: b.env.Source.PID(), destinationServer: b.env.Destination.PID(), kafkaServer: b.env.Kafka.PID()}
+}
+
+// cpuSince is the CPU time that processes have used since before; one that is not in it counts from its start.
+func cpuSince(before map[string]float64, pids map[string]int) (map[string]float64, error) {
+	used, err := cpuOf(pids)
+	for name := range used {
+		used[name] -= before[name]
+	}
+	return used, err
 }
 
 func cpuOf(pids map[string]int) (map[string]float64, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/waltap/waltap/connector/status"
@@ -31,6 +32,14 @@ func (b *bench) copyTable(ctx context.Context, table string, cells int64) (*Drai
 	args = append(args, "-cp", b.env.Source.ConfDir()+":"+jars+"/*", "org.apache.hadoop.hbase.mapreduce.CopyTable",
 		"-Dmapreduce.framework.name=local", fmt.Sprintf("-Dmapreduce.local.map.tasks.maximum=%d", b.report.Machine.Cores), "-Dhadoop.tmp.dir="+dir, "-Dhbase.fs.tmp.dir="+dir,
 		"--peer.adr="+b.env.Destination.ClusterKey(), "--new.name="+as, table)
+	before, err := cpuOf(b.servers())
+	if err != nil {
+		return nil, err
+	}
+	ended, err := rusage(syscall.RUSAGE_CHILDREN)
+	if err != nil {
+		return nil, err
+	}
 	start := time.Now()
 	p, err := servers.StartProcess(servers.ProcessSpec{Name: "CopyTable", Path: java, Args: args, Dir: b.env.Dir, LogPath: filepath.Join(b.env.Dir, "copytable.log")})
 	if err != nil {
@@ -44,7 +53,13 @@ func (b *bench) copyTable(ctx context.Context, table string, cells int64) (*Drai
 	if code != 0 {
 		return nil, fmt.Errorf("CopyTable: exit code %d\n%s", code, servers.LogTail(p.LogPath()))
 	}
-	return &Drain{Cells: cells, Seconds: took.Seconds(), Enabled: took.Seconds()}, b.complete(ctx, as, cells)
+	d := &Drain{Cells: cells, Seconds: took.Seconds(), Enabled: took.Seconds(), CPUOver: took.Seconds()}
+	if d.CPU, err = cpuSince(before, b.servers()); err != nil {
+		return nil, err
+	}
+	endedNow, err := rusage(syscall.RUSAGE_CHILDREN)
+	d.CPU[copyTableTool] = endedNow - ended
+	return d, errors.Join(err, b.complete(ctx, as, cells))
 }
 
 // fullCopy has one waltap process copy the table, as a user would: the time is from its start to the acknowledgement of the last
@@ -53,6 +68,10 @@ func (b *bench) fullCopy(ctx context.Context, table string, cells int64) (*Drain
 	id := b.name("copy")
 	as := table + "_" + id
 	if err := newTable(ctx, b.env.Dst, as, nil); err != nil {
+		return nil, err
+	}
+	before, err := cpuOf(b.servers())
+	if err != nil {
 		return nil, err
 	}
 	start := time.Now()
@@ -72,11 +91,13 @@ func (b *bench) fullCopy(ctx context.Context, table string, cells int64) (*Drain
 	if err != nil {
 		return nil, err
 	}
-	d := &Drain{Cells: cells, Seconds: took.Seconds(), Enabled: (took - began).Seconds(), Peak: map[string]float64{}}
-	if d.CPU, err = cpuOf(map[string]int{"waltap": w.PID()}); err != nil {
+	d := &Drain{Cells: cells, Seconds: took.Seconds(), Enabled: (took - began).Seconds(), CPUOver: took.Seconds(), Peak: map[string]float64{}}
+	pids := b.servers()
+	pids[both] = w.PID()
+	if d.CPU, err = cpuSince(before, pids); err != nil {
 		return nil, err
 	}
-	if d.Peak["waltap"], err = peakMemory(w.PID()); err != nil {
+	if d.Peak[both], err = peakMemory(w.PID()); err != nil {
 		return nil, err
 	}
 	return d, errors.Join(w.stop(), b.complete(ctx, as, cells))

@@ -71,8 +71,17 @@ func (b *bench) kafkaSide(profile string) side {
 	return side{&toKafka{b: b, id: id, profile: profile}, id}
 }
 
-// source is the name of the process with waltap's source.
-const source = "waltap source"
+// Names of processes.
+const (
+	source            = "waltap source"
+	sink              = "waltap sink"
+	both              = "waltap source and sink"
+	sourceServer      = "source HBase"
+	destinationServer = "destination HBase"
+	kafkaServer       = "Kafka"
+	copyTableTool     = "CopyTable"
+	discarder         = "the scan that discards"
+)
 
 // alternate runs both sides, round after round; which one begins alternates, too. The first rounds, warm of them, are not among
 // the results. Each side begins when the servers have done with what the one before it has left them.

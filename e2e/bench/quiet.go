@@ -57,11 +57,11 @@ func parseMachine(stat string) (all, busy float64, err error) {
 // ownCPU is the CPU time of this process, of those it has started that have ended, and of those that run.
 func ownCPU() (seconds float64, err error) {
 	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
-		var r syscall.Rusage
-		if err := syscall.Getrusage(who, &r); err != nil {
-			return 0, fmt.Errorf("read own CPU time: %w", err)
+		s, err := rusage(who)
+		if err != nil {
+			return 0, err
 		}
-		seconds += time.Duration(r.Utime.Nano() + r.Stime.Nano()).Seconds()
+		seconds += s
 	}
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
@@ -90,6 +90,15 @@ func ownCPU() (seconds float64, err error) {
 	return seconds, nil
 }
 
+// rusage is the CPU time of this process, or of its children that have ended.
+func rusage(who int) (float64, error) {
+	var r syscall.Rusage
+	if err := syscall.Getrusage(who, &r); err != nil {
+		return 0, fmt.Errorf("read own CPU time: %w", err)
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano()).Seconds(), nil
+}
+
 // parseParent takes the parent's id, field 4, out of a stat line.
 func parseParent(stat string) (int, error) {
 	_, rest, _ := cutLast(stat, ")")
@@ -110,7 +119,7 @@ const (
 // settle waits until the servers have done with what the round before has left them: files to delete, topics, flushes. What
 // does not end within a few seconds is part of the round, on both sides.
 func (b *bench) settle(ctx context.Context) error {
-	pids := map[string]int{"source": b.env.Source.PID(), "destination": b.env.Destination.PID(), "kafka": b.env.Kafka.PID()}
+	pids := b.servers()
 	used := func() (sum float64, err error) {
 		all, err := cpuOf(pids)
 		for _, s := range all {

@@ -246,6 +246,7 @@ func (r *Report) markdown() string {
 	for i := range r.Lines {
 		b.WriteString("| " + strings.Join(r.Lines[i].cells(), " | ") + " |\n")
 	}
+	b.WriteString("\n" + r.whereMarkdown())
 	for i := range r.Lines {
 		if l := &r.Lines[i]; l.Note != "" {
 			fmt.Fprintf(&b, "\n%s: %s\n", l.title(), l.Note)

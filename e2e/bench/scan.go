@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"syscall"
 	"time"
 
 	"github.com/waltap/waltap/connector/status"
@@ -41,6 +42,14 @@ func (b *bench) discard(ctx context.Context, table string, want int64) (*Drain, 
 		return nil, err
 	}
 	defer cluster.Close()
+	before, err := cpuOf(b.servers())
+	if err != nil {
+		return nil, err
+	}
+	mine, err := rusage(syscall.RUSAGE_SELF)
+	if err != nil {
+		return nil, err
+	}
 	start := time.Now()
 	all, err := cluster.Regions(ctx, table)
 	if err != nil {
@@ -57,7 +66,14 @@ func (b *bench) discard(ctx context.Context, table string, want int64) (*Drain, 
 	if cells != want {
 		return nil, fmt.Errorf("the scan of %s has %d cells, want %d", table, cells, want)
 	}
-	return &Drain{Cells: cells, Seconds: time.Since(start).Seconds()}, nil
+	took := time.Since(start).Seconds()
+	d := &Drain{Cells: cells, Seconds: took, CPUOver: took}
+	if d.CPU, err = cpuSince(before, b.servers()); err != nil {
+		return nil, err
+	}
+	mineNow, err := rusage(syscall.RUSAGE_SELF)
+	d.CPU[discarder] = mineNow - mine
+	return d, err
 }
 
 func discardRegion(ctx context.Context, c *admin.Cluster, req scan.Request) (cells int64, err error) {
@@ -90,13 +106,14 @@ func (b *bench) scanToKafka(ctx context.Context, table string, cells int64, prof
 	defer cancel()
 	var start, end time.Time
 	finish := func() error { return nil }
-	cpu := map[string]int{source: w.PID(), "hbase source": b.env.Source.PID(), "kafka": b.env.Kafka.PID()}
+	pids := b.servers()
+	pids[source] = w.PID()
 	var before map[string]float64
 	err = w.await(ctx, pollInterval/2, func(v *status.ProcessView) (bool, error) {
 		c := &v.Connectors[0]
 		if start.IsZero() && (c.State == status.Snapshot || c.Cells > 0) {
 			start = time.Now()
-			if before, err = cpuOf(cpu); err != nil {
+			if before, err = cpuOf(pids); err != nil {
 				return false, err
 			}
 			if profile != "" {
@@ -109,12 +126,9 @@ func (b *bench) scanToKafka(ctx context.Context, table string, cells int64, prof
 	if err != nil {
 		return nil, err
 	}
-	d := &Drain{Cells: cells, Seconds: end.Sub(start).Seconds()}
-	if d.CPU, err = cpuOf(cpu); err != nil {
+	d := &Drain{Cells: cells, Seconds: end.Sub(start).Seconds(), CPUOver: end.Sub(start).Seconds()}
+	if d.CPU, err = cpuSince(before, pids); err != nil {
 		return nil, err
-	}
-	for name := range d.CPU {
-		d.CPU[name] -= before[name]
 	}
 	peak, err := peakMemory(w.PID())
 	d.Peak = map[string]float64{source: peak}

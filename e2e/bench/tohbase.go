@@ -128,7 +128,7 @@ func (s *toHBase) drained(ctx context.Context, cells int64) (first, last time.Ti
 }
 
 func (s *toHBase) pids() map[string]int {
-	return map[string]int{source: s.w.PID(), "waltap sink": s.sink.PID()}
+	return map[string]int{source: s.w.PID(), sink: s.sink.PID()}
 }
 
 func (s *toHBase) close(ctx context.Context) error {
@@ -158,7 +158,6 @@ func runWALToHBase(ctx context.Context, b *bench, s Shape) ([]Line, error) {
 			return nil, err
 		}
 	}
-	const sink = "waltap sink"
 	return []Line{
 		{
 			ID: "wal-hbase", Shape: s.Name, Work: "WAL backlog → Kafka → HBase", Against: "HBase's replication", Unit: "cells/s",
