@@ -91,10 +91,11 @@ const warmUp = 1
 // middle of a round.
 var (
 	sourceSite = map[string]string{
-		"hbase.regionserver.handler.count": "30", // HBase's default
-		"hbase.hstore.compaction.min":      "1000",
-		"hbase.hregion.majorcompaction":    "0",
-		"hbase.hstore.blockingStoreFiles":  "1000",
+		"hbase.regionserver.handler.count":  "30",        // HBase's default
+		"hbase.regionserver.hlog.blocksize": "268435456", // as on HDFS with its default blocks: WALs of 128 MiB
+		"hbase.hstore.compaction.min":       "1000",
+		"hbase.hregion.majorcompaction":     "0",
+		"hbase.hstore.blockingStoreFiles":   "1000",
 	}
 	heapMB, kafkaHeapMB = 3072, 1024
 )
