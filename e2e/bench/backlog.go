@@ -37,10 +37,9 @@ func (s Shape) attributes() map[string]string {
 }
 
 var (
-	hundredBytes  = Shape{Name: "100 B", Columns: 1, Value: 100, Cells: 4_000_000}
 	oneMillion    = Shape{Name: "100 B", Columns: 1, Value: 100, Cells: 1_000_000}
 	twoMillion    = Shape{Name: "100 B", Columns: 1, Value: 100, Cells: 2_000_000}
-	twentyMillion = Shape{Name: "100 B, 20 M cells", Columns: 1, Value: 100, Cells: 20_000_000}
+	twentyMillion = Shape{Name: "20 M cells, 20 columns of 100 B", Columns: 20, Value: 100, Cells: 20_000_000}
 	singlePuts    = Shape{Name: "100 B, single puts", Columns: 1, Value: 100, Cells: 1_000_000, Singly: true}
 	twentyColumns = Shape{Name: "20 columns of 100 B", Columns: 20, Value: 100, Cells: 1_000_000}
 	tenBytes      = Shape{Name: "10 B", Columns: 1, Value: 10, Cells: 2_000_000}

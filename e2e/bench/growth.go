@@ -5,7 +5,7 @@ import "context"
 // runGrowth drains a backlog of the shape, and one of a twentieth of it several times: what a cell costs must not grow.
 func runGrowth(ctx context.Context, b *bench, s Shape) ([]Line, error) {
 	small := s
-	small.Name, small.Cells = oneMillion.Name, s.Cells/20
+	small.Name, small.Cells = twentyColumns.Name, s.Cells/20
 	few, err := b.walToKafka(ctx, small, b.rounds, b.warmUp)
 	if err != nil {
 		return nil, err

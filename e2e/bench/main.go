@@ -72,16 +72,17 @@ func main() {
 
 // bench is one run.
 type bench struct {
-	env      *testenv.Env
-	options  options
-	scale    float64
-	rounds   int // of the line that is measured
-	warmUp   int // rounds of it that are not counted
-	idleWait time.Duration
-	profiles string
-	binary   string
-	names    *atomic.Int64
-	report   *Report
+	env       *testenv.Env
+	options   options
+	scale     float64
+	rounds    int // of the line that is measured
+	warmUp    int // rounds of it that are not counted
+	disturbed int // rounds of it that were left out
+	idleWait  time.Duration
+	profiles  string
+	binary    string
+	names     *atomic.Int64
+	report    *Report
 }
 
 // warmUp is how many rounds are not counted: JVMs compile what they run, files come into the page cache.
@@ -151,11 +152,11 @@ func measure(ctx context.Context, o options) (rep *Report, err error) {
 
 // line measures one line, and adds what comes of it to the report.
 func (b *bench) line(ctx context.Context, l *lineSpec) error {
-	b.rounds = l.rounds(b.options.rounds)
+	b.rounds, b.disturbed = l.rounds(b.options.rounds), 0
 	loadBefore := load()
 	got, err := l.run(ctx, b, l.shape)
 	for i := range got {
-		got[i].LoadBefore, got[i].LoadAfter = loadBefore, load()
+		got[i].LoadBefore, got[i].LoadAfter, got[i].Disturbed = loadBefore, load(), b.disturbed
 		b.report.add(got[i])
 		b.step("  %s", b.report.Lines[len(b.report.Lines)-1].short())
 	}

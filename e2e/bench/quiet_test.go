@@ -91,3 +91,27 @@ func TestForecast(t *testing.T) {
 		t.Errorf("after the first line %v", got)
 	}
 }
+
+func TestDisturbedRoundsAreLeftOut(t *testing.T) {
+	rounds := func(others ...float64) (d []*Drain) {
+		for _, o := range others {
+			d = append(d, &Drain{Others: o})
+		}
+		return d
+	}
+	for _, tc := range []struct {
+		name         string
+		ours, theirs []*Drain
+		left, out    int
+	}{
+		{"none", rounds(0, 0.1), rounds(0.05, 0), 2, 0},
+		{"by either side", rounds(0.2, 0, 0, 0), rounds(0, 0, 0.2, 0), 2, 2},
+		{"more than half: all count", rounds(0.2, 0.2, 0), rounds(0, 0, 0), 3, 0},
+	} {
+		b := &bench{}
+		o, th := b.undisturbed(tc.ours, tc.theirs)
+		if len(o) != tc.left || len(th) != tc.left || b.disturbed != tc.out {
+			t.Errorf("%s: %d and %d are left, %d left out", tc.name, len(o), len(th), b.disturbed)
+		}
+	}
+}

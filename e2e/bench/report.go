@@ -55,6 +55,7 @@ type Line struct {
 	Doubtful bool `json:"doubtful"`
 	// Others is the median of what else took of the machine in the rounds, 0 to 1.
 	Others     float64 `json:"othersShare"`
+	Disturbed  int     `json:"roundsLeftOut"` // in which others took more than othersLimit
 	LoadBefore string  `json:"loadBefore"`
 	LoadAfter  string  `json:"loadAfter"`
 
@@ -133,7 +134,8 @@ func (l *Line) title() string {
 	return l.Work + ", " + l.Shape
 }
 
-// othersLimit is how much of the machine others may take before that is said beside a line.
+// othersLimit is how much of the machine others may take in a round that counts, where enough rounds do; else it is said
+// beside the line.
 const othersLimit = 0.10
 
 // judgement is the judged figure, with a warning when it is doubtful.
@@ -151,6 +153,9 @@ func (l *Line) judgement() string {
 	}
 	if l.Doubtful {
 		s += " (A/A differs by more than 10 %)"
+	}
+	if l.Disturbed > 0 {
+		s += fmt.Sprintf(" (rounds left out: %d)", l.Disturbed)
 	}
 	if l.Others > othersLimit {
 		s += fmt.Sprintf(" (others took %.0f %% of the machine)", l.Others*100)
