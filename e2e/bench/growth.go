@@ -38,7 +38,7 @@ func (b *bench) walToKafka(ctx context.Context, s Shape, rounds, warm int) (drai
 		return nil, err
 	}
 	for _, s := range sides {
-		d, err := b.measured(ctx, s.id, func() (*Drain, error) { return b.drain(ctx, bl, s, s.id) })
+		d, err := b.measured(ctx, "waltap", func() (*Drain, error) { return b.drain(ctx, bl, s, s.id) })
 		if err != nil {
 			return nil, err
 		}

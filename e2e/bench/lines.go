@@ -126,7 +126,7 @@ func (b *bench) undisturbed(ours, theirs []*Drain) (o, t []*Drain) {
 }
 
 // race has both sides drain one backlog; there are as many of each as rounds, those of the warm-up included.
-func (b *bench) race(ctx context.Context, bl *backlog, ours, theirs []side) (o, t []*Drain, err error) {
+func (b *bench) race(ctx context.Context, bl *backlog, ourName, theirName string, ours, theirs []side) (o, t []*Drain, err error) {
 	next := func(sides []side) func() (*Drain, error) {
 		return func() (*Drain, error) {
 			s := sides[0]
@@ -134,7 +134,7 @@ func (b *bench) race(ctx context.Context, bl *backlog, ours, theirs []side) (o, 
 			return b.drain(ctx, bl, s, s.id)
 		}
 	}
-	return b.alternate(ctx, len(ours)-b.rounds, ours[0].id, theirs[0].id, next(ours), next(theirs))
+	return b.alternate(ctx, len(ours)-b.rounds, ourName, theirName, next(ours), next(theirs))
 }
 
 func receivers(sides ...[]side) (all []receiver) {
@@ -173,7 +173,7 @@ func runAA(ctx context.Context, b *bench, s Shape) ([]Line, error) {
 	if err != nil {
 		return nil, err
 	}
-	o, t, err := b.race(ctx, bl, ours, theirs)
+	o, t, err := b.race(ctx, bl, "A", "A again", ours, theirs)
 	if err != nil {
 		return nil, err
 	}
@@ -199,7 +199,7 @@ func runWALToKafka(ctx context.Context, b *bench, s Shape) ([]Line, error) {
 	if err != nil {
 		return nil, err
 	}
-	o, t, err := b.race(ctx, bl, ours, theirs)
+	o, t, err := b.race(ctx, bl, "waltap", "counting", ours, theirs)
 	if err != nil {
 		return nil, err
 	}

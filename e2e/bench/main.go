@@ -34,6 +34,7 @@ type options struct {
 	json     string
 	markdown string
 	strict   bool
+	aa       bool
 }
 
 func main() {
@@ -45,6 +46,7 @@ func main() {
 	flag.StringVar(&o.json, "json", "", "file for the result as JSON")
 	flag.StringVar(&o.markdown, "markdown", "", "file whose generated section is written anew")
 	flag.BoolVar(&o.strict, "strict", false, "exit with 1 when a gate is not reached, or A/A differs too much")
+	flag.BoolVar(&o.aa, "aa", true, "measure A/A and the control before all else; without them nothing tells how far ratios can be trusted")
 	list := flag.Bool("list", false, "list the lines and end")
 	flag.Parse()
 	if *list {
@@ -137,7 +139,7 @@ func measure(ctx context.Context, o options) (rep *Report, err error) {
 		return nil, err
 	}
 	fmt.Print(rep.head())
-	chosen := slices.DeleteFunc(slices.Clone(lines), func(l lineSpec) bool { return !l.always && !o.run.MatchString(l.name()) })
+	chosen := slices.DeleteFunc(slices.Clone(lines), func(l lineSpec) bool { return !o.run.MatchString(l.name()) && !(l.always && o.aa) })
 	left := newForecast(chosen, o)
 	for i, l := range chosen {
 		b.step("%d of %d: %s, %s", i+1, len(chosen), l.name(), left.text())

@@ -149,7 +149,7 @@ func runWALToHBase(ctx context.Context, b *bench, s Shape) ([]Line, error) {
 	if err := b.writeLast(ctx, bl); err != nil {
 		return nil, err
 	}
-	o, t, err := b.race(ctx, bl, ours, theirs)
+	o, t, err := b.race(ctx, bl, "waltap", "native", ours, theirs)
 	if err != nil {
 		return nil, err
 	}
