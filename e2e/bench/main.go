@@ -144,6 +144,7 @@ func measure(ctx context.Context, o options) (rep *Report, err error) {
 	for i, l := range chosen {
 		b.step("%d of %d: %s, %s", i+1, len(chosen), l.name(), left.text())
 		if err := b.line(ctx, &l); err != nil {
+			fmt.Print(rep.table()) // of the lines that are done; no file
 			return nil, fmt.Errorf("%s: %w", l.name(), err)
 		}
 		left.done(&l)

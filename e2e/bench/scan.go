@@ -98,7 +98,11 @@ func discardRegion(ctx context.Context, c *admin.Cluster, req scan.Request) (cel
 // size.
 func (b *bench) scanToKafka(ctx context.Context, table string, cells int64, profile string) (*Drain, error) {
 	id := b.name("scan")
-	w, err := b.startWaltap(id, b.sourceKeys(id, table, keys{"snapshot.mode": "initial_only"}))
+	mode := "initial_only"
+	if profile != "" {
+		mode = "initial" // it goes on behind the scan, so that the profile can be fetched
+	}
+	w, err := b.startWaltap(id, b.sourceKeys(id, table, keys{"snapshot.mode": mode}))
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +136,11 @@ func (b *bench) scanToKafka(ctx context.Context, table string, cells int64, prof
 	}
 	peak, err := peakMemory(w.PID())
 	d.Peak = map[string]float64{source: peak}
-	return d, errors.Join(err, finish(), w.stop())
+	err = errors.Join(err, finish(), w.stop())
+	if profile != "" {
+		err = errors.Join(err, b.env.Src.RemovePeer(ctx, id))
+	}
+	return d, err
 }
 
 func runScanToKafka(ctx context.Context, b *bench, s Shape) ([]Line, error) {
