@@ -40,8 +40,8 @@ var lines = []lineSpec{
 	{id: "wal-kafka", shape: tenBytes, few: true, seconds: 60, run: runWALToKafka},
 	{id: "wal-kafka", shape: tenKiB, few: true, seconds: 60, run: runWALToKafka},
 	{id: "scan-kafka", shape: twentyColumns, few: true, seconds: 40, run: runScanToKafka},
-	{id: "wal-hbase", shape: twentyColumns, few: true, seconds: 140, run: runWALToHBase},
-	{id: "copy", shape: twentyColumns, few: true, seconds: 120, run: runFullCopy},
+	{id: "wal-hbase", shape: halfMillion, few: true, seconds: 140, run: runWALToHBase},
+	{id: "copy", shape: halfMillion, few: true, seconds: 120, run: runFullCopy},
 	{id: "growth", shape: twentyMillion, few: true, seconds: 220, run: runGrowth},
 }
 
