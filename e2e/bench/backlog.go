@@ -43,7 +43,7 @@ var (
 	singlePuts    = Shape{Name: "100 B, single puts", Columns: 1, Value: 100, Cells: 1_000_000, Singly: true}
 	twentyColumns = Shape{Name: "20 columns of 100 B", Columns: 20, Value: 100, Cells: 1_000_000}
 	halfMillion   = Shape{Name: "20 columns of 100 B", Columns: 20, Value: 100, Cells: 500_000}
-	tenBytes      = Shape{Name: "10 B", Columns: 1, Value: 10, Cells: 2_000_000}
+	tenBytes      = Shape{Name: "10 B", Columns: 1, Value: 10, Cells: 1_000_000}
 	tenKiB        = Shape{Name: "10 KiB", Columns: 1, Value: 10 << 10, Cells: 50_000}
 )
 

@@ -15,7 +15,7 @@ import (
 
 const (
 	latencyRate  = 200             // puts a second
-	latencySlice = 5 * time.Second // at scale 1; slices of both sides alternate
+	latencySlice = 4 * time.Second // at scale 1; slices of both sides alternate
 )
 
 // consumer notes when rows are first seen in a topic.

@@ -29,20 +29,20 @@ func (l *lineSpec) rounds(n int) int {
 
 // lines is everything that is measured, in order.
 var lines = []lineSpec{
-	{id: "aa", shape: twoMillion, always: true, seconds: 100, run: runAA},
-	{id: "wal-kafka", shape: twoMillion, seconds: 110, run: runWALToKafka},
-	{id: "wal-kafka", shape: singlePuts, seconds: 110, run: runWALToKafka},
+	{id: "aa", shape: twoMillion, always: true, seconds: 110, run: runAA},
+	{id: "wal-kafka", shape: twoMillion, seconds: 120, run: runWALToKafka},
+	{id: "wal-kafka", shape: singlePuts, seconds: 120, run: runWALToKafka},
 	{id: "scan-kafka", shape: oneMillion, seconds: 60, run: runScanToKafka},
-	{id: "wal-hbase", shape: oneMillion, few: true, seconds: 180, run: runWALToHBase},
-	{id: "copy", shape: oneMillion, few: true, seconds: 140, run: runFullCopy},
-	{id: "latency", seconds: 90, run: runLatency},
+	{id: "wal-hbase", shape: oneMillion, few: true, seconds: 200, run: runWALToHBase},
+	{id: "copy", shape: oneMillion, few: true, seconds: 170, run: runFullCopy},
+	{id: "latency", seconds: 80, run: runLatency},
 	{id: "wal-kafka", shape: twentyColumns, few: true, seconds: 60, run: runWALToKafka},
 	{id: "wal-kafka", shape: tenBytes, few: true, seconds: 60, run: runWALToKafka},
 	{id: "wal-kafka", shape: tenKiB, few: true, seconds: 60, run: runWALToKafka},
 	{id: "scan-kafka", shape: twentyColumns, few: true, seconds: 40, run: runScanToKafka},
-	{id: "wal-hbase", shape: halfMillion, few: true, seconds: 140, run: runWALToHBase},
-	{id: "copy", shape: halfMillion, few: true, seconds: 120, run: runFullCopy},
-	{id: "growth", shape: twentyMillion, few: true, seconds: 220, run: runGrowth},
+	{id: "wal-hbase", shape: halfMillion, few: true, seconds: 100, run: runWALToHBase},
+	{id: "copy", shape: halfMillion, few: true, seconds: 90, run: runFullCopy},
+	{id: "growth", shape: twentyMillion, few: true, seconds: 200, run: runGrowth},
 }
 
 func aim(v float64) *float64 { return &v }
@@ -164,7 +164,7 @@ func each(drains []*Drain, f func(*Drain) float64) (v []float64) {
 // report 1 for the first and 0.5 for the second measures something else.
 func runAA(ctx context.Context, b *bench, s Shape) ([]Line, error) {
 	counter := func() side { return b.countingSide(nil) }
-	b.rounds *= 2                   // they are short
+	b.rounds += b.rounds / 2        // they are short
 	rounds := b.rounds + 3*b.warmUp // the servers have just started
 	ours, theirs := repeat(rounds, counter), repeat(rounds, counter)
 	full := 0.0
