@@ -65,12 +65,22 @@ type receiver interface {
 	prepare(ctx context.Context, bl *backlog) (judge.Peer, error)
 	// ready brings the receiver up, shortly before its turn.
 	ready(ctx context.Context) error
-	// drained waits until it has acknowledged everything, and tells when its first call came in and when all was done.
-	drained(ctx context.Context, cells int64) (first, last time.Time, err error)
+	// drained waits until it has acknowledged everything, and tells from when to when that is measured.
+	drained(ctx context.Context, cells int64) (span, error)
 	// pids are its processes, by name, for CPU time and memory.
 	pids() map[string]int
 	close(ctx context.Context) error
 }
+
+// span is what of a drain gives its rate: from the beginning of the second call on, if there are enough. Before the first one HBase
+// reads a whole batch, and has not yet anyone to wait for.
+type span struct {
+	first, last time.Time
+	before      int64 // cells acknowledged before it
+}
+
+// enoughCalls is how many calls a drain must have for its first one to be left out.
+const enoughCalls = 4
 
 // newTable creates a table at a cluster, with the regions of all tables of the bench.
 func newTable(ctx context.Context, c *judge.Cluster, name string, attributes map[string]string) error {
@@ -126,7 +136,8 @@ func (b *bench) newBacklog(ctx context.Context, s Shape, sides ...receiver) (*ba
 // Drain is one round of one side.
 type Drain struct {
 	Cells   int64   `json:"cells"`
-	Seconds float64 `json:"seconds"` // from the first call to the last acknowledgement
+	Seconds float64 `json:"seconds"` // see span
+	Before  int64   `json:"cellsBefore,omitempty"`
 	// Enabled is from the enabling of the peer, what the source takes to wake up included.
 	Enabled float64            `json:"secondsFromEnable"`
 	CPU     map[string]float64 `json:"cpuSeconds"`     // by process
@@ -137,7 +148,7 @@ type Drain struct {
 	Others float64 `json:"othersShare"`
 }
 
-func (d *Drain) rate() float64        { return float64(d.Cells) / d.Seconds }
+func (d *Drain) rate() float64        { return float64(d.Cells-d.Before) / d.Seconds }
 func (d *Drain) enabledRate() float64 { return float64(d.Cells) / d.Enabled }
 
 // perMillion is the CPU time of a process for a million cells.
@@ -160,11 +171,11 @@ func (b *bench) drain(ctx context.Context, bl *backlog, r receiver, peer string)
 	if err := b.env.Src.EnablePeer(ctx, peer); err != nil {
 		return nil, err
 	}
-	first, last, err := r.drained(ctx, bl.cells)
+	s, err := r.drained(ctx, bl.cells)
 	if err != nil {
 		return nil, err
 	}
-	d := &Drain{Cells: bl.cells, Seconds: last.Sub(first).Seconds(), Enabled: last.Sub(start).Seconds(), CPUOver: time.Since(start).Seconds(), Peak: map[string]float64{}}
+	d := &Drain{Cells: bl.cells, Seconds: s.last.Sub(s.first).Seconds(), Before: s.before, Enabled: s.last.Sub(start).Seconds(), CPUOver: time.Since(start).Seconds(), Peak: map[string]float64{}}
 	if d.CPU, err = cpuSince(before, pids); err != nil {
 		return nil, err
 	}
@@ -223,13 +234,13 @@ func (s *counting) ready(ctx context.Context) (err error) {
 	return err
 }
 
-func (s *counting) drained(ctx context.Context, cells int64) (first, last time.Time, err error) {
+func (s *counting) drained(ctx context.Context, cells int64) (span, error) {
 	for s.c.cells.Load() < cells {
 		if err := sleep(ctx, pollInterval); err != nil {
-			return first, last, fmt.Errorf("counting peer %s has %d of %d cells: %w", s.id, s.c.cells.Load(), cells, err)
+			return span{}, fmt.Errorf("counting peer %s has %d of %d cells: %w", s.id, s.c.cells.Load(), cells, err)
 		}
 	}
-	return time.Unix(0, s.c.first.Load()), time.Unix(0, s.c.last.Load()), nil
+	return s.c.span(), nil
 }
 
 func (s *counting) pids() map[string]int { return nil }
@@ -282,20 +293,29 @@ func (s *toKafka) ready(ctx context.Context) (err error) {
 // profileSeconds covers a drain with room: what is idle at its ends is not in a CPU profile.
 func profileSeconds(cells int64) int { return max(5, int(cells/150_000)) }
 
-func (s *toKafka) drained(ctx context.Context, cells int64) (first, last time.Time, err error) {
-	first = time.Now()
-	err = s.w.await(ctx, pollInterval, func(v *status.ProcessView) (bool, error) {
+func (s *toKafka) drained(ctx context.Context, cells int64) (span, error) {
+	all := span{first: time.Now()}
+	var fromSecond span
+	calls := int64(0)
+	err := s.w.await(ctx, pollInterval, func(v *status.ProcessView) (bool, error) {
 		c := &v.Connectors[0]
-		last = time.Now()
-		if c.Calls == 0 {
-			first = last // the first call comes in at this time or later
+		calls, all.last = c.Calls, time.Now()
+		switch calls { // each comes in at this time or later
+		case 0:
+			all.first = all.last
+		case 1:
+			fromSecond.first, fromSecond.before = all.last, c.Cells
 		}
 		return c.Cells >= cells, undisturbed(c)
 	})
 	if s.finish != nil {
 		err = errors.Join(err, s.finish())
 	}
-	return first, last, err
+	if calls >= enoughCalls && !fromSecond.first.IsZero() {
+		fromSecond.last = all.last
+		return fromSecond, err
+	}
+	return all, err
 }
 
 func (s *toKafka) pids() map[string]int { return map[string]int{source: s.w.PID()} }

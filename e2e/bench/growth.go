@@ -22,7 +22,7 @@ func runGrowth(ctx context.Context, b *bench, s Shape) ([]Line, error) {
 		}
 	}
 	lines := []Line{
-		line("growth-time", "WAL backlog → Kafka, time per million cells", func(d *Drain) float64 { return d.Seconds / float64(d.Cells) * 1e6 }),
+		line("growth-time", "WAL backlog → Kafka, time per million cells", func(d *Drain) float64 { return 1e6 / d.rate() }),
 		line("growth-cpu", "CPU per million cells, source", func(d *Drain) float64 { return d.perMillion(source) }),
 		sourceMemory(s, many),
 	}

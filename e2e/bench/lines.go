@@ -208,11 +208,13 @@ func runWALToKafka(ctx context.Context, b *bench, s Shape) ([]Line, error) {
 			return nil, err
 		}
 	}
+	fromEnable := spread(ratios(each(o, (*Drain).enabledRate), each(t, (*Drain).enabledRate)))
 	return []Line{
 		{
 			ID: "wal-kafka", Shape: s.Name, Work: "WAL backlog → Kafka", Against: "a peer that only counts and acks", Unit: "cells/s",
 			Ours: each(o, (*Drain).rate), Theirs: each(t, (*Drain).rate), OurRounds: o, TheirRounds: t,
-			Criterion: Criterion{Rule: RatioAtLeast, Gate: 0.9, Aim: aim(0.95)},
+			Criterion:       Criterion{Rule: RatioAtLeast, Gate: 0.9, Aim: aim(0.95)},
+			RatioFromEnable: &fromEnable,
 		},
 		sourceMemory(s, o),
 		{

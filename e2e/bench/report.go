@@ -53,6 +53,8 @@ type Line struct {
 	Aim         string  `json:"aimResult,omitempty"`
 	// Doubtful: the A/A run of the same bench differed by more than aaLimit.
 	Doubtful bool `json:"doubtful"`
+	// RatioFromEnable is the ratio by the time from the enabling of the peers, where that is not what is judged.
+	RatioFromEnable *Spread `json:"ratioFromEnable,omitempty"`
 	// Others is the median of what else took of the machine in the rounds, 0 to 1.
 	Others     float64 `json:"othersShare"`
 	Disturbed  int     `json:"roundsLeftOut"` // in which others took more than othersLimit

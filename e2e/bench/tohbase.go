@@ -69,10 +69,10 @@ func (s *native) prepare(_ context.Context, bl *backlog) (judge.Peer, error) {
 func (s *native) ready(ctx context.Context) error { return newTable(ctx, s.b.env.Dst, s.bl.table, nil) }
 
 // drained has no first call to see: the table is asked for any row.
-func (s *native) drained(ctx context.Context, _ int64) (first, last time.Time, err error) {
-	first = time.Now()
-	err = s.b.awaitLast(ctx, s.bl.table)
-	return first, time.Now(), err
+func (s *native) drained(ctx context.Context, _ int64) (span, error) {
+	first := time.Now()
+	err := s.b.awaitLast(ctx, s.bl.table)
+	return span{first: first, last: time.Now()}, err
 }
 
 func (s *native) pids() map[string]int { return nil }
@@ -109,22 +109,22 @@ func (s *toHBase) ready(ctx context.Context) error {
 	return nil
 }
 
-func (s *toHBase) drained(ctx context.Context, cells int64) (first, last time.Time, err error) {
-	first = time.Now()
-	err = s.sink.await(ctx, pollInterval, func(v *status.ProcessView) (bool, error) {
+func (s *toHBase) drained(ctx context.Context, cells int64) (span, error) {
+	first := time.Now()
+	err := s.sink.await(ctx, pollInterval, func(v *status.ProcessView) (bool, error) {
 		c := &v.Connectors[0]
 		return c.Cells >= cells, undisturbed(c)
 	})
 	if err == nil {
 		err = s.b.awaitLast(ctx, s.as) // they are: it asks the destination itself
 	}
-	last = time.Now()
+	last := time.Now()
 	for _, finish := range []func() error{s.finish, s.finish2} {
 		if finish != nil {
 			err = errors.Join(err, finish())
 		}
 	}
-	return first, last, err
+	return span{first: first, last: last}, err
 }
 
 func (s *toHBase) pids() map[string]int {
