@@ -8,7 +8,7 @@ export SEED
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build demo test torture bench unit e2e lint deps fuzz
+.PHONY: build demo test torture bench bench-test unit e2e lint deps fuzz
 
 build:
 	go build -o bin/waltap .
@@ -23,7 +23,7 @@ test: deps lint unit e2e
 
 lint:
 	@test -z "$$(gofmt -l .)" || { echo "not formatted:"; gofmt -l .; exit 1; }
-	go vet -tags e2e ./...
+	go vet -tags e2e,bench ./...
 	go vet -tags waltap_crash,waltap_ack_early,waltap_unfenced,waltap_watermark_unproved ./internal/crash ./source/...
 	go run $(STATICCHECK) -tags e2e ./...
 
@@ -51,6 +51,10 @@ MARKDOWN ?= docs/performance.md
 endif
 bench: deps
 	go run ./e2e/bench -run='$(RUN)' -rounds=$(ROUNDS) -scale=$(SCALE) -profile='$(PROFILE)' -json='$(JSON)' -markdown='$(MARKDOWN)' $(if $(STRICT),-strict)
+
+# that every kind of line of the bench works, at a tiny size: a minute
+bench-test: deps
+	go test -tags e2e,bench -count=1 -timeout 10m -run TestEveryLineYieldsItsFigures ./e2e/bench
 
 # each fuzz target for a while: make fuzz FUZZTIME=60s
 FUZZTIME ?= 20s

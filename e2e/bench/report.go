@@ -162,7 +162,7 @@ func (l *Line) judgement() string {
 	if l.Others > othersLimit {
 		s += fmt.Sprintf(" (others took %.0f %% of the machine)", l.Others*100)
 	}
-	return s
+	return strings.TrimSpace(s)
 }
 
 func (l *Line) short() string {

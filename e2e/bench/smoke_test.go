@@ -1,4 +1,4 @@
-//go:build e2e
+//go:build e2e && bench
 
 package main
 
@@ -13,10 +13,11 @@ import (
 	"github.com/waltap/waltap/e2e/testenv"
 )
 
-// TestEveryLineYieldsItsFigures runs each kind of line at a tiny size: that it works, not how fast.
+// TestEveryLineYieldsItsFigures runs each kind of line at a tiny size: that it works, not how fast. It has servers of its own and
+// takes about a minute: make bench-test runs it, not make test.
 func TestEveryLineYieldsItsFigures(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer cancel()
+	t.Cleanup(cancel) // not deferred: the lines that run side by side do so when this function has returned
 	env, err := testenv.Start(ctx, testenv.Options{Kafka: true, Destination: true})
 	if err != nil {
 		t.Fatal(err)
