@@ -42,7 +42,7 @@ func startConsumer(ctx context.Context, bootstrap, topic string) (*consumer, err
 	ctx, c.cancel = context.WithCancel(ctx)
 	for p, at := range ends {
 		c.all.Go(func() {
-			if err := c.follow(ctx, kafka.TopicPartition{Topic: topic, Partition: p}, at); err != nil && ctx.Err() == nil {
+			if err := c.follow(ctx, kafka.TopicPartition{Topic: topic, Partition: p}, at); ctx.Err() == nil {
 				c.mu.Lock()
 				c.err = errors.Join(c.err, err)
 				c.mu.Unlock()
@@ -52,6 +52,7 @@ func startConsumer(ctx context.Context, bootstrap, topic string) (*consumer, err
 	return c, nil
 }
 
+// follow reads a partition until it fails.
 func (c *consumer) follow(ctx context.Context, tp kafka.TopicPartition, at int64) error {
 	for {
 		res, err := c.client.Fetch(ctx, tp, at, 1<<20, 500*time.Millisecond)

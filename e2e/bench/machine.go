@@ -145,14 +145,6 @@ func peakMemory(pid int) (float64, error) {
 	return float64(kb) / 1024, nil
 }
 
-// resetPeak makes peakMemory begin anew.
-func resetPeak(pid int) error {
-	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0); err != nil {
-		return fmt.Errorf("reset peak memory: %w", err)
-	}
-	return nil
-}
-
 func goVersion() string { return runtime.Version() }
 
 // javaVersion is the version of the servers' Java.
