@@ -31,6 +31,9 @@ type Options struct {
 	DestinationSite map[string]string
 	KafkaProperties map[string]string // added to server.properties
 	HeapMB          int               // of each HBase; default 1024
+	KafkaHeapMB     int               // default 512
+	// Steady leaves servers.FastStart away, and gives each server all of its heap from the start: for benchmarks.
+	Steady bool
 }
 
 // Env is the set of running servers. Tests share it: each uses tables, topics and
@@ -57,10 +60,19 @@ func Start(ctx context.Context, o Options) (*Env, error) {
 		return nil, err
 	}
 	e := &Env{Dir: dir}
+	flags := func(heapMB int) []string {
+		switch {
+		case !o.Steady:
+			return servers.FastStart
+		case heapMB == 0:
+			return nil
+		}
+		return []string{fmt.Sprintf("-Xms%dm", heapMB)}
+	}
 	hbase := func(to **servers.HBase, name string, site map[string]string) func(context.Context) error {
 		return func(ctx context.Context) (err error) {
 			*to, err = servers.StartHBase(ctx, servers.HBaseOptions{Name: name, Dir: filepath.Join(dir, name),
-				ExtraSite: site, HeapMB: o.HeapMB, JVMFlags: servers.FastStart})
+				ExtraSite: site, HeapMB: o.HeapMB, JVMFlags: flags(o.HeapMB)})
 			return err
 		}
 	}
@@ -77,7 +89,7 @@ func Start(ctx context.Context, o Options) (*Env, error) {
 	if o.Kafka {
 		starts = append(starts, func(ctx context.Context) (err error) {
 			e.Kafka, err = servers.StartKafka(ctx, servers.KafkaOptions{Dir: filepath.Join(dir, "kafka"),
-				Extra: o.KafkaProperties, JVMFlags: servers.FastStart})
+				Extra: o.KafkaProperties, HeapMB: o.KafkaHeapMB, JVMFlags: flags(o.KafkaHeapMB)})
 			return err
 		})
 	}
