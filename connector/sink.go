@@ -28,9 +28,10 @@ func (p *process) sink(ctx context.Context, c *config.Connector, st *status.Conn
 	stats := &sinkStats{status: st, log: log, behind: make(map[kafka.TopicPartition]int64)}
 	octx, cancel := context.WithTimeout(ctx, s.HBase.ConnectionTimeout)
 	applier, err := hbase.Open(octx, hbase.Config{
-		Target: adminConfig(s.HBase, log), Descriptors: sink.NewDescriptors(p.kafka), Mapping: s.Mapping, Consumes: s.MatchTopic, Create: s.CreateTables, LatePutWindow: s.LatePutWindow,
+		Target: adminConfig(s.HBase, log), Descriptors: sink.NewDescriptors(p.kafka), Mapping: s.Mapping, Consumes: s.MatchTopic, Create: s.CreateTables, Evolve: s.Evolution == config.EvolutionBasic, LatePutWindow: s.LatePutWindow,
 		Mode: hbase.Mode(s.Apply), NoOverwrite: s.NoOverwrite,
-		Looped: func(n int) { st.Looped.Add(int64(n)) }, Kept: func(n int) { st.Kept.Add(int64(n)) }, Log: log,
+		SchemaChanged: func() { st.SchemaChanges.Add(1) },
+		Looped:        func(n int) { st.Looped.Add(int64(n)) }, Kept: func(n int) { st.Kept.Add(int64(n)) }, Log: log,
 	})
 	cancel()
 	if err != nil {

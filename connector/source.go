@@ -77,6 +77,7 @@ func (s *sourceStats) Acked(table string, t source.Tally) {
 
 func (s *sourceStats) DeadLettered(n int)                 { s.status.DeadLettered.Add(int64(n)) }
 func (s *sourceStats) Split(changes int)                  { s.status.Split.Add(int64(changes)) }
+func (s *sourceStats) SchemaChanged(tables int)           { s.status.SchemaChanges.Add(int64(tables)) }
 func (s *sourceStats) Call()                              { s.status.Calls.Add(1) }
 func (s *sourceStats) Replay(entries int)                 { s.status.Replays.Add(int64(entries)) }
 func (s *sourceStats) BelowReadPoint(changes int)         { s.status.BelowReadPoint.Add(int64(changes)) }

@@ -57,7 +57,7 @@ func publishJSON(ctx context.Context, c *kafka.Client, topic, key string, value 
 func openSink(ctx context.Context, client *kafka.Client, change func(*hbase.Config)) (*hbase.Applier, error) {
 	cfg := hbase.Config{
 		Target:      admin.Config{Quorum: []string{env.Destination.ZKQuorum()}, Root: env.Destination.ZNodeParent()},
-		Descriptors: sink.NewDescriptors(client), Create: true, Log: slog.New(slog.DiscardHandler),
+		Descriptors: sink.NewDescriptors(client), Create: true, Evolve: true, Log: slog.New(slog.DiscardHandler),
 	}
 	if change != nil {
 		change(&cfg)

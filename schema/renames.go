@@ -124,7 +124,7 @@ func ParseFamilyRenames(s string) (FamilyRenames, error) {
 			}
 		}
 		for _, family := range []string{a, b} {
-			if err := checkFamily(family); err != nil {
+			if err := CheckFamily(family); err != nil {
 				return err
 			}
 		}
@@ -144,8 +144,8 @@ func ParseFamilyRenames(s string) (FamilyRenames, error) {
 	return r, nil
 }
 
-// checkFamily reports whether HBase could have a family of this name.
-func checkFamily(name string) error {
+// CheckFamily reports whether HBase could have a family of this name.
+func CheckFamily(name string) error {
 	bad := func(r rune) bool { return unicode.IsControl(r) || r == ':' || r == '/' || r == '\\' }
 	if name == "" || name[0] == '.' || strings.ContainsFunc(name, bad) || name == "recovered.edits" {
 		return fmt.Errorf("%q is no name of a family of HBase", name)

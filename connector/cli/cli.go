@@ -30,6 +30,7 @@ type commands struct {
 	Dlq     dlqCommands     `cmd:"" name:"dlq" help:"Look at dead letters, and put them back."`
 	Verify  verifyCommand   `cmd:"" help:"Compare tables of two HBase clusters. Exit code 0: equal, 1: it could not be carried through, 2: they differ."`
 	Repair  repairCommand   `cmd:"" help:"Make what differs at the target like the source. Prints what it would write; --execute writes. Exit code 0: nothing differs (any more), 1: it could not be carried through, 2: something differs."`
+	Schema  schemaCommands  `cmd:"" help:"Take table definitions from one cluster to another (docs/schema.md). Needs neither a worker nor Kafka."`
 	Tail    tailCommand     `cmd:"" help:"Show the records of a topic, decoded, until Ctrl-C."`
 	Decode  decodeCommand   `cmd:"" help:"Show one record value that is in a file."`
 	ACLs    aclsCommand     `cmd:"" name:"acls" help:"Print the kafka-acls.sh commands that give a configuration's user the rights it needs (docs/kafka-acls.md)."`
@@ -80,9 +81,12 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	err = kctx.Run(&env{ctx: ctx, stdout: stdout, stderr: stderr})
 	var usage usageError
 	var different differentError
+	var exit exitError
 	switch {
 	case err == nil:
 		return exitOK
+	case errors.As(err, &exit):
+		return int(exit)
 	case errors.As(err, &different):
 		fmt.Fprintln(stderr, "waltap:", err)
 		return exitDifferent

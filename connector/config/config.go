@@ -256,6 +256,7 @@ type Sink struct {
 	Registry        Registry // of records in Confluent's wire format
 	Mapping         schema.Mapping
 	CreateTables    bool
+	Evolution       Evolution
 	Apply           ApplyMode
 	NoOverwrite     bool
 	ConsumerStart   ConsumerStart
@@ -272,6 +273,15 @@ type Sink struct {
 
 	Errors Errors
 }
+
+// Evolution is a schema.evolution.
+type Evolution string
+
+// What becomes of tables at the target when they are altered at the source.
+const (
+	EvolutionNone  Evolution = "none"  // nothing
+	EvolutionBasic Evolution = "basic" // additions are made
+)
 
 // ApplyMode is an hbase.apply.
 type ApplyMode string

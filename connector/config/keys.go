@@ -83,12 +83,12 @@ var ownKeys = []Key{
 	{
 		Name: "table.include.list", Scope: InSource, Type: RegexList, Required: true, Example: "default:orders, shop:.*",
 		Doc: "Tables to capture: regular expressions that match the whole of namespace:table. An entry without a namespace is of the namespace default. An entry of letters, digits and '_', '-', '.' only is a table's name, and that table must exist. All tables: .*:.*",
-		set: into(parseTablePatterns, func(t *target) *[]TablePattern { return &t.source.Tables.Include }),
+		set: into(ParseTablePatterns, func(t *target) *[]TablePattern { return &t.source.Tables.Include }),
 	},
 	{
 		Name: "table.exclude.list", Scope: InSource, Type: RegexList, Example: "shop:tmp_.*",
 		Doc: "Tables to leave out of table.include.list, written in the same way.",
-		set: into(parseTablePatterns, func(t *target) *[]TablePattern { return &t.source.Tables.Exclude }),
+		set: into(ParseTablePatterns, func(t *target) *[]TablePattern { return &t.source.Tables.Exclude }),
 	},
 	{
 		Name: "table.refresh.interval.ms", Scope: InSource, Type: Milliseconds, Default: "30000", Min: 1000, Max: maxMilliseconds,
@@ -355,6 +355,12 @@ var ownKeys = []Key{
 		Name: "hbase.table.create", Scope: InSink, Type: Boolean, Default: "true",
 		Doc: "Create tables that the target lacks, with the source's families, attributes and splits. false: they must exist.",
 		set: boolean(func(t *target) *bool { return &t.sink.CreateTables }),
+	},
+	{
+		Name: "schema.evolution", Scope: InSink, Type: String, Values: []string{"none", "basic"}, Example: "basic",
+		DefaultDoc: "basic with hbase.table.create: true, else none",
+		Doc:        "What becomes of the target's tables when they are altered at the source, while changes flow or before. basic: families, attributes and configuration keys that a table lacks are added, VERSIONS, MIN_VERSIONS, TTL and KEEP_DELETED_CELLS are raised; nothing is taken away, lowered or otherwise changed. none: they are left alone, and a change of a family that a table lacks stops the sink (docs/schema.md).",
+		set:        text(func(t *target) *Evolution { return &t.sink.Evolution }),
 	},
 	{
 		Name: "consumer.start", Scope: InSink, Type: String, Default: "committed",

@@ -260,6 +260,12 @@ func completeSink(s *section, c *Connector, f *faults) {
 	if !s.has("consumer.group.id") {
 		c.Sink.GroupID = "connect-" + c.Name
 	}
+	if !s.has("schema.evolution") {
+		c.Sink.Evolution = EvolutionNone
+		if c.Sink.CreateTables {
+			c.Sink.Evolution = EvolutionBasic
+		}
+	}
 	completeRegistry(s, valueConverter, &c.Sink.Registry, f)
 	switch {
 	case s.has("topics") && s.has("topics.regex"):

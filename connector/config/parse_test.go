@@ -79,7 +79,7 @@ func TestDefaults(t *testing.T) {
 			Sink: &Sink{
 				TasksMax: 8,
 				HBase:    HBase{ZooKeeperQuorum: []string{"zk2:2181"}, ZNodeParent: "/hbase", ConnectionTimeout: 10 * time.Second},
-				Topics:   []string{"orders.default.orders"}, CreateTables: true, Apply: ApplyAuto, ConsumerStart: ConsumerStart{Mode: StartCommitted}, GroupID: "connect-orders-copy",
+				Topics:   []string{"orders.default.orders"}, CreateTables: true, Evolution: EvolutionBasic, Apply: ApplyAuto, ConsumerStart: ConsumerStart{Mode: StartCommitted}, GroupID: "connect-orders-copy",
 				BatchMaxRecords: 4000, BatchMaxBytes: 4 << 20, BatchLinger: 50 * time.Millisecond, WatermarkMargin: 5 * time.Second,
 				Errors:        Errors{Tolerance: ToleranceNone, DeadLetterFactor: -1, DeadLetterContext: true, RetryTimeout: -time.Millisecond, RetryDelayMax: 5 * time.Second},
 				Consumer:      Consumer{FetchMinBytes: 1, FetchMaxWait: 500 * time.Millisecond, SessionTimeout: 10 * time.Second, MaxPollInterval: 30 * time.Second},
@@ -181,7 +181,7 @@ connectors:
 		[]any{got.BootstrapServers, got.GroupID, got.Listeners, got.LogFormat, got.LogLevel}); d != "" {
 		t.Errorf("process (-want +got):\n%s", d)
 	}
-	patterns, err := parseTablePatterns("t{1,2},shop:.*")
+	patterns, err := ParseTablePatterns("t{1,2},shop:.*")
 	if err != nil || len(patterns) != 2 {
 		t.Fatal(patterns, err)
 	}
@@ -225,7 +225,7 @@ connectors:
 	sink := &Sink{
 		TasksMax: 8, HBase: HBase{ZooKeeperQuorum: []string{"z3:2181"}, ZNodeParent: "/h", ConnectionTimeout: 10 * time.Second},
 		Registry:    Registry{Key: "value.converter", URLs: []string{"http://r:8081"}},
-		TopicsRegex: regexp.MustCompile(`^(?:p\.(a|b))$`), Mapping: schema.Mapping{Tables: renames}, Apply: ApplyAuto, ConsumerStart: ConsumerStart{Mode: StartLatest}, GroupID: "cg",
+		TopicsRegex: regexp.MustCompile(`^(?:p\.(a|b))$`), Mapping: schema.Mapping{Tables: renames}, Evolution: EvolutionNone, Apply: ApplyAuto, ConsumerStart: ConsumerStart{Mode: StartLatest}, GroupID: "cg",
 		BatchMaxRecords: 5, BatchMaxBytes: 2000, EndTime: time.UnixMilli(1795219200000), WatermarkMargin: 8 * time.Millisecond,
 		Errors:        Errors{Tolerance: ToleranceAll, DeadLetterTopic: "dlq", DeadLetterFactor: -1, DeadLetterContext: true, RetryDelayMax: 9 * time.Millisecond},
 		TopicCreation: TopicCreation{ReplicationFactor: 2},

@@ -83,7 +83,8 @@ func (p TablePattern) Match(table string) bool {
 // String is the pattern as it was written.
 func (p TablePattern) String() string { return p.text }
 
-func parseTablePatterns(s string) ([]TablePattern, error) {
+// ParseTablePatterns reads the value of table.include.list.
+func ParseTablePatterns(s string) ([]TablePattern, error) {
 	var patterns []TablePattern
 	for _, e := range splitOutsideBrackets(s) {
 		p, err := ParseTablePattern(e)

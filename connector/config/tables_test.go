@@ -9,11 +9,11 @@ func filter(t *testing.T, include, exclude string) TableFilter {
 	t.Helper()
 	var f TableFilter
 	var err error
-	if f.Include, err = parseTablePatterns(include); err != nil {
+	if f.Include, err = ParseTablePatterns(include); err != nil {
 		t.Fatal(err)
 	}
 	if exclude != "" {
-		if f.Exclude, err = parseTablePatterns(exclude); err != nil {
+		if f.Exclude, err = ParseTablePatterns(exclude); err != nil {
 			t.Fatal(err)
 		}
 	}

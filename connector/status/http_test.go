@@ -104,6 +104,10 @@ waltap_replayed_edits_total{connector="orders-source"} 0
 # TYPE waltap_retries_total counter
 waltap_retries_total{connector="orders-copy"} 0
 waltap_retries_total{connector="orders-source"} 2
+# HELP waltap_schema_changes_total Tables that a source has published anew because they were altered; tables that a sink has created or altered at its target.
+# TYPE waltap_schema_changes_total counter
+waltap_schema_changes_total{connector="orders-copy"} 0
+waltap_schema_changes_total{connector="orders-source"} 0
 # HELP waltap_skipped_changes_total Changes left out because they were written after the end time.
 # TYPE waltap_skipped_changes_total counter
 waltap_skipped_changes_total{connector="orders-copy"} 0

@@ -69,6 +69,7 @@ func (c *collector) connectorMetrics() {
 	counter("skipped_changes_total", "Changes left out because they were written after the end time.", func(v *ConnectorView) int64 { return v.Skipped })
 	counter("dead_lettered_records_total", "Records, and markers of the WAL, that were put on the dead-letter topic.", func(v *ConnectorView) int64 { return v.DeadLettered })
 	counter("split_changes_total", "Changes that were over their topic's limit and went in several records.", func(v *ConnectorView) int64 { return v.Split })
+	counter("schema_changes_total", "Tables that a source has published anew because they were altered; tables that a sink has created or altered at its target.", func(v *ConnectorView) int64 { return v.SchemaChanges })
 	add(prometheus.GaugeValue, "lag_records", "Records of a sink's partitions that are not applied yet.",
 		func(v *ConnectorView) (float64, bool) { return float64(v.LagRecords), true })
 	counter("late_records_total", "Changes with a write time below the watermark, less its margin, that came after it was published.", func(v *ConnectorView) int64 { return v.LateRecords })

@@ -96,6 +96,7 @@ type Connector struct {
 	Kept                atomic.Int64 // sink: cells left out because of hbase.no.overwrite
 	Skipped             atomic.Int64 // sink: changes left out because they were written after the end time
 	DeadLettered        atomic.Int64 // records, and markers of the WAL, that are on the dead-letter topic
+	SchemaChanges       atomic.Int64 // source: tables published anew because they were altered; sink: tables created and altered at the target
 	Split               atomic.Int64 // source: changes that were over a topic's limit and went in several records
 	LagRecords          atomic.Int64 // sink: records of its partitions that are not applied
 	Retries             atomic.Int64 // attempts that failed and were repeated
@@ -185,6 +186,7 @@ type ConnectorView struct {
 	Skipped        int64          `json:"skipped"`
 	DeadLettered   int64          `json:"deadLettered"`
 	Split          int64          `json:"split"`
+	SchemaChanges  int64          `json:"schemaChanges"`
 	LagRecords     int64          `json:"lagRecords"`
 	LagMS          *int64         `json:"lagMs,omitempty"` // nil before the first record
 	LateRecords    int64          `json:"lateRecords"`
@@ -234,7 +236,7 @@ func (c *Connector) View() ConnectorView {
 		CountersView: c.Counters.view(),
 		Calls:        c.Calls.Load(), Replays: c.Replays.Load(), Retries: c.Retries.Load(),
 		BelowReadPoint: c.BelowReadPoint.Load(), BeforeEpoch: c.BeforeEpoch.Load(), Markers: c.Markers.Load(), Looped: c.Looped.Load(), Superseded: c.Superseded.Load(), Kept: c.Kept.Load(), LagRecords: c.LagRecords.Load(), Skipped: c.Skipped.Load(),
-		DeadLettered: c.DeadLettered.Load(), Split: c.Split.Load(),
+		DeadLettered: c.DeadLettered.Load(), Split: c.Split.Load(), SchemaChanges: c.SchemaChanges.Load(),
 		LateRecords: c.LateRecords.Load(),
 		Tables:      []TableView{},
 	}

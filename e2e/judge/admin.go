@@ -72,6 +72,18 @@ func (c *Cluster) CreateNamespace(ctx context.Context, name string) error {
 	return c.call(ctx, "create_namespace", fields{"namespace": name}, nil)
 }
 
+// CreateNamespaceWith creates a namespace with properties.
+func (c *Cluster) CreateNamespaceWith(ctx context.Context, name string, properties map[string]string) error {
+	return c.call(ctx, "create_namespace", fields{"namespace": name, "properties": properties}, nil)
+}
+
+// NamespaceProperties returns the properties of a namespace.
+func (c *Cluster) NamespaceProperties(ctx context.Context, name string) (map[string]string, error) {
+	var r struct{ Properties map[string]string }
+	err := c.call(ctx, "describe_namespace", fields{"namespace": name}, &r)
+	return r.Properties, err
+}
+
 // DropNamespace removes an empty namespace.
 func (c *Cluster) DropNamespace(ctx context.Context, name string) error {
 	return c.call(ctx, "drop_namespace", fields{"namespace": name}, nil)

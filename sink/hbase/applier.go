@@ -40,13 +40,16 @@ type Config struct {
 	Mode     Mode
 	// NoOverwrite leaves columns that have a value at the target alone, see fill. It needs Auto or Mutation.
 	NoOverwrite bool
-	Create      bool // create tables and add families as the source's descriptor says
+	Create      bool // create tables as the source's descriptor says
+	Evolve      bool // add to tables that are there what the source's descriptor has more
 	// LatePutWindow, unless 0, is how long the tables keep delete markers, so that a put that arrives after a newer delete
 	// stays hidden whatever is compacted meanwhile.
 	LatePutWindow time.Duration
 	CallTimeout   time.Duration // of one call that writes; default 60s
 	// Looped is told of changes that were left out because they have been at the target already.
 	Looped func(changes int)
+	// SchemaChanged is told of each table that was created or altered at the target.
+	SchemaChanged func()
 	// Kept is told of cells that were left out because of NoOverwrite.
 	Kept func(cells int)
 	Log  *slog.Logger
@@ -64,6 +67,7 @@ type Applier struct {
 	ready   map[string]*table // by name at the source; those that stand at the target
 	sources map[string]string // what has become a table at the target
 	servers []admin.ServerName
+	version string // of the target's HBase; "": not asked yet
 }
 
 var _ sink.Applier = (*Applier)(nil)

@@ -8,17 +8,14 @@ import (
 	"strconv"
 
 	"github.com/waltap/waltap/internal/hbase/admin"
+	"github.com/waltap/waltap/internal/hbase/descriptor"
 )
 
+// What a table's attributes say about the window: see package descriptor.
 const (
-	// purgeKey is how long, in ms since a delete marker's timestamp, a major compaction leaves the marker alone. It may
-	// be set on the table, and on a family, which then wins.
-	purgeKey = "hbase.hstore.time.to.purge.deletes"
-	// PurgeBeforeKey is the attribute in which a table keeps what purgeKey was there before, NotSet when it was not: a
-	// cut-over puts it back. It stays as the first time left it.
-	PurgeBeforeKey = "waltap.time.to.purge.deletes.before"
-	// NotSet is the value of PurgeBeforeKey where there was none.
-	NotSet = "none"
+	purgeKey       = descriptor.PurgeKey
+	PurgeBeforeKey = descriptor.PurgeBeforeKey
+	NotSet         = descriptor.NotSet
 )
 
 // widenTable gives a table that is there the window for late puts.

@@ -93,8 +93,8 @@ func TestRefusalIsShort(t *testing.T) {
 }
 
 func TestChangeWithoutAPlaceForItsFamily(t *testing.T) {
-	for _, create := range []bool{true, false} {
-		a := &Applier{cfg: Config{Create: create}, ready: map[string]*table{"default:t": {name: "default:t", families: map[string]bool{"f": true}, seen: time.Now()}}}
+	for _, evolve := range []bool{true, false} {
+		a := &Applier{cfg: Config{Evolve: evolve}, ready: map[string]*table{"default:t": {name: "default:t", families: map[string]bool{"f": true}, seen: time.Now()}}}
 		c := change0()
 		if _, err := a.table(t.Context(), "p.default.t", c); err != nil {
 			t.Error(err)
@@ -102,8 +102,8 @@ func TestChangeWithoutAPlaceForItsFamily(t *testing.T) {
 		c.Cells[1].Family = []byte("z")
 		var refused *refusal
 		_, err := a.table(t.Context(), "p.default.t", c)
-		if !errors.As(err, &refused) || !strings.Contains(err.Error(), "table default:t at the destination") || strings.Contains(err.Error(), "set hbase.table.create") == create {
-			t.Errorf("create %v: %v", create, err)
+		if !errors.As(err, &refused) || !strings.Contains(err.Error(), "table default:t at the destination") || strings.Contains(err.Error(), "set schema.evolution: basic") == evolve {
+			t.Errorf("evolve %v: %v", evolve, err)
 		}
 	}
 	if err := strange("p.default.t", "default:t"); err != nil {

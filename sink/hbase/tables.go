@@ -5,8 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/waltap/waltap/internal/hbase/admin"
@@ -25,10 +26,15 @@ type table struct {
 
 	families map[string]bool // that it has
 	seen     time.Time
+	made     *schema.Table // the descriptor that it was last compared with; nil: none
 }
 
-// lookAgain is how long a table in which a family was missing is not looked at again.
-const lookAgain = time.Second
+const (
+	// lookAgain is how long a table in which a family was missing is not looked at again.
+	lookAgain = time.Second
+	// evolveInterval is how old the source's descriptors may be, to which tables are compared while their changes are applied.
+	evolveInterval = 5 * time.Second
+)
 
 // family returns the name of a family at the target.
 func (t *table) family(name []byte) []byte {
@@ -68,8 +74,8 @@ func (t *table) merges(c *schema.Change) (string, bool) {
 	return "", false
 }
 
-// table returns the table of c, ready to take c: created or given the families it lacks when
-// Config.Create allows it. What is there is never taken away or changed. A change for whose family there is no place is a
+// table returns the table of c, ready to take c: created when Config.Create allows it, and given what it lacks when Config.Evolve does.
+// Nothing is ever taken away or lowered. A change for whose family there is no place is a
 // *refusal; the target is looked at again before, once a second.
 func (a *Applier) table(ctx context.Context, topic string, c *schema.Change) (*table, error) {
 	a.mu.Lock()
@@ -78,7 +84,10 @@ func (a *Applier) table(ctx context.Context, topic string, c *schema.Change) (*t
 	if t != nil {
 		_, missing := t.missing(c)
 		if _, merges := t.merges(c); !missing && !merges {
-			return t, nil
+			if altered, err := a.altered(ctx, topic, c.Table, t); !altered || err != nil {
+				return t, err
+			}
+			t = nil
 		}
 	}
 	if t == nil || time.Since(t.seen) > lookAgain {
@@ -96,10 +105,25 @@ func (a *Applier) table(ctx context.Context, topic string, c *schema.Change) (*t
 	switch {
 	case !missing:
 		return t, nil
-	case a.cfg.Create:
+	case a.cfg.Evolve:
 		return nil, &refusal{fmt.Sprintf("neither table %s at the destination nor its descriptor at the source has a family %q; add it, if the change is right", t.name, family)}
 	}
-	return nil, &refusal{fmt.Sprintf("table %s at the destination has no family %s; add it, or set hbase.table.create: true", t.name, family)}
+	return nil, &refusal{fmt.Sprintf("table %s at the destination has no family %s; add it there (alter '%s', {NAME => '%s'} in the hbase shell, or waltap schema apply), or set schema.evolution: basic",
+		t.name, family, t.name, family)}
+}
+
+// altered tells whether the source has published another descriptor of a table than the one that t was compared with.
+func (a *Applier) altered(ctx context.Context, topic, table string, t *table) (bool, error) {
+	if !a.cfg.Evolve || t.made == nil {
+		return false, nil
+	}
+	d, err := a.cfg.Descriptors.Within(ctx, topic, table, evolveInterval)
+	return err == nil && !sameDefinition(d, t.made), err
+}
+
+// sameDefinition compares two descriptors but for their regions, which a table that is there keeps.
+func sameDefinition(a, b *schema.Table) bool {
+	return reflect.DeepEqual(a.Families, b.Families) && maps.Equal(a.Attributes, b.Attributes) && maps.Equal(a.Configuration, b.Configuration)
 }
 
 // ensureTable is table for one that is not known, or not enough; the caller holds a.mu.
@@ -119,7 +143,7 @@ func (a *Applier) ensureTable(ctx context.Context, topic, table string) (*table,
 	have, err := a.lookUp(ctx, name)
 	switch {
 	case err == nil:
-		if have, err = a.addFamilies(ctx, d, t, have); err == nil {
+		if have, err = a.complete(ctx, d, t, have); err == nil {
 			err = a.widenTable(ctx, name)
 		}
 	case errors.Is(err, admin.ErrTableNotFound):
@@ -130,7 +154,7 @@ func (a *Applier) ensureTable(ctx context.Context, topic, table string) (*table,
 	if err != nil {
 		return nil, err
 	}
-	t.families, t.seen = make(map[string]bool), time.Now()
+	t.families, t.seen, t.made = make(map[string]bool), time.Now(), d
 	for _, f := range have.Families {
 		t.families[f.Name] = true
 	}
@@ -141,7 +165,7 @@ func (a *Applier) ensureTable(ctx context.Context, topic, table string) (*table,
 // descriptor is what the source has published of a table. It is nil when nobody needs it, or when there is none and Config.Create is
 // off: the operator has made the table and vouches for it.
 func (a *Applier) descriptor(ctx context.Context, topic, table string) (*schema.Table, error) {
-	if !a.cfg.Create && (a.cfg.Mapping.Empty() || a.cfg.Descriptors == nil) {
+	if !a.cfg.Create && !a.cfg.Evolve && (a.cfg.Mapping.Empty() || a.cfg.Descriptors == nil) {
 		return nil, nil
 	}
 	if err := strange(topic, table); err != nil {
@@ -243,9 +267,12 @@ func (a *Applier) createTable(ctx context.Context, topic, table string, d *schem
 	if err := a.createNamespace(ctx, as.name); err != nil {
 		return nil, err
 	}
-	t := adminTable(d, as)
+	t, err := a.fit(ctx, adminTable(d, as))
+	if err != nil {
+		return nil, fmt.Errorf("create table %s at the destination: %w", as.name, err)
+	}
 	a.widen(&t)
-	err := a.cluster.CreateTable(ctx, t, d.Splits)
+	err = a.cluster.CreateTable(ctx, t, d.Splits)
 	switch {
 	case errors.Is(err, admin.ErrTableExists): // another process was faster
 		return a.lookUp(ctx, as.name)
@@ -253,6 +280,7 @@ func (a *Applier) createTable(ctx context.Context, topic, table string, d *schem
 		return nil, fmt.Errorf("create table %s at the destination: %w", as.name, err)
 	}
 	a.cfg.Log.Info("table created at the destination", "table", as.name, "families", len(d.Families), "regions", len(d.Splits)+1)
+	a.schemaChanged()
 	return &t, nil
 }
 
@@ -272,34 +300,6 @@ func (a *Applier) createNamespace(ctx context.Context, table string) error {
 		return fmt.Errorf("create namespace %s at the destination: %w", ns, err)
 	}
 	return nil
-}
-
-// addFamilies gives an existing table the families of the descriptor that it lacks, if Config.Create allows it, and returns the
-// table as it is then.
-func (a *Applier) addFamilies(ctx context.Context, d *schema.Table, as *table, have *admin.Table) (*admin.Table, error) {
-	if !a.cfg.Create {
-		return have, nil
-	}
-	want := adminTable(d, as)
-	next := *have
-	next.Families = slices.Clone(have.Families)
-	var missing []string
-	for _, f := range want.Families {
-		if !slices.ContainsFunc(have.Families, func(h admin.Family) bool { return h.Name == f.Name }) {
-			missing = append(missing, f.Name)
-			next.Families = append(next.Families, f)
-		}
-	}
-	if len(missing) == 0 {
-		return have, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, createTimeout)
-	defer cancel()
-	if err := a.cluster.ModifyTable(ctx, next); err != nil {
-		return nil, fmt.Errorf("add family %s to table %s at the destination: %w", strings.Join(missing, ", "), have.FullName(), err)
-	}
-	a.cfg.Log.Info("families added at the destination", "table", have.FullName(), "families", missing)
-	return &next, nil
 }
 
 // adminTable is the table of descriptor d under the names it has at the target.

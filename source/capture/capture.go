@@ -46,6 +46,8 @@ type Stats interface {
 	watermark.Stats
 	// Shards tells how far the scan is, that of all processes.
 	Shards(done, total int)
+	// SchemaChanged is told how many tables were published anew because they were altered at the source.
+	SchemaChanged(tables int)
 	// Acked is told what Kafka has acknowledged.
 	Acked(table string, t source.Tally)
 	// DeadLettered and Split are told what the policy for undeliverable records did: see source.Policy.
@@ -144,11 +146,15 @@ type Capture struct {
 	pub    *source.Publisher // of changes
 	marks  tableMarks
 
+	following bool // changes flow, and alterations of tables are followed
+
 	turn     turn
 	lookFrom int // the table that the next look begins with
 
 	background background
 	refused    map[string]string // tables that match and cannot be captured: why
+	missed     map[string]string // tables of which a family is not captured: why
+	altered    chan struct{}     // the receiver has met a family that is not known
 	flow       flow
 	stalled    string // why no change flows; "": they do
 	waits      string // for whom a complete scan waits; of scanTables
@@ -256,6 +262,9 @@ func (c *Capture) loadTables() error {
 		if !known {
 			st = tableState{Epoch: 1, Families: t.families, Scope: c.cfg.Scope.String()}
 		}
+		if st.Unshipped == nil {
+			st.Unshipped = t.unshipped()
+		}
 		if was, is := st.Scope, c.cfg.Scope.String(); was != is {
 			return fmt.Errorf("table %s was captured with another scope (%s; now %s): what it left out would be missing; restore the keys that narrow it (docs/filters.md), or capture under a new connector and topic.prefix",
 				t.name, scopeText(was), scopeText(is))
@@ -276,6 +285,9 @@ func scopeText(s string) string {
 func (c *Capture) follow(ctx context.Context, r *receiver) error {
 	st, err := c.ensurePeer(ctx)
 	if err != nil {
+		return err
+	}
+	if err := c.refreshFamilies(ctx); err != nil {
 		return err
 	}
 	if !c.background.open {
@@ -352,8 +364,16 @@ func (c *Capture) mark(t *captured) error {
 	if err != nil {
 		return err
 	}
-	m := replication.Table{Epoch: t.state.Epoch, Since: t.state.Since, Keeper: c.cfg.Scope.Keeper(t.name)}
+	m := replication.Table{Epoch: t.state.Epoch, Since: t.state.Since, Keeper: c.cfg.Scope.Keeper(t.name), Families: setOf(t.state.Families), Later: setOf(t.state.Later)}
 	m.ReadPoint, m.Scanned = t.state.readPoint(ranges), t.state.Scanned
 	c.marks.set(t.name, m)
 	return nil
+}
+
+func setOf(names []string) map[string]bool {
+	set := make(map[string]bool, len(names))
+	for _, n := range names {
+		set[n] = true
+	}
+	return set
 }

@@ -89,7 +89,7 @@ func (c *Capture) renew(ctx context.Context, t *captured, scanned bool) error {
 	if err != nil {
 		return err
 	}
-	st.Captured, st.Families = !scanned, t.families
+	st.Captured, st.Families, st.Unshipped = !scanned, t.families, t.unshipped()
 	t.state = st
 	if err := c.state.saveTable(ctx, t.name, t.state); err != nil {
 		return err

@@ -39,12 +39,31 @@ func (c *Capture) checkStart(ctx context.Context) error {
 	if err := c.look(ctx, p, len(c.tables)); err != nil {
 		return err
 	}
+	if err := c.markUncaptured(ctx); err != nil {
+		return err
+	}
 	if err := c.settle(ctx); err != nil {
 		return err
 	}
 	for i := range c.tables {
 		if err := c.tables[i].checkFamilies(); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// markUncaptured finds families that came under replication while this connector was not running.
+func (c *Capture) markUncaptured(ctx context.Context) error {
+	if c.cfg.SnapshotMode == SnapshotInitialOnly {
+		return nil
+	}
+	for i := range c.tables {
+		t := &c.tables[i]
+		if f := t.uncaptured(); len(f) > 0 && t.looked() && !t.state.Dropped {
+			if err := c.markGap(ctx, t, notScannedText(f), 0); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -128,6 +147,11 @@ func (c *Capture) lookAt(ctx context.Context, t *captured, now *admin.Table, sta
 	captured := slices.DeleteFunc(slices.Clone(t.families), func(f string) bool { return !slices.Contains(t.state.Families, f) })
 	if what == "" && p != nil && t.state.Listed && !lists(p, t.name, captured) {
 		what = "was taken off the table list of peer " + p.ID
+	}
+	if what == "" && p != nil && c.following {
+		if what, err = c.evolve(ctx, t, now, p); err != nil {
+			return err
+		}
 	}
 	if what == "" {
 		return nil

@@ -50,6 +50,9 @@ func (c *Capture) notJoined() string {
 	for _, name := range slices.Sorted(maps.Keys(c.refused)) {
 		texts = append(texts, "not captured: "+name+": "+c.refused[name])
 	}
+	for _, name := range slices.Sorted(maps.Keys(c.missed)) {
+		texts = append(texts, "table "+name+": "+c.missed[name])
+	}
 	return strings.Join(texts, "; ")
 }
 
@@ -153,7 +156,8 @@ func (c *Capture) joinState(ctx context.Context, n *captured) error {
 	scanned := c.cfg.SnapshotMode != SnapshotNoData && !accepted
 	n.joining = true
 	n.state, err = c.newEpoch(ctx, n.name, old)
-	n.state.Families, n.state.Captured, n.state.Concurrent = n.families, !scanned, scanned
+	n.state.Families, n.state.Unshipped = n.families, n.unshipped()
+	n.state.Captured, n.state.Concurrent = !scanned, scanned
 	return err
 }
 
@@ -178,6 +182,9 @@ func (c *Capture) extendPeer(ctx context.Context, st captureState) error {
 		}
 	}
 	if err := c.awaitPeer(ctx); err != nil {
+		return err
+	}
+	if err := c.refreshFamilies(ctx); err != nil {
 		return err
 	}
 	for i := range c.tables {

@@ -58,6 +58,7 @@ func (c *Capture) listen(ctx context.Context) (*receiver, error) {
 	config := replication.Config{
 		Connector: c.cfg.Connector, Version: c.cfg.Version, ClusterID: c.id,
 		Table: c.marks.get, Publisher: c.pub, Stats: c.cfg.Stats, IsHeartbeat: watermark.IsTable,
+		NewFamily: c.newFamily,
 	}
 	if c.watermark != nil {
 		config.Heartbeats = c.watermark

@@ -110,7 +110,9 @@ func (c *Capture) clusterKey() string {
 func (c *Capture) peer(captureID string) admin.Peer {
 	tables := make(map[string][]string, len(c.tables))
 	for _, t := range c.tables {
-		tables[t.name] = t.families
+		if tables[t.name] = nil; !c.wholeTable() {
+			tables[t.name] = t.families
+		}
 	}
 	if c.heartbeats != "" {
 		tables[c.heartbeats] = []string{watermark.Family}
@@ -126,7 +128,7 @@ func (c *Capture) peer(captureID string) admin.Peer {
 	}
 }
 
-// sameTables tells whether the peer carries exactly the captured tables and families.
+// sameTables tells whether the peer carries exactly the captured tables, and of those that are narrowed the families.
 func (c *Capture) sameTables(p *admin.Peer) bool {
 	want := c.peer("").Tables
 	return maps.EqualFunc(p.Tables, want, func(a, b []string) bool {

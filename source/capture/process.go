@@ -83,7 +83,7 @@ func run(ctx context.Context, cfg Config) error {
 		Client: cfg.Kafka, Store: store, Connector: cfg.Connector, Topic: schema.TasksTopic(cfg.TopicPrefix), Log: cfg.Log,
 	}, tasks.Roles{
 		Lead: func(ctx context.Context, l *tasks.Leadership) error {
-			c := &Capture{process: p, leadership: l}
+			c := &Capture{process: p, leadership: l, altered: make(chan struct{}, 1)}
 			return c.run(ctx)
 		},
 		Work: p.work,

@@ -39,6 +39,11 @@ type captureState struct {
 type tableState struct {
 	Epoch    int64    `json:"epoch"`
 	Families []string `json:"families"`
+	// Unshipped are families that were seen at the source without being captured: what they held is not known to be delivered, should
+	// their scope be raised.
+	Unshipped []string `json:"unshipped,omitempty"`
+	// Later are those of Families that came when the scan had begun: nothing of them may be left out because of it.
+	Later []string `json:"later,omitempty"`
 	// Scope is the schema.Scope in words: what was left out is not known, so it may not change.
 	Scope string `json:"scope,omitempty"`
 	// Partitions of the data topic: rows are spread by their number, so it may not change.

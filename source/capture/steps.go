@@ -241,6 +241,7 @@ func (c *Capture) watch(ctx context.Context, r *receiver, st captureState) error
 	defer c.background.wait()
 	defer cancel()
 	c.scanNext(ctx)
+	c.following = true
 	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
 	refresh := time.NewTicker(c.cfg.TableRefresh)
@@ -254,6 +255,8 @@ func (c *Capture) watch(ctx context.Context, r *receiver, st captureState) error
 			return fmt.Errorf("hbase.peer.listen: the port is closed: %w", err)
 		case end := <-c.background.done:
 			err = c.scanEnded(ctx, end)
+		case <-c.altered:
+			err = c.checkPeer(ctx, st)
 		case <-tick.C:
 			err = c.checkPeer(ctx, st)
 			c.scanNext(ctx)

@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/waltap/waltap/internal/hbase/admin"
+	"github.com/waltap/waltap/schema"
 )
 
 func family(name, scope string) admin.Family {
@@ -103,20 +104,44 @@ func TestClusterKey(t *testing.T) {
 	}
 }
 
-func TestPeerCarriesExactlyTheCapturedFamilies(t *testing.T) {
-	c := &Capture{process: &process{cfg: Config{Connector: "conn", PeerID: "p", PeerQuorum: []string{"zk:2181"}, PeerRoot: "/w"}},
-		tables: []captured{{name: "shop:orders", families: []string{"b", "a"}}}}
-	p := c.peer("id")
-	if p.Enabled || p.ReplicateAll || p.Config[MarkKey] != "conn" || p.Config[captureKey] != "id" {
-		t.Errorf("peer %+v, want it held, with our mark", p)
+func TestPeerCarriesExactlyTheCapturedTables(t *testing.T) {
+	column, err := schema.ParseColumnPattern("shop:orders:[ab]")
+	if err != nil {
+		t.Fatal(err)
 	}
-	if !c.sameTables(&admin.Peer{Tables: map[string][]string{"shop:orders": {"a", "b"}}}) {
-		t.Error("the same families in another order count as different")
-	}
-	for _, other := range []map[string][]string{{"shop:orders": {"a"}}, {"shop:orders": nil}, {"shop:orders": {"a", "b"}, "shop:x": nil}, {}} {
-		if c.sameTables(&admin.Peer{Tables: other}) {
-			t.Errorf("%v counts as the same", other)
-		}
+	for _, tc := range []struct {
+		name        string
+		scope       schema.Scope
+		same        []map[string][]string
+		other       []map[string][]string
+		newFamilies bool // are shipped
+	}{
+		{"whole tables", schema.Scope{}, []map[string][]string{{"shop:orders": nil}, {"shop:orders": {}}},
+			[]map[string][]string{{"shop:orders": {"a", "b"}}, {"shop:orders": nil, "shop:x": nil}, {}}, true},
+		{"some columns", schema.Scope{Columns: []schema.ColumnPattern{column}}, []map[string][]string{{"shop:orders": {"a", "b"}}},
+			[]map[string][]string{{"shop:orders": {"a"}}, {"shop:orders": nil}, {"shop:orders": {"a", "b"}, "shop:x": nil}, {}}, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := &Capture{process: &process{cfg: Config{Connector: "conn", PeerID: "p", PeerQuorum: []string{"zk:2181"}, PeerRoot: "/w", Scope: tc.scope}},
+				tables: []captured{{name: "shop:orders", families: []string{"b", "a"}}}}
+			p := c.peer("id")
+			if p.Enabled || p.ReplicateAll || p.Config[MarkKey] != "conn" || p.Config[captureKey] != "id" {
+				t.Errorf("peer %+v, want it held, with our mark", p)
+			}
+			if p.Ships("shop:orders", "new") != tc.newFamilies || !p.Ships("shop:orders", "a") {
+				t.Errorf("peer %+v", p)
+			}
+			for _, same := range tc.same {
+				if !c.sameTables(&admin.Peer{Tables: same}) {
+					t.Errorf("%v counts as different", same)
+				}
+			}
+			for _, other := range tc.other {
+				if c.sameTables(&admin.Peer{Tables: other}) {
+					t.Errorf("%v counts as the same", other)
+				}
+			}
+		})
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -50,6 +51,10 @@ type Table struct {
 	Scanned int64
 	// Keeper tells what of a cell is to be captured. Nil: all.
 	Keeper *schema.Keeper
+	// Families are those that are captured; a call with a change of another one fails, and Config.NewFamily is told. Nil: all are.
+	Families map[string]bool
+	// Later are those that the scan has not delivered: ReadPoint does not hold for their cells.
+	Later map[string]bool
 }
 
 // Stats is told what the receiver does; every method may be called from many goroutines.
@@ -85,6 +90,9 @@ type Config struct {
 	// hold some from before.
 	IsHeartbeat func(table string) bool
 	Heartbeats  Heartbeats
+	// NewFamily is told that a call has failed because of a family that is not among Table.Families. It must not block. Nil: nobody
+	// is told.
+	NewFamily func()
 }
 
 // Receiver handles the calls of the source's region servers.
@@ -243,6 +251,7 @@ func (d *decoder) entry(e *pb.WALEntry, replay bool) error {
 	}
 	d.arena, d.used, d.byRow = d.arena[:0], 0, nil
 	var k cell.Cell
+	var known []byte // a family that is
 	for n := int(e.GetAssociatedCellCount()); n > 0; n-- {
 		arena, err := d.cells.Next(&k, d.arena)
 		if err != nil {
@@ -277,6 +286,12 @@ func (d *decoder) entry(e *pb.WALEntry, replay bool) error {
 			}
 			continue
 		}
+		if !bytes.Equal(k.Family, known) && info.Families != nil {
+			if !info.Families[string(k.Family)] {
+				return d.newFamily(table, k.Family)
+			}
+			known = k.Family
+		}
 		c := d.change(k.Row)
 		c.Cells = append(c.Cells, kept)
 	}
@@ -284,6 +299,18 @@ func (d *decoder) entry(e *pb.WALEntry, replay bool) error {
 		d.late += d.used
 	}
 	return d.emit(table, info, src, e.Key)
+}
+
+func (d *decoder) newFamily(table string, family []byte) error {
+	if d.cfg.NewFamily != nil {
+		d.cfg.NewFamily()
+	}
+	return fmt.Errorf("table %s: family %s was added at the source: HBase sends its changes again when the table's new descriptor is on Kafka", table, family)
+}
+
+// only keeps the cells of some families.
+func only(cells []schema.Cell, families map[string]bool) []schema.Cell {
+	return slices.DeleteFunc(cells, func(c schema.Cell) bool { return !families[string(c.Family)] })
 }
 
 // change finds the change of row in the edit at hand, or opens one.
@@ -321,8 +348,10 @@ func (d *decoder) emit(table string, info Table, src schema.Source, key *pb.WALK
 	for i := range d.changes[:d.used] {
 		c := &d.changes[i]
 		if delivered && key.GetLogSequenceNumber() <= info.ReadPoint(c.Row) {
-			below++
-			continue
+			if c.Cells = only(c.Cells, info.Later); len(c.Cells) == 0 {
+				below++
+				continue
+			}
 		}
 		c.Table, c.Source = table, src
 		c.Sequence, c.Timestamp = key.GetLogSequenceNumber(), int64(key.GetWriteTime())

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -101,6 +102,8 @@ type fixture struct {
 	stats    *countStats
 	beats    *heartbeats
 	pub      *source.Publisher
+
+	newFamilies *atomic.Int32 // how often the receiver has met one
 }
 
 // heartbeats records what comes back.
@@ -135,7 +138,7 @@ func (h *heartbeats) String() string {
 // sequence 10.
 func serve(t *testing.T, policy ...source.Policy) *fixture {
 	t.Helper()
-	f := &fixture{producer: &heldProducer{given: make(chan struct{}, 100)}, stats: &countStats{}, beats: &heartbeats{}}
+	f := &fixture{producer: &heldProducer{given: make(chan struct{}, 100)}, stats: &countStats{}, beats: &heartbeats{}, newFamilies: new(atomic.Int32)}
 	pub := source.NewPublisher(f.producer, 0, func(string, source.Tally) {})
 	pub.Route("default:t", "p.default.t", 1, source.Encoding{})
 	for _, p := range policy {
@@ -151,8 +154,9 @@ func serve(t *testing.T, policy ...source.Policy) *fixture {
 					return 10
 				}
 				return 0
-			}, Keeper: scope.Keeper(name)}, name == "default:t"
+			}, Keeper: scope.Keeper(name), Families: map[string]bool{"f": true, "later": true}, Later: map[string]bool{"later": true}}, name == "default:t"
 		},
+		NewFamily:   func() { f.newFamilies.Add(1) },
 		IsHeartbeat: func(name string) bool { return name == "default:beats" }, Heartbeats: f.beats,
 	})
 	f.conn, f.addr = connect(t, r)

@@ -35,8 +35,19 @@ final class AdminCommands {
         return result;
       }
     });
-    commands.put("create_namespace", action((admin, r) ->
-        admin.createNamespace(NamespaceDescriptor.create(r.string("namespace")).build())));
+    commands.put("create_namespace", action((admin, r) -> {
+      NamespaceDescriptor.Builder namespace = NamespaceDescriptor.create(r.string("namespace"));
+      r.map("properties").forEach(namespace::addConfiguration);
+      admin.createNamespace(namespace.build());
+    }));
+    commands.put("describe_namespace", request -> {
+      try (Admin admin = judge.connection(request).getAdmin()) {
+        JsonObject result = new JsonObject();
+        result.add("properties",
+            Request.object(admin.getNamespaceDescriptor(request.string("namespace")).getConfiguration()));
+        return result;
+      }
+    });
     commands.put("drop_namespace", action((admin, r) -> admin.deleteNamespace(r.string("namespace"))));
     commands.put("create_table", action(AdminCommands::createTable));
     commands.put("drop_table", action((admin, r) -> {
