@@ -64,15 +64,16 @@ type State struct {
 type Table struct {
 	Source string `json:"source"`
 	Target string `json:"target"`
-	// Scopes are the REPLICATION_SCOPEs of its families at the source before.
-	Scopes map[string]int `json:"scopes"`
-	// ReadOnly and Disabled: nobody could write to it before.
-	ReadOnly bool `json:"readOnly,omitempty"`
-	Disabled bool `json:"disabled,omitempty"`
+	// Scopes are the REPLICATION_SCOPEs of its families at the source before, "": not set.
+	Scopes map[string]string `json:"scopes"`
+	// ReadOnly is its attribute READONLY at the source before, "": not set.
+	ReadOnly string `json:"readOnly,omitempty"`
 	// Existed: the destination had it.
 	Existed bool `json:"existed,omitempty"`
 	// TargetScopes are those at the destination before the reverse stream; nil: there was none.
-	TargetScopes map[string]int `json:"targetScopes,omitempty"`
+	TargetScopes map[string]string `json:"targetScopes,omitempty"`
+	// TargetReadOnly is READONLY at the destination before a way back, "": not set.
+	TargetReadOnly string `json:"targetReadOnly,omitempty"`
 }
 
 // Verified are the passes of verify that count for the gate.
@@ -87,12 +88,15 @@ type Pass struct {
 	Mode    string                     `json:"mode"`
 	Began   int64                      `json:"began"` // ms
 	Ended   int64                      `json:"ended"` // ms
+	Rows    int64                      `json:"rows"`  // compared in all, by this pass and those it goes back to
 	Good    int64                      `json:"goodRows"`
 	Bad     int64                      `json:"badRows"`
 	Excused int64                      `json:"exceptedRows,omitempty"`
 	Proved  bool                       `json:"proved"`
 	Tables  []string                   `json:"tables"`
 	Since   map[string]map[int32]int64 `json:"since,omitempty"` // ends of the data topics when it began
+	// Whole is when the last clean pass over all rows began, ms, that those after it go back to.
+	Whole int64 `json:"whole,omitempty"`
 	// Fence is that of Fence.ID behind which the pass was made; "": none.
 	Fence string `json:"fence,omitempty"`
 }
@@ -115,6 +119,8 @@ type Reverse struct {
 	N int `json:"n"`
 	// Flows: it has every change that is made at the destination.
 	Flows bool `json:"flows"`
+	// Done: it is not to run any more.
+	Done bool `json:"done,omitempty"`
 	// Undo closes the destination for the way back; nil: nobody goes back.
 	Undo *Fence `json:"undo,omitempty"`
 }
@@ -142,7 +148,7 @@ func (s *State) runs() (forward, reverse bool) {
 	if s == nil || s.Paused || s.Phase == PhaseCleaning || s.Phase == PhaseCleaned {
 		return false, false
 	}
-	return true, s.Reverse != nil
+	return true, s.Reverse != nil && !s.Reverse.Done
 }
 
 // Progress is what a process that runs a wave's connectors says about them, about once a second.
