@@ -53,7 +53,9 @@ func (e usageError) Unwrap() error { return e.error }
 type differentError struct{ error }
 
 // judges tells whether the command of args tells by exitDifferent what it has found.
-func judges(args []string) bool { return len(args) > 0 && (args[0] == "verify" || args[0] == "repair") }
+func judges(args []string) bool {
+	return len(args) > 0 && (args[0] == "verify" || args[0] == "repair" || args[0] == "migrate")
+}
 
 // Main runs the command of args and returns the process's exit code.
 func Main(args []string, stdout, stderr io.Writer) int {
