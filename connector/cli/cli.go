@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/signal"
 	"syscall"
 
@@ -42,6 +43,7 @@ type commands struct {
 type env struct {
 	ctx            context.Context
 	stdout, stderr io.Writer
+	stdin          io.Reader
 }
 
 // usageError is a fault of the command line or the configuration.
@@ -81,7 +83,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	err = kctx.Run(&env{ctx: ctx, stdout: stdout, stderr: stderr})
+	err = kctx.Run(&env{ctx: ctx, stdout: stdout, stderr: stderr, stdin: os.Stdin})
 	var usage usageError
 	var different differentError
 	var exit exitError
