@@ -3,10 +3,13 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,6 +20,7 @@ import (
 	"github.com/waltap/waltap/e2e/judge"
 	"github.com/waltap/waltap/e2e/servers"
 	"github.com/waltap/waltap/e2e/testenv"
+	"github.com/waltap/waltap/internal/crash"
 )
 
 // migration is a migration file of a test, with its tables: two in one namespace, one, renamed, in another.
@@ -24,8 +28,7 @@ type migration struct {
 	name   string
 	file   string
 	tables []migrated
-	env    []string // of the commands
-	build  testenv.BuildOptions
+	build  testenv.BuildOptions // of the commands, and of what is started
 }
 
 type migrated struct {
@@ -108,16 +111,45 @@ func describe(t *testing.T, c *judge.Cluster, table string) judge.Table {
 	return d
 }
 
-// run runs a step to its end and checks its exit code.
+// run runs a step to its end and checks its exit code; -1 stands for SIGKILL.
 func (m *migration) run(t *testing.T, code int, args ...string) testenv.Result {
 	t.Helper()
+	return m.runWith(t, "", code, args...)
+}
+
+// killed runs a step that dies at a crash point.
+func (m *migration) killed(t *testing.T, point string, args ...string) {
+	t.Helper()
+	if r := m.runWith(t, point, -1, args...); !strings.Contains(r.Stderr, "killed at "+strings.Split(point, ":")[0]) {
+		t.Fatalf("it was not killed at %s\n%s", point, r.Stderr)
+	}
+}
+
+func (m *migration) runWith(t *testing.T, point string, code int, args ...string) testenv.Result {
+	t.Helper()
+	ctx := testenv.Context(t, 3*time.Minute)
+	path, err := testenv.Build(ctx, m.build)
+	if err != nil {
+		t.Fatal(err)
+	}
 	args = append([]string{"migrate", args[0], "-f", m.file}, args[1:]...)
+	cmd := exec.CommandContext(ctx, path, args...)
+	if point != "" {
+		cmd.Env = append(os.Environ(), "WALTAP_CRASH="+point)
+	}
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	began := time.Now()
-	r := testenv.RunWaltap(testenv.Context(t, 3*time.Minute), t, args...)
+	err = cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) || ctx.Err() != nil {
+		t.Fatalf("run waltap %s: %v", strings.Join(args, " "), errors.Join(err, ctx.Err()))
+	}
+	r := testenv.Result{Stdout: stdout.String(), Stderr: stderr.String(), ExitCode: cmd.ProcessState.ExitCode()}
 	if r.ExitCode != code {
 		t.Fatalf("waltap %s: exit code %d, want %d\n%s\n%s", strings.Join(args, " "), r.ExitCode, code, r.Stdout, r.Stderr)
 	}
-	t.Logf("waltap %s: exit code %d in %s\n%s", strings.Join(args, " "), code, time.Since(began).Round(time.Millisecond), r.Stdout)
+	t.Logf("waltap %s %s: exit code %d in %s\n%s", strings.Join(args, " "), point, code, time.Since(began).Round(time.Millisecond), r.Stdout)
 	return r
 }
 
@@ -338,3 +370,57 @@ func TestMigrationUnderLoad(t *testing.T) {
 	m.run(t, 0, "cleanup", "--topics")
 }
 
+// TestMigrationKilledInEveryStep kills each step in its middle, several times, and repeats it: it ends as one that nobody has killed.
+func TestMigrationKilledInEveryStep(t *testing.T) {
+	t.Parallel()
+	m := newMigration(t, 2, nil, nil)
+	m.build = testenv.BuildOptions{Tags: []string{"waltap_crash"}}
+	for _, x := range m.tables {
+		if _, err := env.Src.Load(testenv.Context(t, time.Minute), x.source, judge.LoadSpec{Rows: 200, Seed: 7, Families: []string{"a", "b"}, ValueSize: 20}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop := m.mutateAll(t, env.Src)
+	for _, point := range []string{crash.MigrateRecorded, crash.MigrateApplied, crash.PeerAdded, crash.Scanned} {
+		w := m.start(t, "WALTAP_CRASH="+point)
+		if code, err := w.Wait(testenv.Context(t, 2*time.Minute)); err != nil || code != -1 {
+			t.Fatalf("start was to be killed at %s and ended with %d, %v\n%s", point, code, err, servers.LogTail(w.LogPath()))
+		}
+	}
+	w := m.start(t)
+	m.awaitFollowing(t, w)
+	m.killed(t, crash.VerifyUnsaved, "verify", "-q")
+	m.run(t, 0, "verify", "-q")
+	for _, point := range []string{crash.FenceSaved, crash.TableFenced + ":2", crash.FenceClosed, crash.VerifyUnsaved, crash.CutOverSaved, crash.ReverseSaved, crash.TableUnfenced + ":2"} {
+		m.killed(t, point, "cutover", "--reverse")
+	}
+	stop()
+	m.run(t, 0, "cutover", "--reverse")
+	back := m.mutateAll(t, env.Dst)
+	time.Sleep(500 * time.Millisecond)
+	t.Logf("%d writes at the destination", back())
+	for _, point := range []string{crash.FenceSaved, crash.TableFenced + ":2", crash.FenceClosed, crash.PeerRemoved, crash.TableUnfenced + ":4"} {
+		m.killed(t, point, "cutover", "--undo")
+	}
+	m.run(t, 0, "cutover", "--undo")
+	for _, x := range m.tables { // the source takes writes, the destination follows
+		if err := env.Src.Write(testenv.Context(t, time.Minute), x.source, judge.Put("after the way back", "a", "q", "v")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.identical(t)
+	m.run(t, 0, "verify", "-q")
+	m.killed(t, crash.TableFenced, "cutover")
+	m.run(t, 0, "cutover")
+	for _, x := range m.tables {
+		if err := env.Src.Write(testenv.Context(t, time.Minute), x.source, judge.Put("late", "a", "q", "v")); err == nil {
+			t.Errorf("table %s takes writes behind the fence", x.source)
+		}
+	}
+	m.identical(t)
+	for _, point := range []string{crash.PeerRemoved, crash.AttributesPartly, crash.AttributesPartly + ":4", crash.TopicDeleted + ":3"} {
+		m.killed(t, point, "cleanup", "--topics")
+	}
+	m.run(t, 0, "cleanup", "--topics")
+	m.checkCleaned(t, true)
+}
