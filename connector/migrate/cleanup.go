@@ -213,13 +213,23 @@ func (s *session) awaitStopped(ctx context.Context, p *pair) error {
 
 // removeZNodes removes the cluster that the peer replicated to.
 func (s *session) removeZNodes(ctx context.Context, source *config.Source) error {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	zk, err := zookeeper.Connect(ctx, source.Peer.ZooKeeperQuorum, 0, s.log)
+	cctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	zk, err := zookeeper.Connect(cctx, source.Peer.ZooKeeperQuorum, 0, s.log)
+	cancel()
 	if err != nil {
 		return err
 	}
-	removed, err := zookeeper.RemoveCluster(ctx, zk, source.Peer.ZNodeParent)
+	// One that was killed stays registered until its session ends.
+	cctx, cancel = context.WithTimeout(ctx, 2*source.Peer.SessionTimeout)
+	defer cancel()
+	removed := false
+	err = s.await(cctx, "a killed process's registration to end", func() (bool, error) {
+		removed, err = zookeeper.RemoveCluster(cctx, zk, source.Peer.ZNodeParent)
+		if errors.Is(err, zookeeper.ErrServed) {
+			return false, nil
+		}
+		return true, err
+	})
 	if removed {
 		s.say("znode %s is removed", source.Peer.ZNodeParent)
 	}

@@ -14,7 +14,7 @@ import (
 
 const (
 	// pollInterval is how often a cut-over looks whether it may go on.
-	pollInterval = 200 * time.Millisecond
+	pollInterval = 250 * time.Millisecond
 	// sayInterval is how often it says what it waits for.
 	sayInterval = 5 * time.Second
 	// rehearseTimeout bounds how long a rehearsal waits for the watermark and the sink.
@@ -272,7 +272,7 @@ func (s *session) lookAtGate(ctx context.Context, w *Wave, st *State) (Gate, err
 			}
 		}
 	}
-	f, err := s.facts(ctx, w, st, fence.Moment)
+	f, err := s.facts(ctx, w, st, fence.From, fence.Moment)
 	if err != nil {
 		return nil, err
 	}

@@ -53,8 +53,9 @@ func (s *session) reversePair(w *Wave, st *State) (*pair, error) {
 	return p, nil
 }
 
-// facts finds out what the gate is judged by. moment is when writes were stopped, 0 when it is not known.
-func (s *session) facts(ctx context.Context, w *Wave, st *State, moment int64) (*Facts, error) {
+// facts finds out what the gate is judged by. moment is when writes were stopped, 0 when it is not known; watermarks that cover it are
+// not before offset from of their topic.
+func (s *session) facts(ctx context.Context, w *Wave, st *State, from, moment int64) (*Facts, error) {
 	p, err := s.forwardPair(w, st)
 	if err != nil {
 		return nil, err
@@ -63,7 +64,7 @@ func (s *session) facts(ctx context.Context, w *Wave, st *State, moment int64) (
 	if err := s.capturedFacts(ctx, w, p, f); err != nil {
 		return nil, err
 	}
-	if f.Watermark, err = s.watermark(ctx, p, moment); err != nil {
+	if f.Watermark, err = s.watermark(ctx, p, from, moment); err != nil {
 		return nil, err
 	}
 	if f.Behind, err = s.behind(ctx, p, f.Watermark); err != nil {
@@ -171,15 +172,40 @@ func (s *session) readMarks(ctx context.Context, p *pair, from int64, each func(
 	return max(from, ends[0]), nil
 }
 
-// watermark returns the first watermark of a pair that covers moment, the newest when none does or moment is 0.
-func (s *session) watermark(ctx context.Context, p *pair, moment int64) (*checkpoint.Watermark, error) {
+// watermark returns the first watermark of a pair from offset from on that covers moment, the newest of all when none does or moment
+// is 0.
+func (s *session) watermark(ctx context.Context, p *pair, from, moment int64) (*checkpoint.Watermark, error) {
+	if moment == 0 {
+		return s.newestMark(ctx, p)
+	}
 	var last *checkpoint.Watermark
-	_, err := s.readMarks(ctx, p, 0, func(w *checkpoint.Watermark) {
-		if moment == 0 || last == nil || last.Time < moment {
+	_, err := s.readMarks(ctx, p, from, func(w *checkpoint.Watermark) {
+		if last == nil || last.Time < moment {
 			last = w
 		}
 	})
-	return last, err
+	if err != nil || last != nil {
+		return last, err
+	}
+	return s.newestMark(ctx, p)
+}
+
+// newestMark looks for the newest watermark from the end of the topic backwards: compaction leaves a day's of them at times.
+func (s *session) newestMark(ctx context.Context, p *pair) (last *checkpoint.Watermark, err error) {
+	ends, err := s.kafka.EndOffsets(ctx, p.marks().Topic)
+	if errors.Is(err, kafka.ErrUnknownTopic) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the watermarks of %s: %w", p.source.Name, err)
+	}
+	for back := int64(32); ; back *= 16 {
+		from := max(0, ends[0]-back)
+		_, err := s.readMarks(ctx, p, from, func(w *checkpoint.Watermark) { last = w })
+		if err != nil || last != nil || from == 0 {
+			return last, err
+		}
+	}
 }
 
 // marksEnd is where the pair's watermarks end now.

@@ -62,13 +62,19 @@ func (s *session) closeTables(ctx context.Context, c *admin.Cluster, names []str
 
 // openTables gives the wave's source tables back to their writers, but for those that had none before.
 func (s *session) openTables(ctx context.Context, st *State) error {
+	states, err := s.src.TableStates(ctx)
+	if err != nil {
+		return err
+	}
 	for _, t := range st.Tables {
-		err := s.src.EnableTable(ctx, t.Source)
-		if err != nil && !errors.Is(err, admin.ErrTableNotDisabled) {
-			return fmt.Errorf("enable table %s: %w", t.Source, err)
-		}
-		if err == nil {
-			s.say("table %s is enabled", t.Source)
+		if state, known := states[t.Source]; !known || !state.Enabled {
+			err := s.src.EnableTable(ctx, t.Source)
+			if err != nil && !errors.Is(err, admin.ErrTableNotDisabled) {
+				return fmt.Errorf("enable table %s: %w", t.Source, err)
+			}
+			if err == nil {
+				s.say("table %s is enabled", t.Source)
+			}
 		}
 		changed, err := setReadOnly(ctx, s.src, t.Source, t.ReadOnly)
 		if err != nil {

@@ -56,7 +56,7 @@ func (s *session) rehearse(ctx context.Context, w *Wave, st *State) (*Rehearsal,
 	if err != nil {
 		return nil, err
 	}
-	first, err := s.facts(ctx, w, st, 0)
+	first, err := s.facts(ctx, w, st, 0, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,11 @@ func (s *session) rehearse(ctx context.Context, w *Wave, st *State) (*Rehearsal,
 	}
 	ctx, cancel := context.WithTimeout(ctx, rehearseTimeout)
 	defer cancel()
-	at, err := s.timeStream(ctx, p, r)
+	from, err := s.marksEnd(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	at, err := s.timeStream(ctx, p, from, r)
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return nil, err
 	}
@@ -82,7 +86,7 @@ func (s *session) rehearse(ctx context.Context, w *Wave, st *State) (*Rehearsal,
 			return nil, err
 		}
 	}
-	f, err := s.facts(context.WithoutCancel(ctx), w, st, at)
+	f, err := s.facts(context.WithoutCancel(ctx), w, st, from, at)
 	if err != nil {
 		return nil, err
 	}
@@ -91,12 +95,9 @@ func (s *session) rehearse(ctx context.Context, w *Wave, st *State) (*Rehearsal,
 	return r, nil
 }
 
-// timeStream measures how long what is written now takes to the destination. It returns a moment of now, by the source connector's clock.
-func (s *session) timeStream(ctx context.Context, p *pair, r *Rehearsal) (at int64, err error) {
-	from, err := s.marksEnd(ctx, p)
-	if err != nil {
-		return 0, err
-	}
+// timeStream measures how long what is written now, when the watermarks end at offset from, takes to the destination. It returns a moment
+// of now, by the source connector's clock.
+func (s *session) timeStream(ctx context.Context, p *pair, from int64, r *Rehearsal) (at int64, err error) {
 	began := time.Now()
 	err = s.await(ctx, "the watermark", func() (bool, error) {
 		if at == 0 {
@@ -104,7 +105,7 @@ func (s *session) timeStream(ctx context.Context, p *pair, r *Rehearsal) (at int
 				return false, err
 			}
 		}
-		mark, err := s.watermark(ctx, p, at)
+		mark, err := s.watermark(ctx, p, from, at)
 		return mark != nil && mark.Time >= at, err
 	})
 	if err != nil {
@@ -112,7 +113,7 @@ func (s *session) timeStream(ctx context.Context, p *pair, r *Rehearsal) (at int
 	}
 	r.WatermarkMS = time.Since(began).Milliseconds()
 	began = time.Now()
-	mark, err := s.watermark(ctx, p, at)
+	mark, err := s.watermark(ctx, p, from, at)
 	if err != nil {
 		return at, err
 	}

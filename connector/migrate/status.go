@@ -127,7 +127,7 @@ func (w *Watcher) wave(ctx context.Context, wave *Wave) (*WaveStatus, error) {
 		if err != nil {
 			return nil, err
 		}
-		mark, err := w.s.watermark(ctx, p, 0)
+		mark, err := w.s.newestMark(ctx, p)
 		if err != nil {
 			return nil, err
 		}

@@ -71,7 +71,7 @@ func (s *session) awaitReverse(ctx context.Context, w *Wave, st *State) error {
 				return false, nil
 			}
 		}
-		mark, err := s.watermark(ctx, p, 0)
+		mark, err := s.newestMark(ctx, p)
 		return mark != nil, err
 	})
 	if err != nil {
@@ -97,7 +97,7 @@ func (s *session) passedSince(ctx context.Context, p *pair, from int64, what str
 				return false, err
 			}
 		}
-		mark, err := s.watermark(ctx, p, at)
+		mark, err := s.watermark(ctx, p, from, at)
 		if err != nil || mark == nil || mark.Time < at {
 			return false, err
 		}

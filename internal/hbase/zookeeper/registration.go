@@ -361,6 +361,9 @@ func (r *Registration) set(err error) {
 	}
 }
 
+// ErrServed says that somebody serves a virtual cluster.
+var ErrServed = errors.New("a server is registered")
+
 // RemoveCluster removes the znodes of a virtual cluster that nobody serves any more. It leaves one that has a server registered, or
 // holds anything that a Registration does not make, and says so. removed is false when there is none.
 func RemoveCluster(ctx context.Context, c *Conn, root string) (removed bool, err error) {
@@ -381,7 +384,7 @@ func RemoveCluster(ctx context.Context, c *Conn, root string) (removed bool, err
 		return false, err
 	}
 	if len(servers) > 0 {
-		return false, fmt.Errorf("znode %s has a server registered (%s): stop it first", root, strings.Join(servers, ", "))
+		return false, fmt.Errorf("znode %s: %w (%s): stop it first", root, ErrServed, strings.Join(servers, ", "))
 	}
 	for _, znode := range []string{path.Join(root, "rs"), path.Join(root, "hbaseid"), root} {
 		if err := c.Delete(ctx, znode); err != nil && !errors.Is(err, ErrNoNode) {
