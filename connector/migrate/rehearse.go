@@ -60,7 +60,7 @@ func (s *session) rehearse(ctx context.Context, w *Wave, st *State) (*Rehearsal,
 	if err != nil {
 		return nil, err
 	}
-	if first.Alive == 0 || first.Watermark == nil || !first.scan().Green {
+	if first.Watermark == nil || !first.running().Green || !first.scan().Green || !first.gaps().Green {
 		r.Gate = Judge(first, false) // nothing moves: there is nothing to wait for
 		return r, nil
 	}

@@ -254,7 +254,8 @@ func (r *runner) run(ctx context.Context) (err error) {
 		case err != nil:
 			return err
 		case st == nil:
-			return errors.New("its state is gone from " + StateTopic + ": a clean-up has removed it")
+			r.log.Info("the wave is cleaned up", "migration", r.Name, "wave", r.wave.Name)
+			return nil
 		}
 		if text := what(st); text != shown {
 			r.log.Info(text, "migration", r.Name, "wave", r.wave.Name)
