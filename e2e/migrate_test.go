@@ -55,7 +55,7 @@ func newMigration(t *testing.T, regions int, source keys, more keys) *migration 
 		if err := env.Src.CreateTable(ctx, table); err != nil {
 			t.Fatal(err)
 		}
-		x.before = describe(t, env.Src, x.source)
+		x.before = describeTable(t, env.Src, x.source)
 		m.tables = append(m.tables, x)
 	}
 	p := &pipe{name: name, tables: a + `:.*, ` + b + `:events`, source: keys{"hbase.replication.scope": "set"},
@@ -97,7 +97,7 @@ func (m *migration) cleanUp(t *testing.T) {
 	})
 }
 
-func describe(t *testing.T, c *judge.Cluster, table string) judge.Table {
+func describeTable(t *testing.T, c *judge.Cluster, table string) judge.Table {
 	t.Helper()
 	d, err := c.DescribeTable(testenv.Context(t, time.Minute), table)
 	if err != nil {
@@ -253,7 +253,7 @@ func (m *migration) trace(t *testing.T) string {
 		}
 		for _, name := range tables {
 			if strings.Contains(name, m.name) {
-				d := describe(t, c, name)
+				d := describeTable(t, c, name)
 				b, err := json.Marshal(d)
 				if err != nil {
 					t.Fatal(err)
@@ -280,7 +280,7 @@ func (m *migration) checkCleaned(t *testing.T, closed bool) {
 	t.Helper()
 	for _, x := range m.tables {
 		before := x.before
-		after := describe(t, env.Src, x.source)
+		after := describeTable(t, env.Src, x.source)
 		if closed {
 			if after.Attributes["READONLY"] != "true" {
 				t.Errorf("table %s: READONLY is %q at the source, want true", x.source, after.Attributes["READONLY"])
@@ -293,7 +293,7 @@ func (m *migration) checkCleaned(t *testing.T, closed bool) {
 		if a, b := text(t, before), text(t, after); a != b {
 			t.Errorf("table %s at the source was\n%s\nand is\n%s", x.source, a, b)
 		}
-		copied := describe(t, env.Dst, x.target)
+		copied := describeTable(t, env.Dst, x.target)
 		for i := range before.Families {
 			before.Families[i].Scope = 0
 		}

@@ -60,7 +60,7 @@ func addWave(t *target, name, value string) error {
 	if !connectorName.MatchString(name) {
 		return fmt.Errorf("%q is no name of a wave: want letters, digits, '.', '_' and '-'", name)
 	}
-	patterns, err := parseTablePatterns(value)
+	patterns, err := ParseTablePatterns(value)
 	if err != nil {
 		return err
 	}

@@ -170,7 +170,12 @@ func (s *session) dismiss(ctx context.Context, c *admin.Cluster, p *pair) error 
 	case peer.Config[capture.MarkKey] != p.source.Name:
 		return fmt.Errorf("peer %s is not connector %s's, and was not touched: if it is in the way remove it yourself, then clean up again", id, p.source.Name)
 	default:
-		if err := c.RemovePeer(ctx, id); err != nil && !errors.Is(err, admin.ErrPeerNotFound) {
+		lock := admin.PeerLock{
+			Owner: "waltap migrate, of peer " + id, Fallback: p.source.Source.Peer.ZooKeeperQuorum,
+			Waiting: func(holder string) { s.say("waiting for another peer change: %s", holder) },
+		}
+		err := c.Alone(ctx, lock, func(ctx context.Context) error { return c.RemovePeer(ctx, id) })
+		if err != nil && !errors.Is(err, admin.ErrPeerNotFound) {
 			return err
 		}
 		s.say("peer %s is removed", id)

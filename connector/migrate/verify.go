@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/waltap/waltap/connector"
@@ -84,10 +83,7 @@ func (s *session) compare(ctx context.Context, w *Wave, st *State, o VerifyOptio
 	if err != nil {
 		return nil, nil, err
 	}
-	pass := &Pass{
-		Clean: r.Clean(), Mode: string(r.Mode), Began: began, Ended: time.Now().UnixMilli(), Rows: r.GoodRows + r.BadRows, Good: r.GoodRows, Bad: r.BadRows, Excused: r.ExceptedRows,
-		Proved: r.Proved, Tables: p.tables, Since: maps.Clone(r.Since), Whole: began,
-	}
+	pass := passOf(r, r.Clean(), began, p.tables)
 	if last != nil {
 		pass.Whole, pass.Rows = last.Whole, max(last.Rows, pass.Rows)
 	}
