@@ -8,9 +8,14 @@ import (
 	"fmt"
 	"maps"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/waltap/waltap/internal/crash"
 	"github.com/waltap/waltap/internal/hbase/admin"
 )
+
+// closeAtOnce is how many tables are closed at once.
+const closeAtOnce = 4
 
 func newFenceID() string {
 	var b [6]byte
@@ -47,17 +52,22 @@ func withAttribute(attributes map[string]string, name, value string) map[string]
 
 // closeTables closes tables to writers.
 func (s *session) closeTables(ctx context.Context, c *admin.Cluster, names []string) error {
+	var g errgroup.Group
+	g.SetLimit(closeAtOnce)
 	for _, name := range names {
-		changed, err := setReadOnly(ctx, c, name, "true")
-		if err != nil {
-			return fmt.Errorf("close table %s to writers: %w", name, err)
-		}
-		if changed {
-			s.say("table %s is read-only", name)
-		}
-		crash.Point(crash.TableFenced)
+		g.Go(func() error {
+			changed, err := setReadOnly(ctx, c, name, "true")
+			if err != nil {
+				return fmt.Errorf("close table %s to writers: %w", name, err)
+			}
+			if changed {
+				s.say("table %s is read-only", name)
+			}
+			crash.Point(crash.TableFenced)
+			return nil
+		})
 	}
-	return nil
+	return g.Wait()
 }
 
 // openTables gives the wave's source tables back to their writers, but for those that had none before.

@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/waltap/waltap/connector"
@@ -218,6 +219,8 @@ type session struct {
 	out      io.Writer
 	log      *slog.Logger
 	store    *store
+
+	saying sync.Mutex // of out
 }
 
 // open connects to Kafka and to both clusters.
@@ -282,7 +285,11 @@ func (s *session) close() error {
 }
 
 // say tells the user something.
-func (s *session) say(format string, args ...any) { fmt.Fprintf(s.out, format+"\n", args...) }
+func (s *session) say(format string, args ...any) {
+	s.saying.Lock()
+	defer s.saying.Unlock()
+	fmt.Fprintf(s.out, format+"\n", args...)
+}
 
 // targetName is what a table is called at the destination.
 func (w *Wave) targetName(table string) string { return w.Sink.Sink.Mapping.Table(table) }
