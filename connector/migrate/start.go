@@ -213,6 +213,7 @@ type pairRun struct {
 	status *status.Process
 	cancel context.CancelFunc
 	done   sync.WaitGroup
+	err    error // of a stop; to be read when it is done
 }
 
 const (
@@ -238,7 +239,7 @@ func processID(host string) string {
 // run ends when ctx does, a connector has failed, or the wave is being cleaned up.
 func (r *runner) run(ctx context.Context) (err error) {
 	defer func() {
-		r.stopAll()
+		err = errors.Join(err, r.stopAll())
 		sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sayTimeout)
 		defer cancel()
 		err = errors.Join(err, r.publish(sctx, true))
@@ -303,7 +304,9 @@ func (r *runner) adjust(ctx context.Context, st *State) error {
 	}
 	for direction, p := range r.running {
 		if want[direction] != p.name {
-			r.stop(direction)
+			if err := r.stop(direction); err != nil {
+				return err
+			}
 		}
 	}
 	for direction, name := range want {
@@ -339,9 +342,11 @@ func (r *runner) start(ctx context.Context, direction, name string, source, sink
 	p.done.Go(func() {
 		err := connector.RunStatus(ctx, &cfg, p.status, r.stderr)
 		switch {
+		case ctx.Err() != nil:
+			p.err = err
 		case err != nil:
 			r.ended <- err
-		case ctx.Err() == nil:
+		default:
 			r.ended <- fmt.Errorf("the connectors of %s have ended by themselves", name)
 		}
 	})
@@ -357,19 +362,25 @@ func shiftListener(listener string, n int) string {
 	return u.String()
 }
 
-func (r *runner) stop(direction string) {
+func (r *runner) stop(direction string) error {
 	p := r.running[direction]
 	delete(r.running, direction)
 	p.cancel()
 	p.done.Wait()
+	if p.err != nil {
+		return fmt.Errorf("stop %s: %w", p.name, p.err)
+	}
+	return nil
 }
 
-func (r *runner) stopAll() {
+func (r *runner) stopAll() error {
+	var errs []error
 	for _, direction := range []string{forward, backward} {
 		if r.running[direction] != nil {
-			r.stop(direction)
+			errs = append(errs, r.stop(direction))
 		}
 	}
+	return errors.Join(errs...)
 }
 
 // publish says how the connectors are.
