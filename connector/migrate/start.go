@@ -20,6 +20,7 @@ import (
 	"github.com/waltap/waltap/connector/tables"
 	"github.com/waltap/waltap/internal/crash"
 	"github.com/waltap/waltap/internal/hbase/admin"
+	"github.com/waltap/waltap/internal/kafka"
 )
 
 const (
@@ -63,7 +64,7 @@ func (m *Migration) Start(ctx context.Context, e Env, waves []string, stderr io.
 			return nil
 		})
 	}
-	if err := g.Wait(); err != nil && ctx.Err() == nil {
+	if err := g.Wait(); !errors.Is(err, context.Canceled) {
 		return err
 	}
 	return nil
@@ -252,6 +253,12 @@ func (r *runner) run(ctx context.Context) (err error) {
 		switch {
 		case ctx.Err() != nil:
 			return nil
+		case kafka.Retriable(err):
+			r.log.Warn("the state cannot be read; what runs goes on", "wave", r.wave.Name, "error", err)
+			if err := sleep(ctx, lookInterval); err != nil {
+				return nil
+			}
+			continue
 		case err != nil:
 			return err
 		case st == nil:
@@ -268,7 +275,11 @@ func (r *runner) run(ctx context.Context) (err error) {
 		if err := r.adjust(ctx, st); err != nil {
 			return err
 		}
-		if err := r.publish(ctx, false); err != nil && ctx.Err() == nil {
+		switch err := r.publish(ctx, false); {
+		case err == nil || ctx.Err() != nil:
+		case kafka.Retriable(err):
+			r.log.Warn("how the wave is cannot be said", "wave", r.wave.Name, "error", err)
+		default:
 			return err
 		}
 		select {
