@@ -42,10 +42,21 @@ type process struct {
 // Run runs the connectors of cfg until ctx ends, all of them have ended, or one has failed: then the others are
 // stopped cleanly and its error is returned. Progress and log go to stderr.
 func Run(ctx context.Context, cfg *config.Process, stderr io.Writer) error {
-	p := &process{cfg: cfg, log: newLogger(cfg, stderr), status: &status.Process{Version: Version, Started: time.Now()}, limits: newLimits(cfg)}
+	return RunStatus(ctx, cfg, NewStatus(cfg), stderr)
+}
+
+// NewStatus is the status of connectors that are about to start.
+func NewStatus(cfg *config.Process) *status.Process {
+	p := &status.Process{Version: Version, Started: time.Now()}
 	for _, c := range cfg.Connectors {
-		p.status.Connectors = append(p.status.Connectors, status.NewConnector(c.Name, string(c.Class)))
+		p.Connectors = append(p.Connectors, status.NewConnector(c.Name, string(c.Class)))
 	}
+	return p
+}
+
+// RunStatus is Run with the status that it keeps, a new one of cfg.
+func RunStatus(ctx context.Context, cfg *config.Process, st *status.Process, stderr io.Writer) error {
+	p := &process{cfg: cfg, log: newLogger(cfg, stderr), status: st, limits: newLimits(cfg)}
 	stop, err := p.serve()
 	if err != nil {
 		return err

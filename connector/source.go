@@ -12,6 +12,7 @@ import (
 	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/source"
 	"github.com/waltap/waltap/source/capture"
+	"github.com/waltap/waltap/source/replication"
 )
 
 func adminConfig(h config.HBase, log *slog.Logger) admin.Config {
@@ -82,7 +83,6 @@ func (s *sourceStats) Call()                              { s.status.Calls.Add(1
 func (s *sourceStats) Replay(entries int)                 { s.status.Replays.Add(int64(entries)) }
 func (s *sourceStats) BelowReadPoint(changes int)         { s.status.BelowReadPoint.Add(int64(changes)) }
 func (s *sourceStats) BeforeEpoch(changes int)            { s.status.BeforeEpoch.Add(int64(changes)) }
-func (s *sourceStats) Marker(qualifier string)            { s.status.Markers.Add(1) }
 func (s *sourceStats) Late(changes int)                   { s.status.LateRecords.Add(int64(changes)) }
 func (s *sourceStats) Watermark(ms int64, estimated bool) { s.status.SetWatermark(ms, estimated) }
 func (s *sourceStats) WatermarkWaits(text string)         { s.status.SetWatermarkWaits(text) }
@@ -101,6 +101,15 @@ func (s *sourceStats) Row(table string, rows int64, cells int, bytes int64) {
 }
 
 func (s *sourceStats) Reread(rows int64) { s.status.SnapshotReread.Add(rows) }
+
+func (s *sourceStats) Marker(qualifier string) {
+	if qualifier == replication.MarkerBulkLoad {
+		s.status.BulkLoads.Add(1)
+		s.status.LastBulkLoad.Store(time.Now().UnixMilli())
+		return
+	}
+	s.status.Markers.Add(1)
+}
 
 // Error: a call was answered with an exception, HBase sends it again. Logged once a second at most; all are counted.
 func (s *sourceStats) Error(err error) {

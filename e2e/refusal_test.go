@@ -207,7 +207,10 @@ func TestPeerCommandsNeedNeitherWorkerNorKafka(t *testing.T) {
 	}
 	heartbeats := "waltap_heartbeat_" + p.name
 	dropped := "its heartbeat table default:" + heartbeats + " dropped"
-	if r := run("remove", p.name); r.ExitCode != 0 || !strings.Contains(r.Stdout, "peer "+p.name+" removed") || !strings.Contains(r.Stdout, dropped) {
+	if r := run("remove", p.name); r.ExitCode == 0 || !strings.Contains(r.Stdout, "Lost with it") || !strings.Contains(r.Stderr, "stays") {
+		t.Errorf("removing a peer without an answer: %+v, want it to stay", r)
+	}
+	if r := run("remove", "--yes", p.name); r.ExitCode != 0 || !strings.Contains(r.Stdout, "peer "+p.name+" removed") || !strings.Contains(r.Stdout, dropped) {
 		t.Errorf("peer remove: %+v", r)
 	}
 	if there, err := env.Src.TableExists(ctx, heartbeats); err != nil || there {

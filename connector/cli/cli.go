@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/signal"
 	"syscall"
 
@@ -31,6 +32,7 @@ type commands struct {
 	Verify  verifyCommand   `cmd:"" help:"Compare tables of two HBase clusters. Exit code 0: equal, 1: it could not be carried through, 2: they differ."`
 	Repair  repairCommand   `cmd:"" help:"Make what differs at the target like the source. Prints what it would write; --execute writes. Exit code 0: nothing differs (any more), 1: it could not be carried through, 2: something differs."`
 	Schema  schemaCommands  `cmd:"" help:"Take table definitions from one cluster to another (docs/schema.md). Needs neither a worker nor Kafka."`
+	Migrate migrateCommands `cmd:"" help:"Move tables to another cluster: plan, copy, follow, verify, cut over, clean up (docs/migrate.md)."`
 	Tail    tailCommand     `cmd:"" help:"Show the records of a topic, decoded, until Ctrl-C."`
 	Decode  decodeCommand   `cmd:"" help:"Show one record value that is in a file."`
 	ACLs    aclsCommand     `cmd:"" name:"acls" help:"Print the kafka-acls.sh commands that give a configuration's user the rights it needs (docs/kafka-acls.md)."`
@@ -41,6 +43,7 @@ type commands struct {
 type env struct {
 	ctx            context.Context
 	stdout, stderr io.Writer
+	stdin          io.Reader
 }
 
 // usageError is a fault of the command line or the configuration.
@@ -52,7 +55,9 @@ func (e usageError) Unwrap() error { return e.error }
 type differentError struct{ error }
 
 // judges tells whether the command of args tells by exitDifferent what it has found.
-func judges(args []string) bool { return len(args) > 0 && (args[0] == "verify" || args[0] == "repair") }
+func judges(args []string) bool {
+	return len(args) > 0 && (args[0] == "verify" || args[0] == "repair" || args[0] == "migrate")
+}
 
 // Main runs the command of args and returns the process's exit code.
 func Main(args []string, stdout, stderr io.Writer) int {
@@ -78,7 +83,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	err = kctx.Run(&env{ctx: ctx, stdout: stdout, stderr: stderr})
+	err = kctx.Run(&env{ctx: ctx, stdout: stdout, stderr: stderr, stdin: os.Stdin})
 	var usage usageError
 	var different differentError
 	var exit exitError

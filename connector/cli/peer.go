@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"slices"
@@ -38,7 +40,8 @@ type (
 		ID string `arg:"" help:"The peer's id."`
 	}
 	peerRemoveCommand struct {
-		ID string `arg:"" help:"The peer's id."`
+		ID  string `arg:"" help:"The peer's id."`
+		Yes bool   `short:"y" help:"Do not ask."`
 	}
 )
 
@@ -100,11 +103,57 @@ func alone(ctx context.Context, c *admin.Cluster, e *env, id string, change func
 }
 
 func (cmd *peerDisableCommand) Run(e *env, root *commands) error {
-	return root.Peer.change(e, cmd.ID, "disabled", (*admin.Cluster).DisablePeer)
+	return root.Peer.change(e, cmd.ID, "disabled: nothing is lost and nothing is copied; HBase keeps its WALs for it until it is enabled or removed, so watch the room in its file system", (*admin.Cluster).DisablePeer)
 }
 
 func (cmd *peerEnableCommand) Run(e *env, root *commands) error {
 	return root.Peer.change(e, cmd.ID, "enabled", (*admin.Cluster).EnablePeer)
+}
+
+// agree says what the removal loses, and asks.
+func (cmd *peerRemoveCommand) agree(ctx context.Context, c *admin.Cluster, e *env) error {
+	p, err := c.Peer(ctx, cmd.ID)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(e.stdout, "peer %s of connector %s ships %s.\n", p.ID, p.Config[capture.MarkKey], tablesOf(p))
+	kept, err := keptFor(ctx, c, p.ID)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(e.stdout, "Lost with it: the changes that waltap has not acknowledged yet (%s), and all that are made until there is another peer. The connector needs a new full scan.\n", kept)
+	if cmd.Yes {
+		return nil
+	}
+	fmt.Fprintf(e.stdout, "Remove it? Type the peer's id: ")
+	answer, err := bufio.NewReader(e.stdin).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	if strings.TrimSpace(answer) != cmd.ID {
+		return fmt.Errorf("peer %s stays: the answer was not its id (--yes does not ask)", cmd.ID)
+	}
+	return nil
+}
+
+// keptFor says in words which WALs HBase keeps for a peer.
+func keptFor(ctx context.Context, c *admin.Cluster, peer string) (string, error) {
+	queues, err := c.Queues(ctx, peer)
+	if errors.Is(err, admin.ErrNoQueues) {
+		return "how many WALs hold them is not known", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	wals := 0
+	for _, q := range queues {
+		names, err := c.QueueWALs(ctx, q)
+		if err != nil {
+			return "", err
+		}
+		wals += len(names)
+	}
+	return fmt.Sprintf("in up to %d WALs, in %d queues of region servers", wals, len(queues)), nil
 }
 
 // Run removes the peer first: it is what holds WALs. A heartbeat table that an earlier removal has left is dropped, too.
@@ -120,6 +169,9 @@ func (cmd *peerRemoveCommand) Run(e *env, root *commands) error {
 	case gone != nil:
 		return gone
 	default:
+		if err := cmd.agree(ctx, c, e); err != nil {
+			return err
+		}
 		if err := alone(ctx, c, e, cmd.ID, func(ctx context.Context) error { return c.RemovePeer(ctx, cmd.ID) }); err != nil {
 			return err
 		}
@@ -159,11 +211,15 @@ func (cmd *peerListCommand) Run(e *env, root *commands) error {
 		if connector == "" {
 			connector = "-"
 		}
-		tables := strings.Join(slices.Sorted(maps.Keys(p.Tables)), ",")
-		if p.ReplicateAll {
-			tables = "(all)"
-		}
+		tables := tablesOf(&p)
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", p.ID, state, connector, tables, p.ClusterKey)
 	}
 	return w.Flush()
+}
+
+func tablesOf(p *admin.Peer) string {
+	if p.ReplicateAll {
+		return "(all)"
+	}
+	return strings.Join(slices.Sorted(maps.Keys(p.Tables)), ",")
 }

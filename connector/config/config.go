@@ -33,6 +33,7 @@ type Process struct {
 	Kafka            Kafka
 	// Providers are the names of config.providers beside file, directory and env.
 	Providers  map[string]secret.Provider
+	Migration  Migration
 	Connectors []Connector
 }
 

@@ -90,6 +90,8 @@ type Connector struct {
 	BelowReadPoint      atomic.Int64 // source: changes left out because the scan had delivered them
 	BeforeEpoch         atomic.Int64 // source: changes left out because they were written before the table was truncated, restored or created again
 	Markers             atomic.Int64 // source: markers in the WAL that carry no data
+	BulkLoads           atomic.Int64 // source: announcements of HFiles that no WAL holds, each time HBase sends one
+	LastBulkLoad        atomic.Int64 // source: when the latest came, ms; 0: none
 	LateRecords         atomic.Int64 // source: changes with a write time below the watermark, less its margin, that came after it
 	Looped              atomic.Int64 // sink: changes left out because they came from the target
 	Superseded          atomic.Int64 // sink: cells left out of late replays, as newer ones had been applied
@@ -180,6 +182,8 @@ type ConnectorView struct {
 	BelowReadPoint int64          `json:"belowReadPoint"`
 	BeforeEpoch    int64          `json:"beforeEpoch"`
 	Markers        int64          `json:"markers"`
+	BulkLoads      int64          `json:"bulkLoads,omitempty"`
+	LastBulkLoad   int64          `json:"lastBulkLoadMs,omitempty"`
 	Looped         int64          `json:"looped"`
 	Superseded     int64          `json:"superseded"`
 	Kept           int64          `json:"kept"`
@@ -235,7 +239,7 @@ func (c *Connector) View() ConnectorView {
 		Name: c.Name, Class: c.Class,
 		CountersView: c.Counters.view(),
 		Calls:        c.Calls.Load(), Replays: c.Replays.Load(), Retries: c.Retries.Load(),
-		BelowReadPoint: c.BelowReadPoint.Load(), BeforeEpoch: c.BeforeEpoch.Load(), Markers: c.Markers.Load(), Looped: c.Looped.Load(), Superseded: c.Superseded.Load(), Kept: c.Kept.Load(), LagRecords: c.LagRecords.Load(), Skipped: c.Skipped.Load(),
+		BelowReadPoint: c.BelowReadPoint.Load(), BeforeEpoch: c.BeforeEpoch.Load(), Markers: c.Markers.Load(), BulkLoads: c.BulkLoads.Load(), LastBulkLoad: c.LastBulkLoad.Load(), Looped: c.Looped.Load(), Superseded: c.Superseded.Load(), Kept: c.Kept.Load(), LagRecords: c.LagRecords.Load(), Skipped: c.Skipped.Load(),
 		DeadLettered: c.DeadLettered.Load(), Split: c.Split.Load(), SchemaChanges: c.SchemaChanges.Load(),
 		LateRecords: c.LateRecords.Load(),
 		Tables:      []TableView{},

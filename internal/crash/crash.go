@@ -19,6 +19,24 @@ const (
 	AppliedUnmarked = "applied-unmarked" // the target has a batch, its offsets are not committed
 )
 
+// The points of waltap migrate, in the order in which its steps pass them.
+const (
+	MigrateRecorded  = "migrate-recorded"    // start: what was there before is recorded, nothing is changed
+	MigrateApplied   = "migrate-applied"     // start: the destination has its tables, no connector runs
+	VerifyUnsaved    = "verify-unsaved"      // verify: it is through, its result is not saved
+	FenceSaved       = "fence-saved"         // cutover: the fence is decided, no table is closed
+	TableFenced      = "table-fenced"        // cutover: one more table is closed
+	FenceClosed      = "fence-closed"        // cutover: all are, that is not saved
+	CutOverSaved     = "cut-over-saved"      // cutover: writers belong to the destination, the reverse stream is not begun
+	ReverseSaved     = "reverse-saved"       // cutover: the reverse stream is decided, it does not flow
+	TableUnfenced    = "table-unfenced"      // cutover: one more table is open again
+	PeerRemoved      = "peer-removed"        // cleanup: one more peer is gone, its heartbeat table is there
+	AttributesPartly = "attributes-restored" // cleanup: the attributes of one more table are back
+	TopicDeleted     = "topic-deleted"       // cleanup: one more topic is gone
+)
+
 // Points lists all of them.
 var Points = []string{HoldUnsaved, PeerNotAdded, PeerAdded, PeerDisabled, MidShard, ShardUnsaved, Scanned, EnabledUnsaved,
-	BeforeProduce, Produced, Unanswered, AppliedUnmarked}
+	BeforeProduce, Produced, Unanswered, AppliedUnmarked,
+	MigrateRecorded, MigrateApplied, VerifyUnsaved, FenceSaved, TableFenced, FenceClosed, CutOverSaved, ReverseSaved, TableUnfenced, PeerRemoved,
+	AttributesPartly, TopicDeleted}

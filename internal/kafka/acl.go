@@ -16,6 +16,7 @@ const (
 	OpRead            = "Read"
 	OpWrite           = "Write"
 	OpCreate          = "Create"
+	OpDelete          = "Delete"
 	OpDescribe        = "Describe"
 	OpDescribeConfigs = "DescribeConfigs"
 	OpIdempotentWrite = "IdempotentWrite"

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go/protocol/createtopics"
+	"github.com/segmentio/kafka-go/protocol/deletetopics"
 	"github.com/segmentio/kafka-go/protocol/describeconfigs"
 	"github.com/segmentio/kafka-go/protocol/metadata"
 )
@@ -96,17 +97,9 @@ func (c *Client) createTopics(ctx context.Context, specs []TopicSpec) error {
 		}
 		req.Topics = append(req.Topics, t)
 	}
-	// A KRaft broker forwards the request to the controller; one of the ZooKeeper age answers NOT_CONTROLLER, so the
-	// controller is asked first.
-	meta, err := c.readMetadata(ctx, []string{})
+	addr, err := c.controller(ctx)
 	if err != nil {
 		return err
-	}
-	c.cluster.mu.Lock()
-	addr, ok := c.cluster.brokers[meta.ControllerID]
-	c.cluster.mu.Unlock()
-	if !ok {
-		return brokerError(int16(codeNotController), "the cluster has no controller at the moment")
 	}
 	m, err := c.exchange(ctx, addr, req)
 	if err != nil {
@@ -230,4 +223,68 @@ func sortedKeys[V any](m map[string]V) []string {
 	}
 	slices.Sort(keys)
 	return keys
+}
+
+// DeleteTopics deletes topics and waits until the metadata shows none of them. One that does not exist is none to delete.
+func (c *Client) DeleteTopics(ctx context.Context, names ...string) error {
+	if len(names) == 0 { // metadata of none would be that of all
+		return nil
+	}
+	err := c.retry(ctx, func(ctx context.Context, _ time.Time) error {
+		res, err := c.readMetadata(ctx, names)
+		if err != nil {
+			return err
+		}
+		var there []string
+		for _, t := range res.Topics {
+			if err := brokerError(t.ErrorCode, ""); !hasCode(err, codeUnknownTopic) {
+				there = append(there, t.Name)
+			}
+		}
+		if len(there) == 0 {
+			return nil
+		}
+		if err := c.deleteTopics(ctx, there); err != nil {
+			return err
+		}
+		return brokerError(int16(codeLeaderNotAvailable), "topics not gone yet: "+strings.Join(there, ", "))
+	})
+	if err != nil {
+		return fmt.Errorf("delete topics %s: %w", strings.Join(names, ", "), err)
+	}
+	return nil
+}
+
+func (c *Client) deleteTopics(ctx context.Context, names []string) error {
+	addr, err := c.controller(ctx)
+	if err != nil {
+		return err
+	}
+	m, err := c.exchange(ctx, addr, &deletetopics.Request{TopicNames: names, TimeoutMs: int32(c.cfg.RequestTimeout.Milliseconds() / 2)})
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, t := range m.(*deletetopics.Response).Responses {
+		if err := brokerError(t.ErrorCode, ""); err != nil && !hasCode(err, codeUnknownTopic) {
+			errs = append(errs, fmt.Errorf("delete topic %s: %w", t.Name, c.deniedTopic(err, OpDelete, t.Name)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// controller is the address of the cluster's controller. A KRaft broker forwards what is for it; one of the ZooKeeper age
+// answers NOT_CONTROLLER, so the controller is asked first.
+func (c *Client) controller(ctx context.Context) (string, error) {
+	meta, err := c.readMetadata(ctx, []string{})
+	if err != nil {
+		return "", err
+	}
+	c.cluster.mu.Lock()
+	addr, ok := c.cluster.brokers[meta.ControllerID]
+	c.cluster.mu.Unlock()
+	if !ok {
+		return "", brokerError(int16(codeNotController), "the cluster has no controller at the moment")
+	}
+	return addr, nil
 }

@@ -63,7 +63,7 @@ type Stats interface {
 	Replay(entries int)         // WAL edits that had been acknowledged before
 	BelowReadPoint(changes int) // changes that the scan has delivered
 	BeforeEpoch(changes int)    // changes from before Table.Since
-	Marker(qualifier string)    // METAFAMILY cells that carry no data
+	Marker(qualifier string)    // METAFAMILY cells that carry no data, and MarkerBulkLoad, also when it comes again
 	Late(changes int)           // first deliveries with a write time at or below what Heartbeats.Late gave
 	Error(err error)            // a call was answered with an exception
 }
@@ -371,10 +371,14 @@ var (
 	replicationMarker = []byte("HBASE::REPLICATION_MARKER")
 )
 
+// MarkerBulkLoad is what Stats.Marker is told of a bulk load.
+const MarkerBulkLoad = "bulk_load"
+
 // marker handles a METAFAMILY cell. A bulk load announces HFiles that no WAL holds: to acknowledge it
 // would lose them, so the call fails and HBase keeps its WAL, or the announcement becomes a dead letter.
 func (d *decoder) marker(table string, key *pb.WALKey, k *cell.Cell) error {
 	if bytes.Equal(k.Qualifier, bulkLoad) {
+		d.cfg.Stats.Marker(MarkerBulkLoad)
 		rec := kafka.Record{Key: bytes.Clone(k.Row), Value: bytes.Clone(k.Value), Headers: source.EditHeaders("bulk-load", table, key.GetLogSequenceNumber(), int64(key.GetWriteTime()))}
 		return d.batch.Undeliverable(table, rec, fmt.Errorf("the source bulk-loaded HFiles into table %s, which this connector cannot read; "+
 			"set hbase.replication.bulkload.enabled=false on the source for this table, or drop the peer and copy the table again, or put such announcements aside with errors.tolerance: all", table))

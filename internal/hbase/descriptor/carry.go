@@ -2,8 +2,10 @@ package descriptor
 
 import (
 	"fmt"
+	"maps"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/waltap/waltap/internal/hbase/admin"
@@ -123,4 +125,30 @@ func foreignClass(value string) (string, bool) {
 
 func hbaseClass(value string) bool {
 	return strings.HasPrefix(value, hbaseClasses) && className.MatchString(strings.TrimSpace(value))
+}
+
+// RestorePurge gives t back the time to purge deletes that a sink has raised, and tells whether it had: see PurgeBeforeKey.
+func RestorePurge(t *admin.Table) (changed bool) {
+	restore := func(attributes, configuration map[string]string) map[string]string {
+		before, raised := attributes[PurgeBeforeKey]
+		if !raised {
+			return attributes
+		}
+		changed = true
+		out := maps.Clone(attributes)
+		delete(out, PurgeBeforeKey)
+		if _, beneath := configuration[PurgeKey]; before == NotSet || beneath {
+			delete(out, PurgeKey)
+		} else {
+			out[PurgeKey] = before
+		}
+		return out
+	}
+	t.Attributes = restore(t.Attributes, t.Configuration)
+	t.Families = slices.Clone(t.Families)
+	for i := range t.Families {
+		f := &t.Families[i]
+		f.Attributes = restore(f.Attributes, f.Configuration)
+	}
+	return changed
 }

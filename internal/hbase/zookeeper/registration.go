@@ -360,3 +360,36 @@ func (r *Registration) set(err error) {
 		r.cfg.OnChange(err == nil)
 	}
 }
+
+// ErrServed says that somebody serves a virtual cluster.
+var ErrServed = errors.New("a server is registered")
+
+// RemoveCluster removes the znodes of a virtual cluster that nobody serves any more. It leaves one that has a server registered, or
+// holds anything that a Registration does not make, and says so. removed is false when there is none.
+func RemoveCluster(ctx context.Context, c *Conn, root string) (removed bool, err error) {
+	names, err := c.Children(ctx, root)
+	if errors.Is(err, ErrNoNode) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	for _, name := range names {
+		if name != "hbaseid" && name != "rs" {
+			return false, fmt.Errorf("znode %s holds %s, which waltap has not made: it stays", root, name)
+		}
+	}
+	servers, err := c.Children(ctx, path.Join(root, "rs"))
+	if err != nil && !errors.Is(err, ErrNoNode) {
+		return false, err
+	}
+	if len(servers) > 0 {
+		return false, fmt.Errorf("znode %s: %w (%s): stop it first", root, ErrServed, strings.Join(servers, ", "))
+	}
+	for _, znode := range []string{path.Join(root, "rs"), path.Join(root, "hbaseid"), root} {
+		if err := c.Delete(ctx, znode); err != nil && !errors.Is(err, ErrNoNode) {
+			return false, err
+		}
+	}
+	return true, nil
+}

@@ -1,0 +1,377 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/waltap/waltap/connector/status"
+	"github.com/waltap/waltap/internal/hbase/admin"
+	"github.com/waltap/waltap/source/capture"
+)
+
+// Status is how a migration gets on.
+type Status struct {
+	Name  string       `json:"name"`
+	At    time.Time    `json:"at"`
+	Waves []WaveStatus `json:"waves"`
+}
+
+// WaveStatus is how a wave gets on.
+type WaveStatus struct {
+	Name      string `json:"name"`
+	Phase     string `json:"phase"`
+	Paused    bool   `json:"paused,omitempty"`
+	Processes int    `json:"processes"` // that run its connectors
+	// HeldSeconds is for how long the source has kept its WALs for the scan; 0: it does not.
+	HeldSeconds int64 `json:"heldSeconds,omitempty"`
+	// SecondsLeft is how long the scan is likely to take yet; 0: not known, or complete.
+	SecondsLeft int64 `json:"secondsLeft,omitempty"`
+
+	Watermark      *time.Time `json:"watermark,omitempty"`
+	WatermarkLagMS int64      `json:"watermarkLagMs"`
+	Estimated      bool       `json:"watermarkEstimated,omitempty"`
+	WatermarkWaits string     `json:"watermarkWaits,omitempty"`
+	LagRecords     int64      `json:"lagRecords"` // in Kafka, not applied
+	LagMS          int64      `json:"lagMs"`      // of the last change applied
+
+	ScanRowsPerSecond  int64 `json:"scanRowsPerSecond"`
+	RecordsPerSecond   int64 `json:"recordsPerSecond"` // into Kafka
+	AppliedPerSecond   int64 `json:"appliedPerSecond"` // records
+	AppliedBytesPerSec int64 `json:"appliedBytesPerSecond"`
+	Retries            int64 `json:"retries"`
+	DeadLettered       int64 `json:"deadLettered"`
+	BulkLoads          int64 `json:"bulkLoads"`
+
+	Tables   []TableStatus     `json:"tables"`
+	Verified *Verified         `json:"verified,omitempty"`
+	Fence    *Fence            `json:"fence,omitempty"`
+	Reverse  *Reverse          `json:"reverse,omitempty"`
+	Left     []string          `json:"left,omitempty"`
+	Failures map[string]string `json:"failures,omitempty"` // by connector
+}
+
+// TableStatus is how a table gets on. Rows, records and bytes are of all processes since the wave began; after a restart some are counted twice.
+type TableStatus struct {
+	Source  string `json:"source"`
+	Target  string `json:"target"`
+	Phase   string `json:"phase"` // waits, scans, follows, or what is wrong
+	Scanned int64  `json:"rowsScanned"`
+	Records int64  `json:"records"` // into Kafka
+	Applied int64  `json:"applied"` // records
+	Bytes   int64  `json:"appliedBytes"`
+}
+
+// Watcher reads the status of a migration again and again. It changes nothing.
+type Watcher struct {
+	s    *session
+	last map[string]sample
+}
+
+// sample is what was counted of a wave, to tell rates by.
+type sample struct {
+	at                                    time.Time
+	scanned, records, applied, appliedLen int64
+}
+
+// Watch opens a Watcher.
+func (m *Migration) Watch(ctx context.Context, e Env) (*Watcher, error) {
+	s, err := m.openKafka(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.openStore(ctx, true); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return &Watcher{s: s, last: make(map[string]sample)}, nil
+}
+
+// Close ends the use of it.
+func (w *Watcher) Close() error { return w.s.close() }
+
+// Read reads the present status. Rates are those since the last call, none at the first.
+func (w *Watcher) Read(ctx context.Context) (*Status, error) {
+	if w.s.store == nil {
+		if err := w.s.openStore(ctx, true); err != nil {
+			return nil, err
+		}
+	}
+	out := &Status{Name: w.s.Name, At: time.Now().UTC()}
+	for _, wave := range w.s.Waves {
+		ws, err := w.wave(ctx, wave)
+		if err != nil {
+			return nil, fmt.Errorf("wave %s: %w", wave.Name, err)
+		}
+		out.Waves = append(out.Waves, *ws)
+	}
+	return out, nil
+}
+
+func (w *Watcher) wave(ctx context.Context, wave *Wave) (*WaveStatus, error) {
+	out := &WaveStatus{Name: wave.Name}
+	st, err := w.s.store.load(ctx, wave.Name)
+	out.Phase = phaseOf(st)
+	if err != nil || st == nil {
+		return out, err
+	}
+	out.Paused, out.Verified, out.Fence, out.Reverse, out.Left = st.Paused, st.Verified, st.Fence, st.Reverse, st.Left
+	kept := new(capture.Kept)
+	if st.Phase != PhaseCleaned {
+		if kept, err = capture.Inspect(ctx, w.s.kafka, wave.prefix(), wave.Source.Name); err != nil {
+			return nil, err
+		}
+		p, err := w.s.forwardPair(wave, st)
+		if err != nil {
+			return nil, err
+		}
+		mark, err := w.s.newestMark(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		if mark != nil {
+			at := time.UnixMilli(mark.Time).UTC()
+			out.Watermark, out.Estimated, out.WatermarkLagMS = &at, mark.Estimated, max(0, time.Since(at).Milliseconds())
+		}
+	}
+	if kept == nil {
+		kept = new(capture.Kept)
+	}
+	if kept.HeldSince > 0 {
+		out.HeldSeconds = max(0, (time.Now().UnixMilli()-kept.HeldSince)/1000)
+	}
+	progress, err := w.s.store.progress(wave.Name)
+	if err != nil {
+		return nil, err
+	}
+	out.fill(wave, st, kept, progress, time.Now())
+	w.rates(out)
+	return out, nil
+}
+
+// fill sums up what the processes say.
+func (out *WaveStatus) fill(wave *Wave, st *State, kept *capture.Kept, progress []Progress, now time.Time) {
+	tables := make(map[string]*TableStatus)
+	for _, t := range st.Tables {
+		tables[t.Source] = &TableStatus{Source: t.Source, Target: t.Target, Phase: phaseOfTable(st, kept, t.Source)}
+	}
+	for i := range progress {
+		p := &progress[i]
+		alive := p.alive(now)
+		if alive {
+			out.Processes++
+		}
+		for _, c := range p.Connectors {
+			switch c.Name {
+			case wave.Source.Name:
+				out.source(&c, alive, tables)
+			case wave.Sink.Name:
+				out.sink(&c, alive, tables)
+			}
+			if c.State == status.Failed && alive {
+				if out.Failures == nil {
+					out.Failures = make(map[string]string)
+				}
+				out.Failures[c.Name] = c.Error
+			}
+		}
+	}
+	for _, t := range st.Tables {
+		out.Tables = append(out.Tables, *tables[t.Source])
+	}
+}
+
+func (out *WaveStatus) source(c *status.ConnectorView, alive bool, tables map[string]*TableStatus) {
+	out.BulkLoads += c.BulkLoads
+	out.DeadLettered += c.DeadLettered
+	out.Retries += c.Retries
+	if alive && c.Snapshot != nil {
+		out.SecondsLeft = max(out.SecondsLeft, c.Snapshot.SecondsLeft)
+	}
+	if alive && c.Watermark != nil && c.Watermark.Waits != "" {
+		out.WatermarkWaits = c.Watermark.Waits
+	}
+	for _, t := range c.Tables {
+		if to := tables[t.Name]; to != nil {
+			to.Scanned += t.SnapshotRows
+			to.Records += t.Records
+		}
+	}
+}
+
+func (out *WaveStatus) sink(c *status.ConnectorView, alive bool, tables map[string]*TableStatus) {
+	out.DeadLettered += c.DeadLettered
+	out.Retries += c.Retries
+	if alive {
+		out.LagRecords += c.LagRecords
+		if c.LagMS != nil {
+			out.LagMS = max(out.LagMS, *c.LagMS)
+		}
+	}
+	for _, t := range c.Tables {
+		if to := tables[t.Name]; to != nil {
+			to.Applied += t.Records
+			to.Bytes += t.Bytes
+		}
+	}
+}
+
+// phaseOfTable is what is done with a table now.
+func phaseOfTable(st *State, kept *capture.Kept, table string) string {
+	switch k := kept.Tables[table]; {
+	case st.Phase == PhaseCleaned:
+		return "moved"
+	case k.Gap != "":
+		return "gap: " + k.Gap
+	case k.Dropped:
+		return "gone from the source"
+	case k.Captured && kept.Streaming:
+		return "follows"
+	case k.Captured:
+		return "scanned"
+	case kept.HeldSince > 0 || kept.Streaming:
+		return "scans"
+	}
+	return "waits"
+}
+
+// rates are told by what was counted since the last look.
+func (w *Watcher) rates(out *WaveStatus) {
+	now := sample{at: time.Now()}
+	for _, t := range out.Tables {
+		now.scanned, now.records, now.applied, now.appliedLen = now.scanned+t.Scanned, now.records+t.Records, now.applied+t.Applied, now.appliedLen+t.Bytes
+	}
+	last, known := w.last[out.Name]
+	w.last[out.Name] = now
+	if s := now.at.Sub(last.at).Seconds(); known && s > 0 {
+		rate := func(a, b int64) int64 { return max(0, int64(float64(b-a)/s)) }
+		out.ScanRowsPerSecond, out.RecordsPerSecond = rate(last.scanned, now.scanned), rate(last.records, now.records)
+		out.AppliedPerSecond, out.AppliedBytesPerSec = rate(last.applied, now.applied), rate(last.appliedLen, now.appliedLen)
+	}
+}
+
+// Print writes the status for people, on one screen.
+func (s *Status) Print(out io.Writer) {
+	fmt.Fprintf(out, "migration %s  %s\n", s.Name, s.At.Format("2006-01-02 15:04:05Z"))
+	for i := range s.Waves {
+		s.Waves[i].print(out)
+	}
+}
+
+func (w *WaveStatus) print(out io.Writer) {
+	fmt.Fprintf(out, "\nwave %s: %s", w.Name, w.Phase)
+	if w.Paused {
+		fmt.Fprint(out, ", paused: the source keeps its WALs")
+	}
+	if len(w.Tables) == 0 {
+		fmt.Fprintln(out)
+		return
+	}
+	fmt.Fprintf(out, ", in %s\n", plural(w.Processes, "process", "processes"))
+	mark := "none yet"
+	if w.Watermark != nil {
+		mark = fmt.Sprintf("%s, %s behind", w.Watermark.Format("15:04:05Z"), round(time.Duration(w.WatermarkLagMS)*time.Millisecond))
+		if w.Estimated {
+			mark += " (an estimate)"
+		}
+	}
+	if w.WatermarkWaits != "" {
+		mark += "; waits for " + w.WatermarkWaits
+	}
+	fmt.Fprintf(out, "watermark  %s\nlag        %s in Kafka, last change applied %s late\n", mark, plural(int(w.LagRecords), "record", "records"), round(time.Duration(w.LagMS)*time.Millisecond))
+	fmt.Fprintf(out, "rate       scan %d rows/s, into Kafka %d records/s, applied %d records/s %.1f MiB/s\n", w.ScanRowsPerSecond, w.RecordsPerSecond, w.AppliedPerSecond, float64(w.AppliedBytesPerSec)/(1<<20))
+	if w.HeldSeconds > 0 {
+		fmt.Fprintf(out, "held       the source has kept its WALs for %s\n", round(time.Duration(w.HeldSeconds)*time.Second))
+	}
+	if w.SecondsLeft > 0 {
+		fmt.Fprintf(out, "left       about %s of the scan\n", round(time.Duration(w.SecondsLeft)*time.Second))
+	}
+	if w.Retries+w.DeadLettered+w.BulkLoads > 0 {
+		fmt.Fprintf(out, "trouble    %d repeated, %s, %s\n", w.Retries, plural(int(w.DeadLettered), "dead letter", "dead letters"), plural(int(w.BulkLoads), "bulk load", "bulk loads"))
+	}
+	for name, err := range w.Failures {
+		fmt.Fprintf(out, "FAILED     %s: %s\n", name, err)
+	}
+	if v := w.Verified; v != nil && v.Base != nil {
+		result := "clean"
+		if !v.Base.Clean {
+			result = plural(int(v.Base.Bad), "row differs", "rows differ")
+		}
+		fmt.Fprintf(out, "verify     %s, %s\n", result, moment(v.Base.Ended))
+	}
+	t := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(t, "TABLE\tPHASE\tROWS SCANNED\tRECORDS\tAPPLIED\tMiB")
+	for _, x := range w.Tables {
+		name := x.Source
+		if x.Target != x.Source {
+			name += " -> " + x.Target
+		}
+		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%.1f\n", name, x.Phase, x.Scanned, x.Records, x.Applied, float64(x.Bytes)/(1<<20))
+	}
+	t.Flush()
+	for _, l := range w.Left {
+		fmt.Fprintf(out, "left: %s\n", l)
+	}
+}
+
+// Pause stops the wave's connectors, wherever they run; resume starts them again there.
+func (m *Migration) Pause(ctx context.Context, e Env, wave string, pause bool) (err error) {
+	w, err := m.one(wave)
+	if err != nil {
+		return err
+	}
+	s, err := m.openKafka(ctx, e)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	st, err := s.started(ctx, w)
+	if err != nil {
+		return err
+	}
+	if st.Phase != PhaseStarted && st.Phase != PhaseReverse && (pause || st.Phase != PhaseCutOver) {
+		return fmt.Errorf("wave %s is %s: it can be paused while it is started or reversing", w.Name, st.Phase)
+	}
+	if st.Paused != pause {
+		st.Paused = pause
+		if err := s.store.save(ctx, w.Name, st); err != nil {
+			return err
+		}
+	}
+	if !pause {
+		s.say("wave %s is resumed; its connectors start where waltap migrate start runs", w.Name)
+		return nil
+	}
+	s.say("wave %s is paused; its connectors stop within seconds.", w.Name)
+	s.say("The source keeps its WALs for peer %s until the wave is resumed: watch the room in its file system. To let go of them for good: waltap migrate cleanup --abandon, or waltap peer remove %s; the tables must then be copied anew.",
+		w.Source.Source.Peer.ID, w.Source.Source.Peer.ID)
+	return s.sayHeld(ctx, w)
+}
+
+// sayHeld tells how many WALs wait for the wave's peer now.
+func (s *session) sayHeld(ctx context.Context, w *Wave) error {
+	c, err := openCluster(ctx, w.Source.Source.HBase, s.log)
+	if err != nil {
+		return fmt.Errorf("the wave is paused; how many WALs are kept is not known: %w", err)
+	}
+	defer c.Close()
+	queues, err := c.Queues(ctx, w.Source.Source.Peer.ID)
+	if errors.Is(err, admin.ErrNoQueues) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("the wave is paused; how many WALs are kept is not known: %w", err)
+	}
+	wals := 0
+	for _, q := range queues {
+		names, err := c.QueueWALs(ctx, q)
+		if err != nil {
+			return fmt.Errorf("the wave is paused; how many WALs are kept is not known: %w", err)
+		}
+		wals += len(names)
+	}
+	s.say("%s of %s wait for it now", plural(wals, "WAL", "WALs"), plural(len(queues), "region server", "region servers"))
+	return nil
+}

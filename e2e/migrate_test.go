@@ -1,0 +1,421 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/waltap/waltap/connector/migrate"
+	"github.com/waltap/waltap/e2e/judge"
+	"github.com/waltap/waltap/e2e/servers"
+	"github.com/waltap/waltap/e2e/testenv"
+	"github.com/waltap/waltap/internal/crash"
+)
+
+// migration is a migration file of a test, with its tables: two in one namespace, one, renamed, in another.
+type migration struct {
+	name   string
+	file   string
+	tables []migrated
+	build  testenv.BuildOptions // of the commands, and of what is started
+}
+
+type migrated struct {
+	source, target string
+	before         judge.Table
+}
+
+func newMigration(t *testing.T, regions int, source keys, more keys) *migration {
+	t.Helper()
+	name := testenv.Name(t)
+	m := &migration{name: name}
+	a, b := name+"_a", name+"_b"
+	ctx := testenv.Context(t, 2*time.Minute)
+	for _, ns := range []string{a, b} {
+		if err := env.Src.CreateNamespace(ctx, ns); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, x := range []migrated{{source: a + ":orders", target: a + ":orders"}, {source: a + ":items", target: a + ":items"}, {source: b + ":events", target: b + ":events_2026"}} {
+		scope := i % 2 // one table is replicated before, as for another peer
+		table := judge.Table{Name: x.source, Splits: judge.HexSplits(regions)}
+		for _, f := range []string{"a", "b"} {
+			table.Families = append(table.Families, judge.Family{Name: f, Versions: 1000, Scope: scope, Attributes: map[string]string{"KEEP_DELETED_CELLS": "TRUE"}})
+		}
+		if err := env.Src.CreateTable(ctx, table); err != nil {
+			t.Fatal(err)
+		}
+		x.before = describeTable(t, env.Src, x.source)
+		m.tables = append(m.tables, x)
+	}
+	p := &pipe{name: name, tables: a + `:.*, ` + b + `:events`, source: keys{"hbase.replication.scope": "set"},
+		sink: keys{"hbase.table.rename": b + ":events=" + b + ":events_2026"}}
+	for k, v := range source {
+		p.source[k] = v
+	}
+	top := keys{"migration.name": name}
+	for k, v := range more {
+		top[k] = v
+	}
+	m.file = filepath.Join(t.TempDir(), "migration.yaml")
+	yaml := kafkaYAML(env.Kafka.Bootstrap(), top, p.sourceConfig(), p.sinkConfig())
+	if err := os.WriteFile(m.file, []byte(strings.ReplaceAll(yaml, "${PORT}", "0")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	m.cleanUp(t)
+	return m
+}
+
+// cleanUp removes the peers of a test that has failed half-way.
+func (m *migration) cleanUp(t *testing.T) {
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		for _, c := range []*judge.Cluster{env.Src, env.Dst} {
+			peers, err := c.Peers(ctx)
+			if err != nil {
+				t.Error(err)
+			}
+			for _, p := range peers {
+				if strings.HasPrefix(p.ID, m.name) {
+					if err := c.RemovePeer(ctx, p.ID); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		}
+	})
+}
+
+func describeTable(t *testing.T, c *judge.Cluster, table string) judge.Table {
+	t.Helper()
+	d, err := c.DescribeTable(testenv.Context(t, time.Minute), table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// run runs a step to its end and checks its exit code; -1 stands for SIGKILL.
+func (m *migration) run(t *testing.T, code int, args ...string) testenv.Result {
+	t.Helper()
+	return m.runWith(t, "", code, args...)
+}
+
+// killed runs a step that dies at a crash point.
+func (m *migration) killed(t *testing.T, point string, args ...string) {
+	t.Helper()
+	if r := m.runWith(t, point, -1, args...); !strings.Contains(r.Stderr, "killed at "+strings.Split(point, ":")[0]) {
+		t.Fatalf("it was not killed at %s\n%s", point, r.Stderr)
+	}
+}
+
+func (m *migration) runWith(t *testing.T, point string, code int, args ...string) testenv.Result {
+	t.Helper()
+	ctx := testenv.Context(t, 3*time.Minute)
+	path, err := testenv.Build(ctx, m.build)
+	if err != nil {
+		t.Fatal(err)
+	}
+	args = append([]string{"migrate", args[0], "-f", m.file}, args[1:]...)
+	cmd := exec.CommandContext(ctx, path, args...)
+	if point != "" {
+		cmd.Env = append(os.Environ(), "WALTAP_CRASH="+point)
+	}
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	began := time.Now()
+	err = cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) || ctx.Err() != nil {
+		t.Fatalf("run waltap %s: %v", strings.Join(args, " "), errors.Join(err, ctx.Err()))
+	}
+	r := testenv.Result{Stdout: stdout.String(), Stderr: stderr.String(), ExitCode: cmd.ProcessState.ExitCode()}
+	if r.ExitCode != code {
+		t.Fatalf("waltap %s: exit code %d, want %d\n%s\n%s", strings.Join(args, " "), r.ExitCode, code, r.Stdout, r.Stderr)
+	}
+	t.Logf("waltap %s %s: exit code %d in %s\n%s", strings.Join(args, " "), point, code, time.Since(began).Round(time.Millisecond), r.Stdout)
+	return r
+}
+
+// start runs waltap migrate start in the background.
+func (m *migration) start(t *testing.T, extra ...string) *testenv.Waltap {
+	t.Helper()
+	return env.StartWaltap(t, testenv.WaltapOptions{Args: []string{"migrate", "start", "-f", m.file}, Env: extra, Build: m.build})
+}
+
+// status reads waltap migrate status.
+func (m *migration) status(t *testing.T) migrate.WaveStatus {
+	t.Helper()
+	r := testenv.RunWaltap(testenv.Context(t, time.Minute), t, "migrate", "status", "--json", "-f", m.file)
+	var s migrate.Status
+	if err := json.Unmarshal([]byte(r.Stdout), &s); err != nil || r.ExitCode != 0 {
+		t.Fatalf("waltap migrate status: exit code %d, %v\n%s\n%s", r.ExitCode, err, r.Stdout, r.Stderr)
+	}
+	return s.Waves[0]
+}
+
+// awaitFollowing waits until all tables follow.
+func (m *migration) awaitFollowing(t *testing.T, w *testenv.Waltap) migrate.WaveStatus {
+	t.Helper()
+	ctx := testenv.Context(t, 2*time.Minute)
+	for {
+		s := m.status(t)
+		done := len(s.Tables) > 0 && s.Watermark != nil && !slices.ContainsFunc(s.Tables, func(x migrate.TableStatus) bool { return x.Phase != "follows" })
+		switch {
+		case done:
+			return s
+		case w != nil && !w.Running():
+			t.Fatalf("waltap migrate start has ended\n%s", servers.LogTail(w.LogPath()))
+		case ctx.Err() != nil:
+			t.Fatalf("the tables do not follow: %+v", s)
+		}
+	}
+}
+
+// mutateAll writes to all tables of an end until the returned function is called.
+func (m *migration) mutateAll(t *testing.T, c *judge.Cluster) (stop func() int64) {
+	t.Helper()
+	var stops []func() int64
+	for _, x := range m.tables {
+		name := x.source
+		if c == env.Dst {
+			name = x.target
+		}
+		mutator, err := c.StartMutator(t.Context(), name, judge.MutatorSpec{Families: []string{"a", "b"}, Keys: 500, Rate: 60, Threads: 1, ValueSize: 20, Seed: seed(t), ServerTimes: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stopped := false
+		one := func() int64 {
+			if stopped {
+				return 0
+			}
+			stopped = true
+			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+			defer cancel()
+			s, err := mutator.Stop(ctx)
+			if err != nil {
+				t.Error(err)
+			}
+			return s.Acked
+		}
+		t.Cleanup(func() { one() })
+		stops = append(stops, one)
+	}
+	return func() (n int64) {
+		for _, s := range stops {
+			n += s()
+		}
+		return n
+	}
+}
+
+// identical compares all tables of both ends.
+func (m *migration) identical(t *testing.T) {
+	t.Helper()
+	ctx := testenv.Context(t, 2*time.Minute)
+	for _, x := range m.tables {
+		if err := env.Src.AwaitEqual(ctx, x.source, env.Dst, x.target, judge.ScanOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// trace is what a migration leaves on the two clusters and in Kafka, apart from data.
+func (m *migration) trace(t *testing.T) string {
+	t.Helper()
+	ctx := testenv.Context(t, time.Minute)
+	var out []string
+	for _, c := range []*judge.Cluster{env.Src, env.Dst} {
+		peers, err := c.Peers(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range peers {
+			if strings.HasPrefix(p.ID, m.name) {
+				out = append(out, "peer "+p.ID)
+			}
+		}
+		tables, err := c.Tables(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range tables {
+			if strings.Contains(name, m.name) {
+				d := describeTable(t, c, name)
+				b, err := json.Marshal(d)
+				if err != nil {
+					t.Fatal(err)
+				}
+				out = append(out, string(b))
+			}
+		}
+	}
+	topics, err := kafkaClient(t).Topics(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, topic := range topics {
+		if strings.Contains(topic.Name, m.name) {
+			out = append(out, "topic "+topic.Name)
+		}
+	}
+	slices.Sort(out)
+	return strings.Join(out, "\n")
+}
+
+// checkCleaned checks that the clusters are as they were, but for the new tables at the destination.
+func (m *migration) checkCleaned(t *testing.T, closed bool) {
+	t.Helper()
+	for _, x := range m.tables {
+		before := x.before
+		after := describeTable(t, env.Src, x.source)
+		if closed {
+			if after.Attributes["READONLY"] != "true" {
+				t.Errorf("table %s: READONLY is %q at the source, want true", x.source, after.Attributes["READONLY"])
+			}
+			after.Attributes["READONLY"] = before.Attributes["READONLY"]
+			if _, set := before.Attributes["READONLY"]; !set {
+				delete(after.Attributes, "READONLY")
+			}
+		}
+		if a, b := text(t, before), text(t, after); a != b {
+			t.Errorf("table %s at the source was\n%s\nand is\n%s", x.source, a, b)
+		}
+		copied := describeTable(t, env.Dst, x.target)
+		for i := range before.Families {
+			before.Families[i].Scope = 0
+		}
+		copied.Name = before.Name
+		if a, b := text(t, before), text(t, copied); a != b {
+			t.Errorf("table %s at the destination is\n%s\nwant\n%s", x.target, b, a)
+		}
+	}
+	for _, line := range strings.Split(m.trace(t), "\n") {
+		if strings.HasPrefix(line, "peer ") || strings.HasPrefix(line, "topic ") || strings.Contains(line, "waltap_heartbeat") {
+			t.Errorf("left behind: %s", line)
+		}
+	}
+}
+
+func text(t *testing.T, d judge.Table) string {
+	t.Helper()
+	b, err := json.Marshal(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// TestMigrationUnderLoad moves three tables in two namespaces, one renamed, 20 regions, through all steps.
+func TestMigrationUnderLoad(t *testing.T) {
+	t.Parallel()
+	m := newMigration(t, 7, nil, nil) // 21 regions
+	for _, x := range m.tables {
+		if _, err := env.Src.Load(testenv.Context(t, time.Minute), x.source, judge.LoadSpec{Rows: torture[int64](2000, 200_000), Seed: 7, Families: []string{"a", "b"}, Versions: 2, ValueSize: 20}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop := m.mutateAll(t, env.Src)
+	untouched := m.trace(t)
+	plan := m.run(t, 0, "plan").Stdout
+	for _, want := range []string{m.tables[2].target, "peer " + m.name, "waltap_heartbeat_", "REPLICATION_SCOPE", "READONLY", "topic " + m.name + "."} {
+		if !strings.Contains(plan, want) {
+			t.Errorf("the plan does not show %q", want)
+		}
+	}
+	if now := m.trace(t); now != untouched {
+		t.Errorf("the plan has changed\n%s\nto\n%s", untouched, now)
+	}
+	m.run(t, 1, "cutover") // it was not started
+	w := m.start(t)
+	s := m.awaitFollowing(t, w)
+	t.Logf("follows: %+v", s)
+	if r := m.run(t, 2, "cutover"); !strings.Contains(r.Stdout, "no pass of all rows was made") {
+		t.Errorf("a cut-over before the verify says\n%s", r.Stdout)
+	}
+	m.run(t, 0, "pause")
+	m.run(t, 2, "cutover", "--rehearse")
+	m.run(t, 0, "resume")
+	m.awaitFollowing(t, w)
+	m.run(t, 0, "verify", "-q")
+	m.run(t, 0, "cutover", "--rehearse")
+	m.run(t, 0, "cutover", "--reverse")
+	t.Logf("%d writes at the source", stop())
+	back := m.mutateAll(t, env.Dst)
+	time.Sleep(time.Second)
+	t.Logf("%d writes at the destination", back())
+	m.identical(t)
+	t.Log(m.run(t, 0, "cleanup", "--topics").Stdout)
+	if code, err := w.Wait(testenv.Context(t, time.Minute)); err != nil || code != 0 {
+		t.Errorf("waltap migrate start has ended with %d, %v; want 0 after the clean-up", code, err)
+	}
+	m.checkCleaned(t, false)
+	m.run(t, 0, "cleanup", "--topics")
+}
+
+// TestMigrationKilledInEveryStep kills each step in its middle, several times, and repeats it: it ends as one that nobody has killed.
+func TestMigrationKilledInEveryStep(t *testing.T) {
+	t.Parallel()
+	m := newMigration(t, 2, nil, nil)
+	m.build = testenv.BuildOptions{Tags: []string{"waltap_crash"}}
+	for _, x := range m.tables {
+		if _, err := env.Src.Load(testenv.Context(t, time.Minute), x.source, judge.LoadSpec{Rows: 200, Seed: 7, Families: []string{"a", "b"}, ValueSize: 20}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop := m.mutateAll(t, env.Src)
+	for _, point := range []string{crash.MigrateRecorded, crash.MigrateApplied, crash.PeerAdded, crash.Scanned} {
+		w := m.start(t, "WALTAP_CRASH="+point)
+		if code, err := w.Wait(testenv.Context(t, 2*time.Minute)); err != nil || code != -1 {
+			t.Fatalf("start was to be killed at %s and ended with %d, %v\n%s", point, code, err, servers.LogTail(w.LogPath()))
+		}
+	}
+	w := m.start(t)
+	m.awaitFollowing(t, w)
+	m.killed(t, crash.VerifyUnsaved, "verify", "-q")
+	m.run(t, 0, "verify", "-q")
+	for _, point := range []string{crash.FenceSaved, crash.TableFenced + ":2", crash.FenceClosed, crash.VerifyUnsaved, crash.CutOverSaved, crash.ReverseSaved, crash.TableUnfenced + ":2"} {
+		m.killed(t, point, "cutover", "--reverse")
+	}
+	stop()
+	m.run(t, 0, "cutover", "--reverse")
+	back := m.mutateAll(t, env.Dst)
+	time.Sleep(500 * time.Millisecond)
+	t.Logf("%d writes at the destination", back())
+	for _, point := range []string{crash.FenceSaved, crash.TableFenced + ":2", crash.FenceClosed, crash.PeerRemoved, crash.TableUnfenced + ":4"} {
+		m.killed(t, point, "cutover", "--undo")
+	}
+	m.run(t, 0, "cutover", "--undo")
+	for _, x := range m.tables { // the source takes writes, the destination follows
+		if err := env.Src.Write(testenv.Context(t, time.Minute), x.source, judge.Put("after the way back", "a", "q", "v")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.identical(t)
+	m.run(t, 0, "verify", "-q")
+	m.killed(t, crash.TableFenced, "cutover")
+	m.run(t, 0, "cutover")
+	for _, x := range m.tables {
+		if err := env.Src.Write(testenv.Context(t, time.Minute), x.source, judge.Put("late", "a", "q", "v")); err == nil {
+			t.Errorf("table %s takes writes behind the fence", x.source)
+		}
+	}
+	m.identical(t)
+	for _, point := range []string{crash.PeerRemoved, crash.AttributesPartly, crash.AttributesPartly + ":4", crash.TopicDeleted + ":3"} {
+		m.killed(t, point, "cleanup", "--topics")
+	}
+	m.run(t, 0, "cleanup", "--topics")
+	m.checkCleaned(t, true)
+}

@@ -1,0 +1,75 @@
+package capture
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/waltap/waltap/checkpoint"
+	"github.com/waltap/waltap/internal/kafka"
+	"github.com/waltap/waltap/schema"
+)
+
+// Kept is how far a capture is, as it has kept it on its offsets topic.
+type Kept struct {
+	// Streaming: the peer is enabled, and every table was scanned or is being scanned in concurrent order.
+	Streaming bool
+	CaptureID string
+	HeldSince int64 // since when the source keeps its WALs for a scan, ms; 0: it does not
+	Tables    map[string]KeptTable
+}
+
+// KeptTable is what a capture has kept of one table.
+type KeptTable struct {
+	Captured bool   // the scan has delivered it
+	Listed   bool   // our peer ships it
+	Gap      string // what was lost; "": nothing
+	Dropped  bool   // the source was seen without it
+}
+
+// Inspect reads what a connector has kept, nil when nothing.
+func Inspect(ctx context.Context, client *kafka.Client, prefix, connector string) (*Kept, error) {
+	topic := schema.OffsetsTopic(prefix)
+	if _, err := client.Topic(ctx, topic); errors.Is(err, kafka.ErrUnknownTopic) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	store, err := checkpoint.Open(ctx, client, topic)
+	if err != nil {
+		return nil, fmt.Errorf("read the progress of connector %s: %w", connector, err)
+	}
+	k, err := (&state{store: store, connector: connector}).kept()
+	return k, errors.Join(err, store.Close())
+}
+
+func (s *state) kept() (*Kept, error) {
+	c, known, err := s.capture()
+	if err != nil {
+		return nil, err
+	}
+	k := &Kept{Tables: make(map[string]KeptTable)}
+	if known {
+		k.Streaming, k.CaptureID, k.HeldSince = c.Phase == phaseStreaming, c.CaptureID, c.HeldSince
+	}
+	err = s.store.Each(s.connector, func(partition map[string]string, offset json.RawMessage) error {
+		name := partition["table"]
+		if len(partition) != 1 || name == "" {
+			return nil
+		}
+		var t tableState
+		if err := json.Unmarshal(offset, &t); err != nil {
+			return fmt.Errorf("read the state of table %s: %w", name, err)
+		}
+		k.Tables[name] = KeptTable{Captured: t.Captured, Listed: t.Listed, Gap: t.Gap, Dropped: t.Dropped}
+		return nil
+	})
+	if err != nil || !known && len(k.Tables) == 0 {
+		return nil, err
+	}
+	return k, nil
+}
+
+// CaptureKey is the key in the CONFIG of a peer of ours that holds Kept.CaptureID.
+const CaptureKey = captureKey
