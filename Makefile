@@ -1,13 +1,14 @@
 # make demo   the main job on real servers (ONCE=1: ends after the comparison)
 # make test   all tests, those against real HBase and Kafka included; SEED=n repeats the random ones
 # make torture   the end-to-end tests at the stated size: more kills, longer, larger; SEED=n repeats
+# make bench   measures waltap beside HBase's own tools and writes docs/performance.*; RUN=regex ROUNDS=n SCALE=x PROFILE=dir STRICT=1
 SHELL := /bin/bash
 SEED ?= $(shell date +%s)
 export SEED
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build demo test torture unit e2e lint deps fuzz
+.PHONY: build demo test torture bench unit e2e lint deps fuzz
 
 build:
 	go build -o bin/waltap .
@@ -39,6 +40,17 @@ RUN ?= .
 torture: deps
 	@echo "SEED=$(SEED)"
 	TORTURE=1 go test -tags e2e -count=1 -p 1 -parallel 1 -timeout 6h -v -run '$(RUN)' ./e2e/... ; status=$$?; echo "SEED=$(SEED)"; exit $$status
+
+# All lines at full size are written to docs; part of them, or another size, to the terminal only.
+# The result is JSON=file and MARKDOWN=file (a page with the two marks) where these are given.
+ROUNDS ?= 5
+SCALE ?= 1
+ifeq ($(RUN) $(SCALE),. 1)
+JSON ?= docs/performance.json
+MARKDOWN ?= docs/performance.md
+endif
+bench: deps
+	go run ./e2e/bench -run='$(RUN)' -rounds=$(ROUNDS) -scale=$(SCALE) -profile='$(PROFILE)' -json='$(JSON)' -markdown='$(MARKDOWN)' $(if $(STRICT),-strict)
 
 # each fuzz target for a while: make fuzz FUZZTIME=60s
 FUZZTIME ?= 20s

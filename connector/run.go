@@ -85,7 +85,11 @@ func (p *process) serve() (stop func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("listeners: %w", err)
 	}
-	srv := &http.Server{Handler: limitsHandler(p.limits, handler), ReadHeaderTimeout: 5 * time.Second}
+	handler = limitsHandler(p.limits, handler)
+	if p.cfg.Profiles {
+		handler = profilesHandler(handler)
+	}
+	srv := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
 	var done sync.WaitGroup
 	done.Go(func() {
 		if err := srv.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {

@@ -27,6 +27,7 @@ type Process struct {
 	BootstrapServers []string // bootstrap.servers, host:port
 	GroupID          string   // group.id
 	Listeners        string   // listeners, http://host:port; port 0 lets the system choose
+	Profiles         bool     // listeners.pprof.enable
 	LogFormat        LogFormat
 	LogLevel         slog.Level
 	Kafka            Kafka

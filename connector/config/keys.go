@@ -34,6 +34,11 @@ var ownKeys = []Key{
 		set: into(parseListener, func(t *target) *string { return &t.process.Listeners }),
 	},
 	{
+		Name: "listeners.pprof.enable", Scope: InProcess, Type: Boolean, Default: "false",
+		Doc: "Serve Go's profiles (CPU, heap, goroutines, trace) under /debug/pprof/ on listeners, to find where time and memory go. Taking one costs CPU, and whoever reaches the port can.",
+		set: boolean(func(t *target) *bool { return &t.process.Profiles }),
+	},
+	{
 		Name: "log.format", Scope: InProcess, Type: String, Default: "text", Values: []string{"text", "json"},
 		Doc: "How log lines are written to stderr.",
 		set: text(func(t *target) *LogFormat { return &t.process.LogFormat }),

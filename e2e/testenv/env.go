@@ -30,6 +30,9 @@ type Options struct {
 	DestinationSite map[string]string
 	KafkaProperties map[string]string // added to server.properties
 	HeapMB          int               // of each HBase; default 1024
+	KafkaHeapMB     int               // default 512
+	// Steady leaves servers.FastStart away: for benchmarks.
+	Steady bool
 }
 
 // Env is the set of running servers. Tests share it: each uses tables, topics and
@@ -51,10 +54,14 @@ func Start(ctx context.Context, o Options) (*Env, error) {
 		return nil, err
 	}
 	e := &Env{Dir: dir}
+	flags := servers.FastStart
+	if o.Steady {
+		flags = nil
+	}
 	hbase := func(to **servers.HBase, name string, site map[string]string) func(context.Context) error {
 		return func(ctx context.Context) (err error) {
 			*to, err = servers.StartHBase(ctx, servers.HBaseOptions{Name: name, Dir: filepath.Join(dir, name),
-				ExtraSite: site, HeapMB: o.HeapMB, JVMFlags: servers.FastStart})
+				ExtraSite: site, HeapMB: o.HeapMB, JVMFlags: flags})
 			return err
 		}
 	}
@@ -71,7 +78,7 @@ func Start(ctx context.Context, o Options) (*Env, error) {
 	if o.Kafka {
 		starts = append(starts, func(ctx context.Context) (err error) {
 			e.Kafka, err = servers.StartKafka(ctx, servers.KafkaOptions{Dir: filepath.Join(dir, "kafka"),
-				Extra: o.KafkaProperties, JVMFlags: servers.FastStart})
+				Extra: o.KafkaProperties, HeapMB: o.KafkaHeapMB, JVMFlags: flags})
 			return err
 		})
 	}

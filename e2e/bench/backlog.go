@@ -1,0 +1,286 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/waltap/waltap/connector/status"
+	"github.com/waltap/waltap/e2e/judge"
+)
+
+// regions of a table: as few as keep one server's threads busy.
+const regions = 4
+
+// pollInterval is how finely the end of a drain is seen.
+const pollInterval = 10 * time.Millisecond
+
+// Shape is what the cells of a table look like.
+type Shape struct {
+	Name    string
+	Columns int
+	Value   int   // bytes
+	Cells   int64 // at scale 1
+	Singly  bool  // each row is a WAL edit of its own; else an edit holds what a client's batch has for a region
+}
+
+var (
+	hundredBytes  = Shape{Name: "100 B", Columns: 1, Value: 100, Cells: 4_000_000}
+	singlePuts    = Shape{Name: "100 B, single puts", Columns: 1, Value: 100, Cells: 1_000_000, Singly: true}
+	twentyColumns = Shape{Name: "20 columns of 100 B", Columns: 20, Value: 100, Cells: 2_000_000}
+	tenBytes      = Shape{Name: "10 B", Columns: 1, Value: 10, Cells: 2_000_000}
+	tenKiB        = Shape{Name: "10 KiB", Columns: 1, Value: 10 << 10, Cells: 100_000}
+)
+
+func (s Shape) rows(scale float64) int64 {
+	return max(int64(float64(s.Cells)*scale)/int64(s.Columns), 1000)
+}
+
+// backlog is a WAL that held peers have yet to get, each from its first to its last cell.
+type backlog struct {
+	table  string
+	shape  Shape
+	rows   int64
+	cells  int64
+	wrote  time.Duration
+	tables []judge.Table // what create made
+}
+
+// receiver is a peer that takes a backlog in: a side.
+type receiver interface {
+	// prepare makes HBase's peer addable, before the backlog is written.
+	prepare(ctx context.Context, bl *backlog) (judge.Peer, error)
+	// ready brings the receiver up, shortly before its turn.
+	ready(ctx context.Context) error
+	// drained waits until it has acknowledged everything, and tells when its first call came in and when all was done.
+	drained(ctx context.Context, cells int64) (first, last time.Time, err error)
+	// pids are its processes, by name, for CPU time and memory.
+	pids() map[string]int
+	close(ctx context.Context) error
+}
+
+// newTable creates a table at a cluster, with the regions of all tables of the bench.
+func newTable(ctx context.Context, c *judge.Cluster, name string) error {
+	return c.CreateTable(ctx, judge.Table{Name: name, Families: []judge.Family{{Name: "f", Scope: 1}}, Splits: judge.HexSplits(regions)})
+}
+
+// write fills a table with rows from first on, side by side.
+func (b *bench) write(ctx context.Context, table string, s Shape, first, rows int64) error {
+	const writers = 3
+	errs := make([]error, writers)
+	var all sync.WaitGroup
+	for i := range int64(writers) {
+		all.Go(func() {
+			from, to := first+rows*i/writers, first+rows*(i+1)/writers
+			_, errs[i] = b.env.Src.Load(ctx, table, judge.LoadSpec{
+				FirstRow: from, Rows: to - from, Seed: 1, Families: []string{"f"}, Columns: s.Columns, ValueSize: s.Value, Singly: s.Singly,
+			})
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// newBacklog adds the peers, held, and then writes: each of them has the same WAL to get.
+func (b *bench) newBacklog(ctx context.Context, s Shape, sides ...receiver) (*backlog, error) {
+	bl := &backlog{table: b.name("t"), shape: s, rows: s.rows(b.scale)}
+	bl.cells = bl.rows * int64(s.Columns)
+	if err := newTable(ctx, b.env.Src, bl.table); err != nil {
+		return nil, err
+	}
+	if err := b.env.Src.RollWALs(ctx); err != nil {
+		return nil, err
+	}
+	for _, r := range sides {
+		p, err := r.prepare(ctx, bl)
+		if err != nil {
+			return nil, err
+		}
+		p.Disabled = true
+		p.Tables = map[string][]string{bl.table: {}}
+		if err := b.env.Src.AddPeer(ctx, p); err != nil {
+			return nil, err
+		}
+	}
+	start := time.Now()
+	if err := b.write(ctx, bl.table, s, 0, bl.rows); err != nil {
+		return nil, err
+	}
+	bl.wrote = time.Since(start)
+	b.step("  %s: wrote a backlog of %d cells in %.1f s for %d peers", s.Name, bl.cells, bl.wrote.Seconds(), len(sides))
+	return bl, nil
+}
+
+// Drain is one round of one side.
+type Drain struct {
+	Cells   int64   `json:"cells"`
+	Seconds float64 `json:"seconds"` // from the first call to the last acknowledgement
+	// Enabled is from the enabling of the peer, what the source takes to wake up included.
+	Enabled float64            `json:"secondsFromEnable"`
+	CPU     map[string]float64 `json:"cpuSeconds"` // by process
+	Peak    map[string]float64 `json:"peakMiB,omitempty"`
+}
+
+func (d *Drain) rate() float64        { return float64(d.Cells) / d.Seconds }
+func (d *Drain) enabledRate() float64 { return float64(d.Cells) / d.Enabled }
+
+// drain lets a peer have the backlog, and removes it.
+func (b *bench) drain(ctx context.Context, bl *backlog, r receiver, peer string) (*Drain, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	defer cancel()
+	if err := r.ready(ctx); err != nil {
+		return nil, err
+	}
+	pids := map[string]int{"hbase source": b.env.Source.PID(), "hbase destination": b.env.Destination.PID(), "kafka": b.env.Kafka.PID()}
+	for name, pid := range r.pids() {
+		pids[name] = pid
+	}
+	before, err := cpuOf(pids)
+	if err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	if err := b.env.Src.EnablePeer(ctx, peer); err != nil {
+		return nil, err
+	}
+	first, last, err := r.drained(ctx, bl.cells)
+	if err != nil {
+		return nil, err
+	}
+	after, err := cpuOf(pids)
+	if err != nil {
+		return nil, err
+	}
+	d := &Drain{Cells: bl.cells, Seconds: last.Sub(first).Seconds(), Enabled: last.Sub(start).Seconds(), CPU: after, Peak: map[string]float64{}}
+	for name := range after {
+		d.CPU[name] -= before[name]
+	}
+	for name, pid := range r.pids() {
+		if d.Peak[name], err = peakMemory(pid); err != nil {
+			return nil, err
+		}
+	}
+	return d, errors.Join(r.close(ctx), b.env.Src.RemovePeer(ctx, peer))
+}
+
+func cpuOf(pids map[string]int) (map[string]float64, error) {
+	out := make(map[string]float64, len(pids))
+	for name, pid := range pids {
+		s, err := cpuSeconds(pid)
+		if err != nil {
+			return nil, err
+		}
+		out[name] = s
+	}
+	return out, nil
+}
+
+// counting is the side that only counts.
+type counting struct {
+	b    *bench
+	id   string
+	pace func() float64 // nil: none
+	c    *counter
+}
+
+func (s *counting) prepare(ctx context.Context, _ *backlog) (judge.Peer, error) {
+	return s.b.registered(ctx, s.id)
+}
+
+func (s *counting) ready(ctx context.Context) (err error) {
+	pace := 0.0
+	if s.pace != nil {
+		pace = s.pace()
+	}
+	s.c, err = startCounter(ctx, s.b.env.Source.ZKQuorum(), "/"+s.id, pace)
+	return err
+}
+
+func (s *counting) drained(ctx context.Context, cells int64) (first, last time.Time, err error) {
+	for s.c.cells.Load() < cells {
+		if err := sleep(ctx, pollInterval); err != nil {
+			return first, last, fmt.Errorf("counting peer %s has %d of %d cells: %w", s.id, s.c.cells.Load(), cells, err)
+		}
+	}
+	return time.Unix(0, s.c.first.Load()), time.Unix(0, s.c.last.Load()), nil
+}
+
+func (s *counting) pids() map[string]int { return nil }
+
+func (s *counting) close(context.Context) error { return s.c.close() }
+
+// registered makes the znodes of a virtual cluster that comes up later: HBase asks for its id as soon as the peer is added.
+func (b *bench) registered(ctx context.Context, id string) (judge.Peer, error) {
+	r, err := register(ctx, b.env.Source.ZKQuorum(), "/"+id, 1)
+	if err != nil {
+		return judge.Peer{}, err
+	}
+	return judge.Peer{
+		ID: id, ClusterKey: b.env.Source.ZKQuorum() + ":/" + id,
+		Config: map[string]string{"hbase.replication.rpc.codec": "org.apache.hadoop.hbase.codec.KeyValueCodecWithTags"},
+	}, r.Close()
+}
+
+// toKafka is the side that has waltap's source take the backlog into Kafka.
+type toKafka struct {
+	b       *bench
+	id      string
+	profile string // name of the profiles to take; "": none
+	bl      *backlog
+	w       *waltap
+	finish  func() error
+}
+
+func (s *toKafka) prepare(ctx context.Context, bl *backlog) (judge.Peer, error) {
+	s.bl = bl
+	return s.b.registered(ctx, s.id)
+}
+
+func (s *toKafka) ready(ctx context.Context) (err error) {
+	s.w, err = s.b.startWaltap(s.id, s.b.sourceKeys(s.id, s.bl.table, keys{
+		"snapshot.mode": "no_data", "hbase.peer.create": "false", "watermark.mode": "off",
+	}))
+	if err != nil {
+		return err
+	}
+	if err := s.w.awaitRunning(ctx); err != nil {
+		return err
+	}
+	if s.profile != "" {
+		s.finish = s.b.profile(ctx, s.w, s.profile, profileSeconds(s.bl.cells))
+	}
+	return nil
+}
+
+// profileSeconds covers about a drain, at the rates that were seen.
+func profileSeconds(cells int64) int { return max(2, int(cells/300_000)) }
+
+func (s *toKafka) drained(ctx context.Context, cells int64) (first, last time.Time, err error) {
+	err = s.w.await(ctx, pollInterval, func(v *status.ProcessView) (bool, error) {
+		c := &v.Connectors[0]
+		if first.IsZero() && c.Calls > 0 {
+			first = time.Now()
+		}
+		last = time.Now()
+		return c.Cells >= cells, undisturbed(c)
+	})
+	if s.finish != nil {
+		err = errors.Join(err, s.finish())
+	}
+	return first, last, err
+}
+
+func (s *toKafka) pids() map[string]int { return map[string]int{"waltap source": s.w.PID()} }
+
+func (s *toKafka) close(context.Context) error { return s.w.stop() }
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
