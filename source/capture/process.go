@@ -31,7 +31,8 @@ type process struct {
 	tasks   int // into which a scan is dealt
 	planned int // shards of the last scan that was seen; of work
 
-	news   news
+	plans  news                         // told when shards were planned
+	idle   news                         // told when this process has nothing to scan
 	member atomic.Pointer[tasks.Member] // in this generation; nil: between two
 	scans  *source.Publisher            // of scan records
 }
@@ -129,7 +130,7 @@ func (p *process) work(ctx context.Context, m *tasks.Member) error {
 	defer p.member.Store(nil)
 	w := worker{process: p, Member: m, dropped: make(map[string]int64)}
 	for ctx.Err() == nil {
-		changed := p.news.wait()
+		changed := p.plans.wait()
 		again, err := w.look(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -171,7 +172,7 @@ func (w *worker) look(ctx context.Context) (again bool, err error) {
 		if err := w.Idle(ctx); err != nil {
 			return false, err
 		}
-		w.news.tell()
+		w.idle.tell()
 		w.show("")
 		return false, nil
 	}

@@ -32,7 +32,7 @@ func (c *Capture) scanTables(ctx context.Context, tables []scan.Table) error {
 			return err
 		}
 	}
-	c.news.tell()
+	c.plans.tell()
 	return c.awaitShards(ctx, tables)
 }
 
@@ -75,7 +75,7 @@ func (c *Capture) planned(tables []scan.Table) ([]scan.Shard, error) {
 func (c *Capture) awaitShards(ctx context.Context, tables []scan.Table) error {
 	checked := time.Now()
 	for {
-		changed := c.news.wait()
+		changed := c.idle.wait()
 		why, err := c.unscanned(ctx, tables)
 		switch {
 		case ctx.Err() != nil:
