@@ -28,6 +28,7 @@ type Shape struct {
 
 var (
 	hundredBytes  = Shape{Name: "100 B", Columns: 1, Value: 100, Cells: 4_000_000}
+	oneMillion    = Shape{Name: "100 B", Columns: 1, Value: 100, Cells: 1_000_000}
 	singlePuts    = Shape{Name: "100 B, single puts", Columns: 1, Value: 100, Cells: 1_000_000, Singly: true}
 	twentyColumns = Shape{Name: "20 columns of 100 B", Columns: 20, Value: 100, Cells: 2_000_000}
 	tenBytes      = Shape{Name: "10 B", Columns: 1, Value: 10, Cells: 2_000_000}
@@ -254,8 +255,8 @@ func (s *toKafka) ready(ctx context.Context) (err error) {
 	return nil
 }
 
-// profileSeconds covers about a drain, at the rates that were seen.
-func profileSeconds(cells int64) int { return max(2, int(cells/300_000)) }
+// profileSeconds covers a drain with room: what is idle at its ends is not in a CPU profile.
+func profileSeconds(cells int64) int { return max(5, int(cells/150_000)) }
 
 func (s *toKafka) drained(ctx context.Context, cells int64) (first, last time.Time, err error) {
 	err = s.w.await(ctx, pollInterval, func(v *status.ProcessView) (bool, error) {

@@ -22,7 +22,9 @@ var lines = []lineSpec{
 	{id: "aa", shape: hundredBytes, always: true, run: runAA},
 	{id: "wal-kafka", shape: hundredBytes, run: runWALToKafka},
 	{id: "wal-kafka", shape: singlePuts, run: runWALToKafka},
-	{id: "scan-kafka", shape: hundredBytes, run: runScanToKafka},
+	{id: "scan-kafka", shape: oneMillion, run: runScanToKafka},
+	{id: "wal-hbase", shape: oneMillion, run: runWALToHBase},
+	{id: "copy", shape: oneMillion, run: runFullCopy},
 	{id: "wal-kafka", shape: twentyColumns, run: runWALToKafka},
 	{id: "wal-kafka", shape: tenBytes, run: runWALToKafka},
 	{id: "wal-kafka", shape: tenKiB, run: runWALToKafka},
@@ -32,7 +34,7 @@ func aim(v float64) *float64 { return &v }
 
 // judged gives the shapes of 100 B values the criterion; other shapes are reported beside them.
 func judged(s Shape, c Criterion) Criterion {
-	if s != hundredBytes && s != singlePuts {
+	if s.Value != 100 || s.Columns != 1 {
 		return Criterion{Rule: Reported}
 	}
 	return c
@@ -57,32 +59,43 @@ func (b *bench) kafkaSide(profile string) side {
 // warmUp is how many rounds are not counted: JVMs compile what they run, files come into the page cache.
 const warmUp = 1
 
-// race drains one backlog by both sides, round after round; which one begins alternates, too. The first rounds are not among
-// the results.
-func (b *bench) race(ctx context.Context, bl *backlog, ours, theirs []side) (o, t []*Drain, err error) {
-	for i := range ours {
-		one := func(s side, to *[]*Drain) {
-			if err != nil {
-				return
-			}
-			var d *Drain
-			if d, err = b.drain(ctx, bl, s, s.id); err == nil {
-				*to = append(*to, d)
-				b.step("    %-9s %8.0f cells/s (%.2f s; %.2f s from enable)", s.id, d.rate(), d.Seconds, d.Enabled)
-			}
+// alternate runs both sides, round after round; which one begins alternates, too. The first rounds are not among the results.
+func (b *bench) alternate(ourName, theirName string, ours, theirs func() (*Drain, error)) (o, t []*Drain, err error) {
+	one := func(name string, to *[]*Drain, run func() (*Drain, error)) {
+		if err != nil {
+			return
 		}
+		var d *Drain
+		if d, err = run(); err == nil {
+			*to = append(*to, d)
+			b.step("    %-10s %8.0f cells/s (%.2f s)", name, d.rate(), d.Seconds)
+		}
+	}
+	for i := range b.rounds + warmUp {
 		if i%2 == 0 {
-			one(theirs[i], &t)
-			one(ours[i], &o)
+			one(theirName, &t, theirs)
+			one(ourName, &o, ours)
 		} else {
-			one(ours[i], &o)
-			one(theirs[i], &t)
+			one(ourName, &o, ours)
+			one(theirName, &t, theirs)
 		}
 		if err != nil {
 			return nil, nil, err
 		}
 	}
 	return o[warmUp:], t[warmUp:], nil
+}
+
+// race has both sides drain one backlog.
+func (b *bench) race(ctx context.Context, bl *backlog, ours, theirs []side) (o, t []*Drain, err error) {
+	next := func(sides []side) func() (*Drain, error) {
+		return func() (*Drain, error) {
+			s := sides[0]
+			sides = sides[1:]
+			return b.drain(ctx, bl, s, s.id)
+		}
+	}
+	return b.alternate(ours[0].id, theirs[0].id, next(ours), next(theirs))
 }
 
 func receivers(sides ...[]side) (all []receiver) {

@@ -126,35 +126,15 @@ func runScanToKafka(ctx context.Context, b *bench, s Shape) ([]Line, error) {
 	if err != nil {
 		return nil, err
 	}
-	var ours, theirs []*Drain
-	one := func(name string, to *[]*Drain, run func() (*Drain, error)) {
-		if err != nil {
-			return
-		}
-		var d *Drain
-		if d, err = run(); err == nil {
-			*to = append(*to, d)
-			b.step("    %-9s %8.0f cells/s (%.2f s)", name, d.rate(), d.Seconds)
-		}
-	}
-	discard := func() (*Drain, error) { return b.discard(ctx, table, cells) }
-	kafka := func() (*Drain, error) { return b.scanToKafka(ctx, table, cells, "") }
-	for i := range b.rounds + warmUp {
-		if i%2 == 0 {
-			one("discard", &theirs, discard)
-			one("kafka", &ours, kafka)
-		} else {
-			one("kafka", &ours, kafka)
-			one("discard", &theirs, discard)
-		}
-	}
+	ours, theirs, err := b.alternate("kafka", "discard",
+		func() (*Drain, error) { return b.scanToKafka(ctx, table, cells, "") },
+		func() (*Drain, error) { return b.discard(ctx, table, cells) })
 	if err == nil && b.profiles != "" {
 		_, err = b.scanToKafka(ctx, table, cells, "scan-kafka."+fileName(s.Name))
 	}
 	if err != nil {
 		return nil, err
 	}
-	ours, theirs = ours[warmUp:], theirs[warmUp:]
 	return []Line{{
 		ID: "scan-kafka", Shape: s.Name, Work: "scan → Kafka", Against: "the same scan, discarded", Unit: "cells/s",
 		Ours: each(ours, (*Drain).rate), Theirs: each(theirs, (*Drain).rate), OurRounds: ours, TheirRounds: theirs,

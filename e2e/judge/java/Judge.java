@@ -50,6 +50,7 @@ public final class Judge {
     new ScanCommands(this).register(commands);
     new WriteCommands(this).register(commands);
     new MutatorCommands(this).register(commands);
+    new LatencyCommands(this).register(commands);
     new HistoryCommands(this).register(commands);
     new PeerCommands(this).register(commands);
     new AvroCommands().register(commands);
