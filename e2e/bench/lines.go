@@ -25,6 +25,7 @@ var lines = []lineSpec{
 	{id: "scan-kafka", shape: oneMillion, run: runScanToKafka},
 	{id: "wal-hbase", shape: oneMillion, run: runWALToHBase},
 	{id: "copy", shape: oneMillion, run: runFullCopy},
+	{id: "latency", run: runLatency},
 	{id: "wal-kafka", shape: twentyColumns, run: runWALToKafka},
 	{id: "wal-kafka", shape: tenBytes, run: runWALToKafka},
 	{id: "wal-kafka", shape: tenKiB, run: runWALToKafka},

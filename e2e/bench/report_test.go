@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func sample(aa float64) *Report {
+func sampleReport(aa float64) *Report {
 	r := &Report{
 		Command: "make bench ROUNDS=3", Started: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC), Took: 90, Scale: 1, Rounds: 3,
 		Machine:  Machine{CPU: "Epic", Cores: 2, MemoryMB: 24000, Kernel: "6", Load: "0.1 0.2 0.3"},
@@ -23,7 +23,7 @@ func sample(aa float64) *Report {
 }
 
 func TestLineSaysWhetherGateAndAimAreReached(t *testing.T) {
-	r := sample(0.02)
+	r := sampleReport(0.02)
 	for i, want := range []string{
 		"WAL, 100 B: 450 k (400 k … 500 k) cells/s; counting: 500 k; 0.9 (0.8 … 1) x; gate ≥ 0.9 x: reached; aim ≥ 0.95 x: not reached",
 		"CPU: 0.8 (0.7 … 0.9) s; gate ≤ 2 s: reached; aim ≤ 1 s: reached",
@@ -42,7 +42,7 @@ func TestLineSaysWhetherGateAndAimAreReached(t *testing.T) {
 }
 
 func TestLargeDifferenceOfAAStandsByEachRatio(t *testing.T) {
-	r := sample(0.2)
+	r := sampleReport(0.2)
 	if r.passed() {
 		t.Error("passed")
 	}
@@ -53,13 +53,13 @@ func TestLargeDifferenceOfAAStandsByEachRatio(t *testing.T) {
 	if r.Lines[0].Doubtful != true || r.Lines[1].Doubtful {
 		t.Error("doubtful are ratios, and nothing else")
 	}
-	if strings.Contains(sample(0.02).verdict(), "NOT") {
+	if strings.Contains(sampleReport(0.02).verdict(), "NOT") {
 		t.Error("a warning without a cause")
 	}
 }
 
 func TestTableIsAligned(t *testing.T) {
-	lines := strings.Split(strings.TrimSpace(sample(0).table()), "\n")
+	lines := strings.Split(strings.TrimSpace(sampleReport(0).table()), "\n")
 	if len(lines) != 3 {
 		t.Fatalf("%q", lines)
 	}
@@ -75,7 +75,7 @@ func TestFilesAreWritten(t *testing.T) {
 	if err := os.WriteFile(page, []byte("before\n"+beginMark+"\nold\n"+endMark+"\nafter\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	r := sample(0.01)
+	r := sampleReport(0.01)
 	for range 2 { // a second run replaces the first
 		if err := r.write(file, page); err != nil {
 			t.Fatal(err)

@@ -19,15 +19,19 @@ type LatencySpec struct {
 	TimeoutMS        int64  `json:"timeoutMS"` // from the first put to the visibility of the last
 }
 
-// PutTimes are the times of puts, in the order of writing. The qualifier of put i is "i" and the number.
+// PutTimes are the times of puts, in the order of writing.
 type PutTimes struct {
+	Rows    []string
 	Acked   []time.Time
 	Visible []time.Time // zero without a destination
 }
 
 // PutLatency writes, and returns when all is visible at the destination.
 func (c *Cluster) PutLatency(ctx context.Context, table string, s LatencySpec) (PutTimes, error) {
-	var r struct{ Acked, Visible []int64 } // microseconds since 1970
+	var r struct {
+		Rows           []string
+		Acked, Visible []int64 // microseconds since 1970
+	}
 	if err := c.callWith(ctx, "put_latency", table, s, &r); err != nil {
 		return PutTimes{}, err
 	}
@@ -40,5 +44,5 @@ func (c *Cluster) PutLatency(ctx context.Context, table string, s LatencySpec) (
 		}
 		return out
 	}
-	return PutTimes{times(r.Acked), times(r.Visible)}, nil
+	return PutTimes{r.Rows, times(r.Acked), times(r.Visible)}, nil
 }

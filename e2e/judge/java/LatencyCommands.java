@@ -50,6 +50,11 @@ final class LatencyCommands {
       throw new IllegalStateException("watch the destination: " + failed.get(), failed.get());
     }
     JsonObject result = new JsonObject();
+    JsonArray rows = new JsonArray();
+    for (byte[] row : run.rows) {
+      rows.add(Bytes.toString(row));
+    }
+    result.add("rows", rows);
     result.add("acked", micros(run.acked));
     result.add("visible", micros(run.visible));
     return result;
@@ -98,7 +103,7 @@ final class LatencyCommands {
             LockSupport.parkNanos(left);
           }
           next += pause;
-          table.put(new Put(rows[i]).addColumn(Bytes.toBytes(r.string("family")), Bytes.toBytes("i" + i), value));
+          table.put(new Put(rows[i]).addColumn(Bytes.toBytes(r.string("family")), Bytes.toBytes("q"), value));
           acked[i] = now();
           written.set(i + 1);
         }
