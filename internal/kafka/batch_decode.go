@@ -189,6 +189,13 @@ func (d *recordDecoder) record(r *Record) (timeDelta, offsetDelta int64) {
 	rest := d.b[length:]
 	d.b = d.b[1:length] // without the attributes
 	timeDelta, offsetDelta = d.varint(), d.varint()
+	d.fields(r)
+	d.b = rest
+	return timeDelta, offsetDelta
+}
+
+// fields reads the rest of a record, from its key on.
+func (d *recordDecoder) fields(r *Record) {
 	r.Key, r.Value = d.bytes(), d.bytes()
 	n := d.varint()
 	if d.err == nil && (n < 0 || n > int64(len(d.b))) {
@@ -203,6 +210,4 @@ func (d *recordDecoder) record(r *Record) (timeDelta, offsetDelta int64) {
 	if d.err == nil && len(d.b) != 0 {
 		d.err = errRecordFormat
 	}
-	d.b = rest
-	return timeDelta, offsetDelta
 }

@@ -45,10 +45,10 @@ func newWorld(rows int, regions ...admin.Region) *world {
 	return w
 }
 
-func (w *world) Produce(_ context.Context, _ kafka.TopicPartition, recs []kafka.Record, done func(error)) {
+func (w *world) ProduceEncoded(_ context.Context, _ kafka.TopicPartition, recs kafka.Records, done func(error)) {
 	w.mu.Lock()
 	rejected := w.rejected
-	for _, r := range recs {
+	for r := range recs.All() {
 		w.produced[string(r.Key)]++
 	}
 	w.mu.Unlock()
