@@ -124,7 +124,8 @@ func (r *reader) pass(ctx context.Context) error {
 	}
 	req := hscan.Request{
 		Table: r.sh.table.Name, Region: r.sh.region, Start: start, Stop: r.sh.span.end,
-		Families: r.sh.table.Families, MaxResultBytes: r.cfg.FetchBytes, ReadPoint: r.point, Ahead: true,
+		Families: r.sh.table.Families, MaxResultBytes: r.cfg.FetchBytes, ReadPoint: r.point,
+		Ahead: !r.cfg.Limiter.Active(), // a scan that is held back would have the answer lie, and grow old
 	}
 	if scope := r.sh.table.Scope; scope != nil {
 		req.MinTimestamp, req.MaxTimestamp = scope.MinTimestamp, scope.MaxTimestamp
