@@ -31,7 +31,7 @@ var benchShapes = []benchShape{
 	{"edits of 1000 rows", 50, 1000, 1, 100},
 	{"rows of 20 columns", 50, 50, 20, 100},
 	{"10 B", 50, 1000, 1, 10},
-	{"10 KiB", 1000, 1, 1, 10 << 10},
+	{"10 KiB", 6400, 1, 1, 10 << 10}, // 64 MiB, HBase's default (replication.source.size.capacity)
 }
 
 func (s benchShape) cells() int { return s.edits * s.rows * s.columns }
