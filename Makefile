@@ -33,7 +33,7 @@ unit:
 
 e2e: deps
 	@echo "SEED=$(SEED)"
-	go test -tags e2e -count=1 -p 1 -parallel 3 -timeout 40m ./e2e/...
+	e2e/run.sh
 
 # TORTURE=1 is what the tests look at; RUN=TestHistory chooses some
 RUN ?= .

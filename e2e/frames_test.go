@@ -37,6 +37,7 @@ var preamble = []byte("HBas\x00\x50")
 // TestBogusFrames sends what no region server would send. Each gets the protocol's own error answer; the process stays
 // up, stays small, and goes on with the real ones.
 func TestBogusFrames(t *testing.T) {
+	t.Parallel()
 	table := testenv.Name(t)
 	createTable(t, table, "a")
 	load(t, table, 300, "a")
@@ -82,6 +83,7 @@ func TestBogusFrames(t *testing.T) {
 
 // TestStrangersAreNotServed: the port takes connections from the source's region servers alone.
 func TestStrangersAreNotServed(t *testing.T) {
+	t.Parallel()
 	table := testenv.Name(t)
 	createTable(t, table, "a")
 	load(t, table, 10, "a")

@@ -100,6 +100,7 @@ func TestSourceIsRestarted(t *testing.T) {
 
 // waltap hangs for longer than its ZooKeeper session lasts: its region server is gone from the virtual cluster then.
 func TestZooKeeperSessionIsLost(t *testing.T) {
+	t.Parallel()
 	table, w, stop := streaming(t, keys{"hbase.peer.zookeeper.session.timeout.ms": "4000"})
 	if err := w.Pause(); err != nil {
 		t.Fatal(err)

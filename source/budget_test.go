@@ -3,6 +3,7 @@ package source
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 )
@@ -13,12 +14,15 @@ func TestBudgetLetsTheTooLargeThroughAlone(t *testing.T) {
 		if err := b.acquire(t.Context(), 50); err != nil {
 			t.Fatal(err)
 		}
+		var mu sync.Mutex
 		var order []int
 		for i, n := range []int64{6, 5, 4} {
 			go func() {
 				if err := b.acquire(t.Context(), n); err != nil {
 					t.Error(err)
 				}
+				mu.Lock()
+				defer mu.Unlock()
 				order = append(order, i)
 			}()
 			synctest.Wait()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -83,11 +84,19 @@ func (p *peerCommands) change(e *env, id, done string, f func(*admin.Cluster, co
 	if err := ours(ctx, c, id); err != nil {
 		return err
 	}
-	if err := f(c, ctx, id); err != nil {
+	if err := alone(ctx, c, e, id, func(ctx context.Context) error { return f(c, ctx, id) }); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(e.stdout, "peer %s %s\n", id, done)
 	return err
+}
+
+// alone changes a peer while no connector of waltap changes one of the same source; see admin.Cluster.Alone.
+func alone(ctx context.Context, c *admin.Cluster, e *env, id string, change func(context.Context) error) error {
+	return c.Alone(ctx, admin.PeerLock{
+		Owner:   fmt.Sprintf("waltap peer, of peer %s, process %d", id, os.Getpid()),
+		Waiting: func(holder string) { fmt.Fprintln(e.stderr, "waiting for another peer change:", holder) },
+	}, change)
 }
 
 func (cmd *peerDisableCommand) Run(e *env, root *commands) error {
@@ -111,7 +120,7 @@ func (cmd *peerRemoveCommand) Run(e *env, root *commands) error {
 	case gone != nil:
 		return gone
 	default:
-		if err := c.RemovePeer(ctx, cmd.ID); err != nil {
+		if err := alone(ctx, c, e, cmd.ID, func(ctx context.Context) error { return c.RemovePeer(ctx, cmd.ID) }); err != nil {
 			return err
 		}
 		if _, err := fmt.Fprintf(e.stdout, "peer %s removed\n", cmd.ID); err != nil {

@@ -226,5 +226,5 @@ func (c *Cluster) Move(ctx context.Context, encoded, server string) error {
 
 // RollWALs makes every region server begin a new WAL file.
 func (c *Cluster) RollWALs(ctx context.Context) error {
-	return c.call(ctx, "roll_wals", nil, nil)
+	return c.callAlone(ctx, "roll_wals", "", fields{})
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/waltap/waltap/e2e/servers"
 )
 
-//go:embed java/*.java
+//go:embed java/*.java java/old/*.java
 var sources embed.FS
 
 const log4jConf = `status = error
@@ -65,6 +65,24 @@ func Start(ctx context.Context, o Options) (*Judge, error) {
 	if err != nil {
 		return nil, err
 	}
+	return run(ctx, o, jars, classes, "Judge")
+}
+
+// StartOld starts the judge's part for the administration of HBase 1.x, which uses the client of servers.HBase1. It is
+// for OldCluster.
+func StartOld(ctx context.Context, o Options) (*Judge, error) {
+	jars, err := servers.HBase1Jars(ctx)
+	if err != nil {
+		return nil, err
+	}
+	classes, err := servers.CompileJava(ctx, "old-judge", sources, jars, "java/old/OldJudge.java", "java/Request.java")
+	if err != nil {
+		return nil, err
+	}
+	return run(ctx, o, jars, classes, "OldJudge")
+}
+
+func run(ctx context.Context, o Options, jars, classes, class string) (*Judge, error) {
 	java, err := servers.Java()
 	if err != nil {
 		return nil, err
@@ -87,7 +105,7 @@ func Start(ctx context.Context, o Options) (*Judge, error) {
 	}
 	args := append([]string{fmt.Sprintf("-Xmx%dm", heap), "-XX:+UseSerialGC", "-XX:-UsePerfData",
 		"-Djava.io.tmpdir=" + tmp, "-Dlog4j2.configurationFile=" + logConf}, servers.HBaseJVMFlags()...)
-	args = append(args, "-cp", classes+":"+jars+"/*", "Judge")
+	args = append(args, "-cp", classes+":"+jars+"/*", class)
 	j := &Judge{waiting: make(map[int64]chan answer)}
 	if err := j.start(java, args, dir); err != nil {
 		return nil, err
@@ -233,20 +251,47 @@ func (e *Error) Error() string { return e.Command + ": " + e.Message }
 // Cluster is one HBase cluster as seen by the judge.
 type Cluster struct {
 	judge *Judge
+	old   *Judge // does all but readsAndWrites; nil: judge does all
 	key   string
+	// Alone, when set, runs what rolls WALs or adds or changes peers, so that it does not happen while waltap does either: HBase
+	// does not stand that (see admin.Cluster.Alone).
+	Alone func(ctx context.Context, change func(context.Context) error) error
 }
 
 // Cluster returns the cluster with the key "quorum:port:znode"; nothing is
 // connected before the first call.
 func (j *Judge) Cluster(key string) *Cluster { return &Cluster{judge: j, key: key} }
 
+// OldCluster returns a cluster of HBase 1.x: j reads and writes, and old, of StartOld, does what needs the client of 1.x.
+func (j *Judge) OldCluster(old *Judge, key string) *Cluster {
+	return &Cluster{judge: j, old: old, key: key}
+}
+
+// readsAndWrites are the commands that the client of 2.x can do with servers of 1.x.
+var readsAndWrites = map[string]bool{
+	"checksum": true, "diff": true, "cells": true, "count_rows": true, "read_row": true, "regions": true, "verify_replication": true,
+	"write": true, "load": true, "mutator_start": true, "mutator_stats": true, "mutator_stop": true, "history_start": true, "history_stop": true,
+}
+
 // Key is the cluster's key, "quorum:port:znode".
 func (c *Cluster) Key() string { return c.key }
+
+// callAlone is callWith for what changes peers.
+func (c *Cluster) callAlone(ctx context.Context, cmd, table string, spec any) error {
+	change := func(ctx context.Context) error { return c.callWith(ctx, cmd, table, spec, nil) }
+	if c.Alone == nil {
+		return change(ctx)
+	}
+	return c.Alone(ctx, change)
+}
 
 func (c *Cluster) call(ctx context.Context, cmd string, request fields, result any) error {
 	all := fields{"cluster": c.key}
 	for k, v := range request {
 		all[k] = v
+	}
+	if c.old != nil && !readsAndWrites[cmd] {
+		return c.old.call(ctx, cmd, all, result)
 	}
 	return c.judge.call(ctx, cmd, all, result)
 }

@@ -21,17 +21,17 @@ type Peer struct {
 
 // AddPeer adds a peer.
 func (c *Cluster) AddPeer(ctx context.Context, p Peer) error {
-	return c.callWith(ctx, "add_peer", "", p, nil)
+	return c.callAlone(ctx, "add_peer", "", p)
 }
 
 // UpdatePeer changes a peer's tables, namespaces, configuration and bandwidth.
 func (c *Cluster) UpdatePeer(ctx context.Context, p Peer) error {
-	return c.callWith(ctx, "update_peer", "", p, nil)
+	return c.callAlone(ctx, "update_peer", "", p)
 }
 
 // RemovePeer removes a peer and what is queued for it.
 func (c *Cluster) RemovePeer(ctx context.Context, id string) error {
-	return c.call(ctx, "remove_peer", fields{"id": id}, nil)
+	return c.callAlone(ctx, "remove_peer", "", fields{"id": id})
 }
 
 // EnablePeer lets a disabled peer ship what is queued for it.
@@ -41,7 +41,7 @@ func (c *Cluster) EnablePeer(ctx context.Context, id string) error {
 
 // DisablePeer holds a peer; its queue grows.
 func (c *Cluster) DisablePeer(ctx context.Context, id string) error {
-	return c.call(ctx, "disable_peer", fields{"id": id}, nil)
+	return c.callAlone(ctx, "disable_peer", "", fields{"id": id})
 }
 
 // Peers lists the peers.

@@ -12,14 +12,16 @@ import (
 	"path/filepath"
 )
 
-// CompileJava returns the folder with the class files of java/*.java in sources, compiled against the jars of a folder and
-// kept in the cache under name.
-func CompileJava(ctx context.Context, name string, sources fs.FS, jars string) (string, error) {
+// CompileJava returns the folder with the class files of some files in sources (none: java/*.java), compiled against the jars
+// of a folder and kept in the cache under name.
+func CompileJava(ctx context.Context, name string, sources fs.FS, jars string, files ...string) (string, error) {
 	hash := sha256.New()
 	io.WriteString(hash, filepath.Base(jars)) // a hash never fails; the jars' name holds their hash
-	files, err := fs.Glob(sources, "java/*.java")
-	if err != nil {
-		return "", fmt.Errorf("compile %s: %w", name, err)
+	if len(files) == 0 {
+		var err error
+		if files, err = fs.Glob(sources, "java/*.java"); err != nil {
+			return "", fmt.Errorf("compile %s: %w", name, err)
+		}
 	}
 	for _, file := range files {
 		src, err := fs.ReadFile(sources, file)

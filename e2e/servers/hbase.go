@@ -20,9 +20,13 @@ type HBaseOptions struct {
 	ExtraSite map[string]string // added to hbase-site.xml, or replacing what is there
 	HeapMB    int               // default 1024
 	JVMFlags  []string          // added to the JVM's
+	Version   string            // HBase1, or "" for 2.6.4
 }
 
-// HBase is a standalone HBase 2.6.4: master, one region server and ZooKeeper in one
+// HBase1 is the HBase 1.x that can be run: the oldest release line that waltap captures from.
+const HBase1 = "1.4.14"
+
+// HBase is a standalone HBase, 2.6.4 unless it was started as another one: master, one region server and ZooKeeper in one
 // JVM (AddRegionServer adds others). All ports stay over restarts: only at its old address does a master (or region
 // server) that was killed replace its own stale znode at once; elsewhere it waits for
 // the old session to expire. It is safe for concurrent use.
@@ -31,6 +35,7 @@ type HBase struct {
 	zkPort, masterPort, regionServerPort int
 	conf                                 map[string]string // hbase-site.xml
 	jvm                                  []string
+	lib                                  string // the folder with its jars
 
 	addedMu sync.Mutex
 	added   []*RegionServer
@@ -49,7 +54,7 @@ var hbaseClosed = []*regexp.Regexp{
 
 // StartHBase starts a standalone HBase and returns when its region server is live.
 func StartHBase(ctx context.Context, o HBaseOptions) (*HBase, error) {
-	lib, err := HBaseJars(ctx)
+	lib, err := hbaseJars(ctx, o.Version)
 	if err != nil {
 		return nil, err
 	}
@@ -57,17 +62,27 @@ func StartHBase(ctx context.Context, o HBaseOptions) (*HBase, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.closed = hbaseClosed
-	h := &HBase{server: s, jvm: o.JVMFlags}
+	if o.Version == "" { // 1.x logs other lines, and ends by itself
+		s.closed = hbaseClosed
+	}
+	h := &HBase{server: s, jvm: o.JVMFlags, lib: lib}
 	for _, p := range []*int{&h.zkPort, &h.masterPort, &h.regionServerPort} {
 		if *p, err = FreePort(); err != nil {
 			return nil, err
 		}
 	}
+	// Region servers that were added report their end to this one's log, too.
+	s.broken = regexp.MustCompile(fmt.Sprintf(`ABORTING (master |region server localhost,%d,)`, h.regionServerPort))
 	if err := s.writeConf("log4j2.properties", log4jConf("org.apache.zookeeper", "org.apache.hadoop.metrics2")); err != nil {
 		return nil, err
 	}
 	h.conf = h.site()
+	if o.Version == HBase1 {
+		h.conf["hbase.localcluster.port.ephemeral"] = "false" // it would take any ports
+		// Else what is synced to a WAL stays in a buffer, and so does the begin of a new one: replication of 1.x has lost the
+		// edits of a whole WAL that was rolled.
+		h.conf["fs.file.impl"] = "org.apache.hadoop.fs.RawLocalFileSystem"
+	}
 	maps.Copy(h.conf, o.ExtraSite)
 	if err := s.writeConf("hbase-site.xml", hadoopXML(h.conf)); err != nil {
 		return nil, err

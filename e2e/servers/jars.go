@@ -18,6 +18,19 @@ var poms embed.FS
 // the first time.
 func HBaseJars(ctx context.Context) (string, error) { return jars(ctx, "hbase", copyJars) }
 
+// HBase1Jars returns the folder with the jars of HBase1, fetching them the first time.
+func HBase1Jars(ctx context.Context) (string, error) { return jars(ctx, "hbase1", copyJars) }
+
+func hbaseJars(ctx context.Context, version string) (string, error) {
+	switch version {
+	case "":
+		return HBaseJars(ctx)
+	case HBase1:
+		return HBase1Jars(ctx)
+	}
+	return "", fmt.Errorf("start HBase %s: only %s can be run beside 2.6.4", version, HBase1)
+}
+
 // KafkaJars returns the folder with the jars of the Kafka broker, its tools and the
 // Connect worker, fetching them the first time.
 func KafkaJars(ctx context.Context) (string, error) { return jars(ctx, "kafka", copyJars) }

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"regexp"
 	"runtime"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -38,6 +39,7 @@ type Process struct {
 	logOff int64 // size of the log when the process was started
 	cmd    *exec.Cmd
 	done   chan struct{}
+	ending atomic.Bool // its end is wanted; of Fault
 }
 
 // StartProcess starts a child. It does not wait for anything.

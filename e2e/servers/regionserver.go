@@ -27,10 +27,6 @@ var (
 // AddRegionServer starts one more region server and returns when it serves. It has no region yet. After a Kill the master
 // notices its end when its ZooKeeper session ends, after sessionTimeout.
 func (h *HBase) AddRegionServer(ctx context.Context) (*RegionServer, error) {
-	lib, err := HBaseJars(ctx)
-	if err != nil {
-		return nil, err
-	}
 	h.addedMu.Lock()
 	defer h.addedMu.Unlock()
 	n := len(h.added) + 1
@@ -57,7 +53,7 @@ func (h *HBase) AddRegionServer(ctx context.Context) (*RegionServer, error) {
 		return nil, err
 	}
 	s.args = slices.Concat(s.jvmFlags(regionServerHeapMB), HBaseJVMFlags(), h.jvm,
-		[]string{"-cp", s.ConfDir() + ":" + lib + "/*", "org.apache.hadoop.hbase.regionserver.HRegionServer", "start"})
+		[]string{"-cp", s.ConfDir() + ":" + h.lib + "/*", "org.apache.hadoop.hbase.regionserver.HRegionServer", "start"})
 	if err := s.start(ctx); err != nil {
 		return nil, err
 	}

@@ -23,6 +23,10 @@ type server struct {
 	// has written everything and only lingers. Empty: it ends by itself.
 	closed []*regexp.Regexp
 
+	// broken is a log line after which the server serves no more, though its process lives on. Nil: there is none.
+	broken  *regexp.Regexp
+	scanned scanned // of Fault
+
 	mu   sync.Mutex
 	proc *Process
 }
@@ -111,6 +115,7 @@ func (s *server) Running() bool { return s.process().Running() }
 func (s *server) Stop(ctx context.Context) error { return s.stopProcess(ctx, s.process()) }
 
 func (s *server) stopProcess(ctx context.Context, p *Process) error {
+	p.ending.Store(true)
 	if len(s.closed) == 0 || !p.Running() {
 		return p.Stop(ctx)
 	}
@@ -128,7 +133,11 @@ func (s *server) stopProcess(ctx context.Context, p *Process) error {
 }
 
 // Kill ends the server with SIGKILL.
-func (s *server) Kill() error { return s.process().Kill() }
+func (s *server) Kill() error {
+	p := s.process()
+	p.ending.Store(true)
+	return p.Kill()
+}
 
 // Pause freezes the server (SIGSTOP): it keeps its connections and answers nothing.
 func (s *server) Pause() error { return s.process().Pause() }

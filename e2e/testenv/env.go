@@ -15,6 +15,7 @@ import (
 
 	"github.com/waltap/waltap/e2e/judge"
 	"github.com/waltap/waltap/e2e/servers"
+	"github.com/waltap/waltap/internal/hbase/admin"
 )
 
 // startTimeout bounds the start of all servers, the first download of their jars
@@ -43,9 +44,14 @@ type Env struct {
 	Destination *servers.HBase // nil unless asked for
 	Kafka       *servers.Kafka // nil unless asked for
 	secure      secureKafka
+	old         oldHBase
 	Judge       *judge.Judge
 	Src, Dst    *judge.Cluster // the judge's view of the two clusters
+	health      *health
 }
+
+// shared is the Env of Main, whose servers are looked after.
+var shared *Env
 
 // Start starts the servers side by side. When one does not start, none is left.
 func Start(ctx context.Context, o Options) (*Env, error) {
@@ -87,16 +93,42 @@ func Start(ctx context.Context, o Options) (*Env, error) {
 	if err := servers.All(ctx, starts...); err != nil {
 		return nil, errors.Join(err, e.Close(context.WithoutCancel(ctx), true))
 	}
-	e.Src = e.Judge.Cluster(e.Source.ClusterKey())
+	e.Src = e.cluster(e.Source)
+	watched := []patient{e.Source}
 	if o.Destination {
-		e.Dst = e.Judge.Cluster(e.Destination.ClusterKey())
+		e.Dst = e.cluster(e.Destination)
+		watched = append(watched, e.Destination)
 	}
+	if o.Kafka {
+		watched = append(watched, e.Kafka)
+	}
+	e.health = watchServers(watched...)
 	return e, nil
 }
 
-// Close ends the servers. With keep it shuts them down, within ctx, and leaves the
+// cluster is the judge's view of an HBase, whose peers it changes only while no waltap changes any.
+func (e *Env) cluster(h *servers.HBase) *judge.Cluster {
+	c := e.Judge.Cluster(h.ClusterKey())
+	c.Alone = func(ctx context.Context, change func(context.Context) error) error {
+		a, err := admin.Open(ctx, admin.Config{Quorum: []string{h.ZKQuorum()}, Root: h.ZNodeParent()})
+		if err != nil {
+			return err
+		}
+		defer a.Close()
+		return a.Alone(ctx, admin.PeerLock{Owner: fmt.Sprint("the judge, call ", lastName.Add(1))}, change)
+	}
+	return c
+}
+
+// Close ends the servers; that one of them broke by itself is an error. With keep it shuts them down, within ctx, and leaves the
 // folder with data and logs; else it kills them and removes the folder.
 func (e *Env) Close(ctx context.Context, keep bool) error {
+	var faults error
+	if e.health != nil {
+		for _, fault := range e.health.close() {
+			faults = errors.Join(faults, errors.New(fault))
+		}
+	}
 	var ends []func(context.Context) error
 	end := func(stop func(context.Context) error, kill func() error) {
 		ends = append(ends, func(ctx context.Context) error {
@@ -117,10 +149,11 @@ func (e *Env) Close(ctx context.Context, keep bool) error {
 	if k := e.secure.started(); k != nil {
 		end(k.Stop, k.Kill)
 	}
+	ends = append(ends, e.old.ends(keep)...)
 	if e.Judge != nil {
 		ends = append(ends, func(context.Context) error { return e.Judge.Close() })
 	}
-	err := servers.All(ctx, ends...)
+	err := errors.Join(faults, servers.All(ctx, ends...))
 	if !keep {
 		err = errors.Join(err, os.RemoveAll(e.Dir))
 	}
@@ -137,10 +170,10 @@ func Main(m *testing.M, o Options, env **Env) int {
 		fmt.Fprintln(os.Stderr, "FAIL: start servers:", err)
 		return 1
 	}
-	*env = e
+	*env, shared = e, e
 	fmt.Fprintf(os.Stderr, "waltap e2e: servers up in %.1fs, data and logs in %s\n", time.Since(start).Seconds(), e.Dir)
 	code := m.Run()
-	keep := code != 0 || os.Getenv("WALTAP_E2E_DIR") != ""
+	keep := code != 0 || os.Getenv("WALTAP_E2E_DIR") != "" || e.health.broke()
 	if err := e.Close(context.Background(), keep); err != nil {
 		fmt.Fprintln(os.Stderr, "FAIL: end servers:", err)
 		code = 1
@@ -157,6 +190,7 @@ var lastName atomic.Int64
 // valid for tables, topics, groups and peers: a-z, 0-9 and _.
 func Name(t testing.TB) string {
 	t.Helper()
+	enter(t)
 	name := strings.Map(func(r rune) rune {
 		switch {
 		case r >= 'a' && r <= 'z' || r >= '0' && r <= '9':
@@ -170,10 +204,37 @@ func Name(t testing.TB) string {
 	return fmt.Sprintf("%.40s_%d", name, lastName.Add(1))
 }
 
-// Context returns a context that ends after d, or with the test.
+// enter makes the test one of those that fail when a shared server breaks, and waits until all serve.
+func enter(t testing.TB) {
+	t.Helper()
+	if shared != nil {
+		shared.health.enter(t)
+	}
+}
+
+// Context returns a context that ends after d, or with the test, or when a server of Main's breaks.
 func Context(t testing.TB, d time.Duration) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), d)
-	t.Cleanup(cancel)
+	if shared == nil {
+		ctx, cancel := context.WithTimeout(t.Context(), d)
+		t.Cleanup(cancel)
+		return ctx
+	}
+	return shared.Context(t, d)
+}
+
+// Context returns a context that ends after d, or with the test, or when one of the servers breaks by itself; it waits until
+// all serve. A test during which one breaks fails with the server's own words; those after it find it started again.
+func (e *Env) Context(t testing.TB, d time.Duration) context.Context {
+	t.Helper()
+	era := e.health.enter(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	stop := context.AfterFunc(era, func() { cancel(context.Cause(era)) })
+	ctx, end := context.WithTimeout(ctx, d)
+	t.Cleanup(func() {
+		end()
+		stop()
+		cancel(nil)
+	})
 	return ctx
 }

@@ -10,6 +10,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -39,15 +41,10 @@ func Connect(ctx context.Context, cfg Config) (*Client, error) {
 }
 
 func (c *Client) probe(ctx context.Context) error {
-	if _, err := c.readMetadata(ctx, []string{}); err != nil {
+	advertised, err := c.advertised(ctx)
+	if err != nil {
 		return err
 	}
-	c.cluster.mu.Lock()
-	advertised := make([]string, 0, len(c.cluster.brokers))
-	for _, addr := range c.cluster.brokers {
-		advertised = append(advertised, addr)
-	}
-	c.cluster.mu.Unlock()
 	var errs []error
 	for _, addr := range advertised {
 		cn, err := c.pool.get(ctx, addr)
@@ -61,6 +58,27 @@ func (c *Client) probe(ctx context.Context) error {
 		"check advertised.listeners of the brokers: %w", c.cfg.bootstrap(), errors.Join(errs...))
 }
 
+// advertised asks for the brokers' addresses until there are some: a broker that has just started, or that stood still for longer
+// than its session with the controller, answers before it is one of the cluster again.
+func (c *Client) advertised(ctx context.Context) ([]string, error) {
+	start := time.Now()
+	for n := 0; ; n++ {
+		if _, err := c.readMetadata(ctx, []string{}); err != nil {
+			return nil, err
+		}
+		c.cluster.mu.Lock()
+		addrs := slices.Collect(maps.Values(c.cluster.brokers))
+		c.cluster.mu.Unlock()
+		switch {
+		case len(addrs) > 0:
+			return addrs, nil
+		case ctx.Err() != nil || time.Since(start) > noBrokerPatience:
+			return nil, endOf(ctx, fmt.Errorf("bootstrap.servers=%s answered, but the cluster has no broker: none is registered with its controller; look at the brokers' logs", c.cfg.bootstrap()))
+		}
+		sleep(ctx, backoff(n, minBackoff, maxBackoff))
+	}
+}
+
 // Close closes all connections. Calls under way end with ErrClosed. Close the client's producers first.
 func (c *Client) Close() error {
 	c.pool.close()
@@ -70,6 +88,9 @@ func (c *Client) Close() error {
 const (
 	minBackoff = 50 * time.Millisecond
 	maxBackoff = time.Second
+
+	// noBrokerPatience is how long a cluster without a broker is not believed in.
+	noBrokerPatience = 10 * time.Second
 
 	// A broker that has just started, or that has not heard of a new topic yet, knows fewer topics than there are. For
 	// this long "unknown topic" is not believed.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -108,6 +109,41 @@ func TestConnectAdvertisedAddress(t *testing.T) {
 			return new(net.Dialer).DialContext(ctx, network, boot)
 		}})
 	if err == nil || !strings.Contains(err.Error(), "advertised.listeners") || !strings.Contains(err.Error(), boot) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A broker that stood still answers before it is registered again: with no broker at all.
+func TestConnectWaitsForABroker(t *testing.T) {
+	cluster := fakeCluster(t)
+	var asked atomic.Int32
+	cluster.ControlKey(int16(kmsg.Metadata), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		if asked.Add(1) > 3 {
+			return nil, nil, false
+		}
+		cluster.KeepControl()
+		return req.ResponseKind(), nil, true
+	})
+	c, err := Connect(testContext(t), Config{BootstrapServers: cluster.ListenAddrs()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	if asked.Load() <= 3 {
+		t.Errorf("asked %d times", asked.Load())
+	}
+}
+
+func TestConnectToAClusterWithoutABroker(t *testing.T) {
+	cluster := fakeCluster(t)
+	cluster.ControlKey(int16(kmsg.Metadata), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		return req.ResponseKind(), nil, true
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	_, err := Connect(ctx, Config{BootstrapServers: cluster.ListenAddrs()})
+	if err == nil || !strings.Contains(err.Error(), "the cluster has no broker") && !errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "%!") {
 		t.Errorf("got %v", err)
 	}
 }

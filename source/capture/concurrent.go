@@ -51,7 +51,8 @@ func (c *Capture) letFlow() {
 // openPeer lets the changes of all tables flow, with some of them not scanned yet. Before the first is shipped the tables
 // are kept as concurrent ones and the receiver knows them.
 func (c *Capture) openPeer(ctx context.Context, st *captureState, p *admin.Peer) error {
-	c.cfg.Stats.Starting("opening peer " + c.cfg.PeerID)
+	doing := "opening peer " + c.cfg.PeerID
+	c.cfg.Stats.Starting(doing)
 	c.background.open = true
 	st.HeldSince = 0
 	crash.Point(crash.HoldUnsaved)
@@ -62,25 +63,9 @@ func (c *Capture) openPeer(ctx context.Context, st *captureState, p *admin.Peer)
 		return err
 	}
 	if p == nil || !c.sameTables(p) {
-		if err := c.rollWALs(ctx); err != nil {
+		if err := c.alone(ctx, doing, func(ctx context.Context) error { return c.openListed(ctx, c.peer(st.CaptureID), p) }); err != nil {
 			return err
 		}
-	}
-	want := c.peer(st.CaptureID)
-	switch {
-	case p == nil:
-		want.Enabled = true
-		crash.Point(crash.PeerNotAdded)
-		if err := c.cluster.AddPeer(ctx, want); err != nil {
-			return fmt.Errorf("add peer %s: %w", want.ID, err)
-		}
-		crash.Point(crash.PeerAdded)
-		c.cfg.Log.Info("peer added, changes flow during the scan", "peer", want.ID, "cluster_key", want.ClusterKey)
-	case !c.sameTables(p):
-		if err := c.cluster.UpdatePeer(ctx, want); err != nil {
-			return fmt.Errorf("update the table list of peer %s: %w", want.ID, err)
-		}
-		c.cfg.Log.Info("peer reused, table list updated", "peer", want.ID)
 	}
 	// In phase streaming a disabled peer is the operator's doing, and stays so.
 	if p != nil && !p.Enabled && st.Phase == phaseHeld {
@@ -88,9 +73,34 @@ func (c *Capture) openPeer(ctx context.Context, st *captureState, p *admin.Peer)
 			return fmt.Errorf("enable peer %s: %w", p.ID, err)
 		}
 	}
+	if err := c.awaitPeer(ctx); err != nil {
+		return err
+	}
 	crash.Point(crash.EnabledUnsaved)
 	st.Phase = phaseStreaming
 	return c.state.saveCapture(ctx, *st)
+}
+
+// openListed adds the peer, enabled, or gives the one there is the tables that are wanted. It runs alone.
+func (c *Capture) openListed(ctx context.Context, want admin.Peer, p *admin.Peer) error {
+	if err := c.rollWALs(ctx); err != nil {
+		return err
+	}
+	if p != nil {
+		if err := c.cluster.UpdatePeer(ctx, want); err != nil {
+			return fmt.Errorf("update the table list of peer %s: %w", want.ID, err)
+		}
+		c.cfg.Log.Info("peer reused, table list updated", "peer", want.ID)
+		return nil
+	}
+	want.Enabled = true
+	crash.Point(crash.PeerNotAdded)
+	if err := c.cluster.AddPeer(ctx, want); err != nil {
+		return fmt.Errorf("add peer %s: %w", want.ID, err)
+	}
+	crash.Point(crash.PeerAdded)
+	c.cfg.Log.Info("peer added, changes flow during the scan", "peer", want.ID, "cluster_key", want.ClusterKey)
+	return nil
 }
 
 // announce keeps the state of tables, publishes their descriptors and opens the receiver for their changes.

@@ -172,9 +172,13 @@ func (c *Capture) extendPeer(ctx context.Context, st captureState) error {
 		return errors.New("the peer was removed or replaced")
 	}
 	if !c.sameTables(p) {
-		if err := c.cluster.UpdatePeer(ctx, c.peer(st.CaptureID)); err != nil {
+		err := c.alone(ctx, "", func(ctx context.Context) error { return c.cluster.UpdatePeer(ctx, c.peer(st.CaptureID)) })
+		if err != nil {
 			return fmt.Errorf("update the table list of peer %s: %w", p.ID, err)
 		}
+	}
+	if err := c.awaitPeer(ctx); err != nil {
+		return err
 	}
 	for i := range c.tables {
 		if t := &c.tables[i]; t.joining {

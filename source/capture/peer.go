@@ -77,6 +77,16 @@ func (c *Capture) addPeerCommand() string {
 		c.cfg.PeerID, c.clusterKey(), strings.Join(tables, ", "), cell.KeyValueCodecWithTags.Class(), serial)
 }
 
+// awaitPeer waits until every region server treats what is written from now on by the peer as it is. Scans begin behind it:
+// what was written before is theirs to see. It is done again when a start finds the peer as it should be: a process may have
+// ended between the change of the peer and this.
+func (c *Capture) awaitPeer(ctx context.Context) error {
+	if !c.cfg.PeerCreate {
+		return nil
+	}
+	return c.cluster.AwaitPeer(ctx, c.cfg.PeerID)
+}
+
 // clusterKey is how HBase names the virtual cluster: "host,host:port:/root", or "host:port,host:port:port:/root"
 // when the ports differ.
 func (c *Capture) clusterKey() string {

@@ -54,6 +54,9 @@ func run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer p.cluster.Close()
+	if err := p.checkVersion(ctx); err != nil {
+		return err
+	}
 	tables, err := p.listTables(ctx)
 	if err != nil {
 		return err

@@ -61,7 +61,30 @@ func (c *Capture) anyNew() bool {
 
 // hold stops the shipping, so that HBase queues its WAL, with the peer carrying exactly the captured tables.
 func (c *Capture) hold(ctx context.Context, st *captureState, p *admin.Peer) error {
-	c.cfg.Stats.Starting("holding peer " + c.cfg.PeerID)
+	doing := "holding peer " + c.cfg.PeerID
+	c.cfg.Stats.Starting(doing)
+	if p != nil && c.sameTables(p) && !(p.Enabled && c.needsHold()) {
+		if err := c.keepHeld(ctx, st); err != nil {
+			return err
+		}
+		c.cfg.Log.Info("peer reused", "peer", p.ID)
+		return c.awaitPeer(ctx)
+	}
+	return c.alone(ctx, doing, func(ctx context.Context) error {
+		if p == nil || !c.sameTables(p) {
+			if err := c.rollWALs(ctx); err != nil {
+				return err
+			}
+		}
+		if err := c.keepHeld(ctx, st); err != nil { // from here on the source keeps WALs: waiting for others does not count
+			return err
+		}
+		return c.holdPeer(ctx, c.peer(st.CaptureID), p)
+	})
+}
+
+// keepHeld keeps that the peer is held, and since when, before it is.
+func (c *Capture) keepHeld(ctx context.Context, st *captureState) error {
 	st.Phase = phaseHeld
 	if st.HeldSince == 0 {
 		st.HeldSince = time.Now().UnixMilli()
@@ -76,18 +99,17 @@ func (c *Capture) hold(ctx context.Context, st *captureState, p *admin.Peer) err
 			return err
 		}
 	}
+	return nil
+}
+
+// holdPeer brings the peer, as it is found, to how it is wanted, held if tables are to be scanned.
+func (c *Capture) holdPeer(ctx context.Context, want admin.Peer, p *admin.Peer) error {
 	if p != nil && p.Enabled && c.needsHold() {
 		if err := c.cluster.DisablePeer(ctx, p.ID); err != nil {
 			return fmt.Errorf("disable peer %s: %w", p.ID, err)
 		}
 		crash.Point(crash.PeerDisabled)
 	}
-	if p == nil || !c.sameTables(p) {
-		if err := c.rollWALs(ctx); err != nil {
-			return err
-		}
-	}
-	want := c.peer(st.CaptureID)
 	switch {
 	case p == nil:
 		crash.Point(crash.PeerNotAdded)
@@ -105,19 +127,34 @@ func (c *Capture) hold(ctx context.Context, st *captureState, p *admin.Peer) err
 	default:
 		c.cfg.Log.Info("peer reused", "peer", want.ID)
 	}
-	return nil
+	return c.awaitPeer(ctx)
+}
+
+// alone runs change, which rolls WALs or adds or changes our peer, while no other connector does so at this source. doing is
+// what the status says meanwhile, "": what it says now.
+func (c *Capture) alone(ctx context.Context, doing string, change func(context.Context) error) error {
+	show := func(text string) {
+		if doing != "" {
+			c.cfg.Stats.Starting(text)
+		}
+	}
+	return c.cluster.Alone(ctx, admin.PeerLock{
+		Owner:    fmt.Sprintf("connector %s, peer %s", c.cfg.Connector, c.cfg.PeerID),
+		Fallback: c.cfg.PeerQuorum,
+		Waiting: func(holder string) {
+			show("waiting for another connector's peer creation (" + holder + ")")
+			c.cfg.Log.Info("waiting for another connector's peer creation", "holder", holder)
+		},
+	}, func(ctx context.Context) error {
+		show(doing)
+		return change(ctx)
+	})
 }
 
 // rollWALs makes every region server begin a new WAL, so that the peer's queue begins with edits that bear the scope.
 func (c *Capture) rollWALs(ctx context.Context) error {
-	servers, err := c.cluster.RegionServers(ctx)
-	if err != nil {
-		return fmt.Errorf("list the region servers: %w", err)
-	}
-	for _, s := range servers {
-		if err := c.cluster.RollWAL(ctx, s); err != nil {
-			return fmt.Errorf("roll the WAL of %s: %w", s, err)
-		}
+	if err := c.cluster.RollWALs(ctx); err != nil {
+		return fmt.Errorf("roll the source's WALs: %w", err)
 	}
 	return nil
 }

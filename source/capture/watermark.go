@@ -210,7 +210,8 @@ func (c *Capture) dismissPeer(ctx context.Context) error {
 		c.cfg.Log.Warn("the peer stays (peer.on.end: keep): HBase keeps its WALs until it is removed, with: waltap peer remove", "peer", p.ID)
 		return nil
 	default:
-		if err := c.cluster.RemovePeer(ctx, p.ID); err != nil && !errors.Is(err, admin.ErrPeerNotFound) {
+		err := c.alone(ctx, "", func(ctx context.Context) error { return c.cluster.RemovePeer(ctx, p.ID) })
+		if err != nil && !errors.Is(err, admin.ErrPeerNotFound) {
 			return fmt.Errorf("remove peer %s: %w", p.ID, err)
 		}
 		c.cfg.Log.Info("peer removed, as the end time has come (peer.on.end: remove)", "peer", p.ID)

@@ -49,6 +49,13 @@ func (p *heldProducer) ProduceEncoded(ctx context.Context, _ kafka.TopicPartitio
 	p.given <- struct{}{}
 }
 
+// endWithContext has calls settled when their context ends.
+func (p *heldProducer) endWithContext() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ends = true
+}
+
 func (p *heldProducer) answer(err error) {
 	p.mu.Lock()
 	dones := p.dones
@@ -149,6 +156,13 @@ func serve(t *testing.T, policy ...source.Policy) *fixture {
 		},
 		IsHeartbeat: func(name string) bool { return name == "default:beats" }, Heartbeats: f.beats,
 	})
+	f.conn, f.addr = connect(t, r)
+	return f
+}
+
+// connect serves a receiver at a real port, and connects to it.
+func connect(t *testing.T, r *Receiver) (conn *rpc.Conn, addr string) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -156,19 +170,19 @@ func serve(t *testing.T, policy ...source.Policy) *fixture {
 	srv := rpc.NewServer(rpc.ServerConfig{Services: map[string]rpc.Handler{Service: r.Serve}, Logger: slog.New(slog.DiscardHandler)})
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
-	f.addr = l.Addr().String()
-	f.conn, err = rpc.Dial(t.Context(), f.addr, rpc.DialOptions{Service: Service, Codec: cell.KeyValueCodecWithTags})
+	addr = l.Addr().String()
+	conn, err = rpc.Dial(t.Context(), addr, rpc.DialOptions{Service: Service, Codec: cell.KeyValueCodecWithTags})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		f.conn.Close()
+		conn.Close()
 		if err := srv.Shutdown(context.Background()); err != nil {
 			t.Error(err)
 		}
 		<-served
 	})
-	return f
+	return conn, addr
 }
 
 type edit struct {

@@ -30,6 +30,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type fakeZK struct {
 	mu    sync.Mutex
 	nodes map[string][]byte
+	lists map[string]int                            // how often the children of a znode were asked for
+	seen  func(z *fakeZK, znode string, there bool) // is told of what CreateTogether and DeleteTogether did; nil: nobody is
 }
 
 func (z *fakeZK) Get(ctx context.Context, znode string) ([]byte, error) {
@@ -45,6 +47,10 @@ func (z *fakeZK) Get(ctx context.Context, znode string) ([]byte, error) {
 func (z *fakeZK) Children(_ context.Context, znode string) ([]string, error) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
+	if z.lists == nil {
+		z.lists = make(map[string]int)
+	}
+	z.lists[znode]++
 	var names []string
 	seen := map[string]bool{}
 	for p := range z.nodes {
@@ -65,6 +71,59 @@ func (z *fakeZK) set(znode string, data []byte) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	z.nodes[znode] = data
+}
+
+func (z *fakeZK) Set(_ context.Context, znode string, data []byte) error {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if _, ok := z.nodes[znode]; !ok {
+		return fmt.Errorf("write %s: %w", znode, zookeeper.ErrNoNode)
+	}
+	z.nodes[znode] = data
+	return nil
+}
+
+func (z *fakeZK) CreateTogether(_ context.Context, nodes ...zookeeper.Node) error {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	for _, n := range nodes {
+		if _, ok := z.nodes[n.Path]; ok {
+			return fmt.Errorf("create %s: %w", n.Path, zookeeper.ErrNodeExists)
+		}
+	}
+	for _, n := range nodes {
+		z.nodes[n.Path] = n.Data
+	}
+	for _, n := range nodes {
+		if z.seen != nil {
+			z.seen(z, n.Path, true)
+		}
+	}
+	return nil
+}
+
+func (z *fakeZK) DeleteTogether(_ context.Context, znodes ...string) error {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	for _, name := range znodes {
+		delete(z.nodes, name)
+		if z.seen != nil {
+			z.seen(z, name, false)
+		}
+	}
+	return nil
+}
+
+func (z *fakeZK) asked(znode string) int {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	return z.lists[znode]
+}
+
+func (z *fakeZK) delete(znode string) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	delete(z.nodes, znode)
 }
 
 func (z *fakeZK) Servers() []string { return []string{"zk1:2181"} }

@@ -90,10 +90,13 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// znodes is what a Cluster reads from ZooKeeper; a *zookeeper.Conn.
+// znodes is what a Cluster asks of ZooKeeper; a *zookeeper.Conn.
 type znodes interface {
 	Get(ctx context.Context, znode string) ([]byte, error)
 	Children(ctx context.Context, znode string) ([]string, error)
+	Set(ctx context.Context, znode string, data []byte) error
+	CreateTogether(ctx context.Context, nodes ...zookeeper.Node) error
+	DeleteTogether(ctx context.Context, znodes ...string) error
 	Servers() []string
 	Close() error
 }
@@ -106,6 +109,7 @@ type Cluster struct {
 
 	mu     sync.Mutex
 	master string // address of the active master as last seen, "" when unknown
+	old    bool   // that master is an HBase before 2.0: see oldpeers.go
 	conns  map[connKey]*connSlot
 	closed bool
 }

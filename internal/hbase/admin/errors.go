@@ -67,7 +67,7 @@ func remedyFor(err error) string {
 	switch {
 	case rpc.IsRemote(err, "AccessDeniedException"):
 		return "grant the user the ADMIN permission"
-	case rpc.IsRemote(err, "UnsupportedOperationException"), rpc.IsRemote(err, "UnknownProtocolException"):
+	case noSuchCall(err), rpc.IsRemote(err, "UnknownProtocolException"):
 		return "this version of HBase has no such call; make the change in the HBase shell"
 	case rpc.IsRemote(err, "NamespaceNotFoundException"):
 		return "create the namespace first"

@@ -133,7 +133,7 @@ func (c *Cluster) masterConn(ctx context.Context) (*rpc.Conn, error) {
 func (c *Cluster) forgetMaster() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.master = ""
+	c.master, c.old = "", false // the next one may be of another version
 }
 
 // awaitProcedure waits until a procedure of the master has finished and returns its exception. what names it in

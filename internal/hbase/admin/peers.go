@@ -63,10 +63,21 @@ func (p Peer) Ships(table, family string) bool {
 	return listed && (family == "" || len(families) == 0 || slices.Contains(families, family))
 }
 
-// Peers returns all replication peers. HBase before 2.0 has no call for it.
-func (c *Cluster) Peers(ctx context.Context) ([]Peer, error) {
+// Peers returns all replication peers.
+func (c *Cluster) Peers(ctx context.Context) (peers []Peer, err error) {
 	ctx, cancel := withDefaultTimeout(ctx, 2*callTimeout)
 	defer cancel()
+	err = c.peerCall(ctx,
+		func() error { peers, err = c.listPeers(ctx); return err },
+		func() error { peers, err = c.oldPeers(ctx); return err })
+	if err != nil {
+		return nil, fmt.Errorf("list replication peers: %w", err)
+	}
+	slices.SortFunc(peers, func(a, b Peer) int { return compareStrings(a.ID, b.ID) })
+	return peers, nil
+}
+
+func (c *Cluster) listPeers(ctx context.Context) ([]Peer, error) {
 	var resp pb.ListReplicationPeersResponse
 	err := c.callMaster(ctx, masterCall{
 		method:     "ListReplicationPeers",
@@ -75,13 +86,12 @@ func (c *Cluster) Peers(ctx context.Context) ([]Peer, error) {
 		repeatable: true,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list replication peers: %w", err)
+		return nil, err
 	}
 	peers := make([]Peer, 0, len(resp.GetPeerDesc()))
 	for _, m := range resp.GetPeerDesc() {
 		peers = append(peers, peerOf(m))
 	}
-	slices.SortFunc(peers, func(a, b Peer) int { return compareStrings(a.ID, b.ID) })
 	return peers, nil
 }
 
@@ -101,22 +111,24 @@ func (c *Cluster) Peer(ctx context.Context, id string) (*Peer, error) {
 
 // AddPeer adds a peer and waits until every region server knows it. With Enabled false it is added held: HBase keeps
 // its WALs from then on and ships none. From 2.4 on the master checks that it can read the peer's ZooKeeper and that
-// its cluster id differs from its own. ErrPeerExists.
+// its cluster id differs from its own. HBase before 2.0 only takes note: see AwaitPeer. ErrPeerExists.
 func (c *Cluster) AddPeer(ctx context.Context, p Peer) error {
 	state := pb.ReplicationState_DISABLED
 	if p.Enabled {
 		state = pb.ReplicationState_ENABLED
 	}
-	var resp pb.AddReplicationPeerResponse
-	err := c.procedureCall(ctx, masterCall{
-		method: "AddReplicationPeer",
-		req: &pb.AddReplicationPeerRequest{
-			PeerId:     &p.ID,
-			PeerConfig: p.configProto(),
-			PeerState:  &pb.ReplicationState{State: &state},
-		},
-		resp: &resp,
-	}, func() *uint64 { return resp.ProcId })
+	err := c.peerCall(ctx, func() error {
+		var resp pb.AddReplicationPeerResponse
+		return c.procedureCall(ctx, masterCall{
+			method: "AddReplicationPeer",
+			req: &pb.AddReplicationPeerRequest{
+				PeerId:     &p.ID,
+				PeerConfig: p.configProto(),
+				PeerState:  &pb.ReplicationState{State: &state},
+			},
+			resp: &resp,
+		}, func() *uint64 { return resp.ProcId })
+	}, func() error { return c.addOldPeer(ctx, p) })
 	if err != nil {
 		return fmt.Errorf("add replication peer %s: %w", p.ID, err)
 	}
@@ -124,15 +136,18 @@ func (c *Cluster) AddPeer(ctx context.Context, p Peer) error {
 }
 
 // UpdatePeer replaces a peer's configuration, all of it but for ClusterKey, EndpointClass and Enabled. HBase restarts
-// the peer's sources, which ship again what was not acknowledged. ErrPeerNotFound.
+// the peer's sources, which ship again what was not acknowledged; before 2.0 it only takes note: see AwaitPeer.
+// ErrPeerNotFound.
 func (c *Cluster) UpdatePeer(ctx context.Context, p Peer) error {
-	var resp pb.UpdateReplicationPeerConfigResponse
-	err := c.procedureCall(ctx, masterCall{
-		method:     "UpdateReplicationPeerConfig",
-		req:        &pb.UpdateReplicationPeerConfigRequest{PeerId: &p.ID, PeerConfig: p.configProto()},
-		resp:       &resp,
-		repeatable: true,
-	}, func() *uint64 { return resp.ProcId })
+	err := c.peerCall(ctx, func() error {
+		var resp pb.UpdateReplicationPeerConfigResponse
+		return c.procedureCall(ctx, masterCall{
+			method:     "UpdateReplicationPeerConfig",
+			req:        &pb.UpdateReplicationPeerConfigRequest{PeerId: &p.ID, PeerConfig: p.configProto()},
+			resp:       &resp,
+			repeatable: true,
+		}, func() *uint64 { return resp.ProcId })
+	}, func() error { return c.updateOldPeer(ctx, p) })
 	if err != nil {
 		return fmt.Errorf("update replication peer %s: %w", p.ID, err)
 	}
@@ -142,25 +157,29 @@ func (c *Cluster) UpdatePeer(ctx context.Context, p Peer) error {
 // EnablePeer lets HBase ship to a peer, beginning with what it kept while the peer was disabled. An enabled peer stays
 // as it is. ErrPeerNotFound.
 func (c *Cluster) EnablePeer(ctx context.Context, id string) error {
-	var resp pb.EnableReplicationPeerResponse
-	err := c.procedureCall(ctx, masterCall{
-		method:     "EnableReplicationPeer",
-		req:        &pb.EnableReplicationPeerRequest{PeerId: &id},
-		resp:       &resp,
-		repeatable: true,
-	}, func() *uint64 { return resp.ProcId })
+	err := c.peerCall(ctx, func() error {
+		var resp pb.EnableReplicationPeerResponse
+		return c.procedureCall(ctx, masterCall{
+			method:     "EnableReplicationPeer",
+			req:        &pb.EnableReplicationPeerRequest{PeerId: &id},
+			resp:       &resp,
+			repeatable: true,
+		}, func() *uint64 { return resp.ProcId })
+	}, func() error { return c.setOldPeerState(ctx, id, true) })
 	return c.peerStateError(ctx, "enable", id, true, err)
 }
 
 // DisablePeer stops shipping to a peer; HBase keeps its WALs. A disabled peer stays as it is. ErrPeerNotFound.
 func (c *Cluster) DisablePeer(ctx context.Context, id string) error {
-	var resp pb.DisableReplicationPeerResponse
-	err := c.procedureCall(ctx, masterCall{
-		method:     "DisableReplicationPeer",
-		req:        &pb.DisableReplicationPeerRequest{PeerId: &id},
-		resp:       &resp,
-		repeatable: true,
-	}, func() *uint64 { return resp.ProcId })
+	err := c.peerCall(ctx, func() error {
+		var resp pb.DisableReplicationPeerResponse
+		return c.procedureCall(ctx, masterCall{
+			method:     "DisableReplicationPeer",
+			req:        &pb.DisableReplicationPeerRequest{PeerId: &id},
+			resp:       &resp,
+			repeatable: true,
+		}, func() *uint64 { return resp.ProcId })
+	}, func() error { return c.setOldPeerState(ctx, id, false) })
 	return c.peerStateError(ctx, "disable", id, false, err)
 }
 
@@ -177,12 +196,14 @@ func (c *Cluster) peerStateError(ctx context.Context, verb, id string, enabled b
 
 // RemovePeer removes a peer and with it the WALs that were kept for it. ErrPeerNotFound.
 func (c *Cluster) RemovePeer(ctx context.Context, id string) error {
-	var resp pb.RemoveReplicationPeerResponse
-	err := c.procedureCall(ctx, masterCall{
-		method: "RemoveReplicationPeer",
-		req:    &pb.RemoveReplicationPeerRequest{PeerId: &id},
-		resp:   &resp,
-	}, func() *uint64 { return resp.ProcId })
+	err := c.peerCall(ctx, func() error {
+		var resp pb.RemoveReplicationPeerResponse
+		return c.procedureCall(ctx, masterCall{
+			method: "RemoveReplicationPeer",
+			req:    &pb.RemoveReplicationPeerRequest{PeerId: &id},
+			resp:   &resp,
+		}, func() *uint64 { return resp.ProcId })
+	}, func() error { return c.removeOldPeer(ctx, id) })
 	if err != nil {
 		return fmt.Errorf("remove replication peer %s: %w", id, err)
 	}
@@ -190,11 +211,14 @@ func (c *Cluster) RemovePeer(ctx context.Context, id string) error {
 }
 
 func peerOf(m *pb.ReplicationPeerDescription) Peer {
-	cfg := m.GetConfig()
+	return peerFrom(m.GetId(), m.GetState(), m.GetConfig())
+}
+
+func peerFrom(id string, state *pb.ReplicationState, cfg *pb.ReplicationPeer) Peer {
 	p := Peer{
-		ID:                m.GetId(),
+		ID:                id,
 		ClusterKey:        cfg.GetClusterkey(),
-		Enabled:           m.GetState().GetState() == pb.ReplicationState_ENABLED,
+		Enabled:           state.GetState() == pb.ReplicationState_ENABLED,
 		Tables:            tableFamilies(cfg.GetTableCfs()),
 		Namespaces:        stringsOf(cfg.GetNamespaces()),
 		ExcludeTables:     tableFamilies(cfg.GetExcludeTableCfs()),

@@ -35,8 +35,13 @@ func TestParseQueue(t *testing.T) {
 type nodeTree map[string][]string
 
 func (z nodeTree) Get(context.Context, string) ([]byte, error) { return nil, zookeeper.ErrNoNode }
-func (z nodeTree) Servers() []string                           { return nil }
-func (z nodeTree) Close() error                                { return nil }
+func (z nodeTree) Set(context.Context, string, []byte) error   { return zookeeper.ErrNoNode }
+func (z nodeTree) CreateTogether(context.Context, ...zookeeper.Node) error {
+	return zookeeper.ErrNoNode
+}
+func (z nodeTree) DeleteTogether(context.Context, ...string) error { return zookeeper.ErrNoNode }
+func (z nodeTree) Servers() []string                               { return nil }
+func (z nodeTree) Close() error                                    { return nil }
 func (z nodeTree) Children(_ context.Context, znode string) ([]string, error) {
 	names, ok := z[znode]
 	if !ok {

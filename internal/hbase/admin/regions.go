@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -317,7 +318,8 @@ func (c *Cluster) MoveRegion(ctx context.Context, encoded string, to ServerName)
 	return nil
 }
 
-// SplitRegion splits a region at a row and waits until its halves are open. HBase before 2.0 has no call for it.
+// SplitRegion splits a region at a row and waits until its halves are open. Before 2.0 its region server is asked, which answers
+// before it is done: SplitRegion then waits until hbase:meta shows no such region any more.
 func (c *Cluster) SplitRegion(ctx context.Context, r Region, at []byte) error {
 	id, err := regionID(r.Name)
 	if err != nil {
@@ -338,10 +340,45 @@ func (c *Cluster) SplitRegion(ctx context.Context, r Region, at []byte) error {
 	req.NonceGroup, req.Nonce = nonce()
 	var resp pb.SplitTableRegionResponse
 	call := masterCall{method: "SplitRegion", req: req, resp: &resp, repeatable: true}
-	if err := c.procedureCall(ctx, call, func() *uint64 { return resp.ProcId }); err != nil {
+	err = c.procedureCall(ctx, call, func() *uint64 { return resp.ProcId })
+	if noSuchCall(err) {
+		err = c.splitOldRegion(ctx, r, at)
+	}
+	if err != nil {
 		return fmt.Errorf("split region %s: %w", r.Encoded, err)
 	}
 	return nil
+}
+
+// splitOldRegion is SplitRegion before HBase 2.0.
+func (c *Cluster) splitOldRegion(ctx context.Context, r Region, at []byte) error {
+	ctx, cancel := withDefaultTimeout(ctx, 2*callTimeout)
+	defer cancel()
+	conn, err := c.Admin(ctx, r.Server)
+	if err != nil {
+		return err
+	}
+	req := &pb.SplitRegionRequest{
+		Region:     &pb.RegionSpecifier{Type: pb.RegionSpecifier_REGION_NAME.Enum(), Value: r.Name},
+		SplitPoint: at,
+	}
+	if _, err := conn.Call(ctx, "SplitRegion", req, nil, &pb.SplitRegionResponse{}); err != nil {
+		return classify(err)
+	}
+	for pause := pollMin; ; pause = min(2*pause, pollMax) {
+		regions, err := c.Regions(ctx, r.Table)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(regions, func(x Region) bool { return x.Encoded == r.Encoded }) {
+			return nil
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return fmt.Errorf("it is not split yet: %w", ctx.Err())
+		}
+	}
 }
 
 // regionID takes the creation time out of "<table>,<start key>,<id>.<hash>.".

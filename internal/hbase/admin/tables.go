@@ -132,7 +132,7 @@ func (c *Cluster) ModifyTable(ctx context.Context, t Table) error {
 	var resp pb.ModifyTableResponse
 	call := masterCall{method: "ModifyTable", req: req, resp: &resp, repeatable: true}
 	err := c.procedureCall(ctx, call, func() *uint64 { return resp.ProcId })
-	if err == nil && resp.ProcId == nil {
+	if err == nil && (resp.ProcId == nil || c.isOld()) { // in 1.x the procedure does not wait for regions in transition
 		err = c.awaitAlter(ctx, t.FullName())
 	}
 	if err != nil {

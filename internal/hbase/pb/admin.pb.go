@@ -270,6 +270,95 @@ func (x *RollWALWriterResponse) GetRegionToFlush() [][]byte {
 	return nil
 }
 
+// SplitRegion, before 2.0.
+type SplitRegionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Region        *RegionSpecifier       `protobuf:"bytes,1,req,name=region" json:"region,omitempty"`
+	SplitPoint    []byte                 `protobuf:"bytes,2,opt,name=split_point,json=splitPoint" json:"split_point,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SplitRegionRequest) Reset() {
+	*x = SplitRegionRequest{}
+	mi := &file_waltap_hbase_admin_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SplitRegionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SplitRegionRequest) ProtoMessage() {}
+
+func (x *SplitRegionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_waltap_hbase_admin_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SplitRegionRequest.ProtoReflect.Descriptor instead.
+func (*SplitRegionRequest) Descriptor() ([]byte, []int) {
+	return file_waltap_hbase_admin_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *SplitRegionRequest) GetRegion() *RegionSpecifier {
+	if x != nil {
+		return x.Region
+	}
+	return nil
+}
+
+func (x *SplitRegionRequest) GetSplitPoint() []byte {
+	if x != nil {
+		return x.SplitPoint
+	}
+	return nil
+}
+
+type SplitRegionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SplitRegionResponse) Reset() {
+	*x = SplitRegionResponse{}
+	mi := &file_waltap_hbase_admin_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SplitRegionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SplitRegionResponse) ProtoMessage() {}
+
+func (x *SplitRegionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_waltap_hbase_admin_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SplitRegionResponse.ProtoReflect.Descriptor instead.
+func (*SplitRegionResponse) Descriptor() ([]byte, []int) {
+	return file_waltap_hbase_admin_proto_rawDescGZIP(), []int{6}
+}
+
 // GetRegionInfo.
 type GetRegionInfoRequest struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
@@ -282,7 +371,7 @@ type GetRegionInfoRequest struct {
 
 func (x *GetRegionInfoRequest) Reset() {
 	*x = GetRegionInfoRequest{}
-	mi := &file_waltap_hbase_admin_proto_msgTypes[5]
+	mi := &file_waltap_hbase_admin_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -294,7 +383,7 @@ func (x *GetRegionInfoRequest) String() string {
 func (*GetRegionInfoRequest) ProtoMessage() {}
 
 func (x *GetRegionInfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waltap_hbase_admin_proto_msgTypes[5]
+	mi := &file_waltap_hbase_admin_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -307,7 +396,7 @@ func (x *GetRegionInfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRegionInfoRequest.ProtoReflect.Descriptor instead.
 func (*GetRegionInfoRequest) Descriptor() ([]byte, []int) {
-	return file_waltap_hbase_admin_proto_rawDescGZIP(), []int{5}
+	return file_waltap_hbase_admin_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetRegionInfoRequest) GetRegion() *RegionSpecifier {
@@ -343,7 +432,7 @@ type GetRegionInfoResponse struct {
 
 func (x *GetRegionInfoResponse) Reset() {
 	*x = GetRegionInfoResponse{}
-	mi := &file_waltap_hbase_admin_proto_msgTypes[6]
+	mi := &file_waltap_hbase_admin_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -355,7 +444,7 @@ func (x *GetRegionInfoResponse) String() string {
 func (*GetRegionInfoResponse) ProtoMessage() {}
 
 func (x *GetRegionInfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waltap_hbase_admin_proto_msgTypes[6]
+	mi := &file_waltap_hbase_admin_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -368,7 +457,7 @@ func (x *GetRegionInfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRegionInfoResponse.ProtoReflect.Descriptor instead.
 func (*GetRegionInfoResponse) Descriptor() ([]byte, []int) {
-	return file_waltap_hbase_admin_proto_rawDescGZIP(), []int{6}
+	return file_waltap_hbase_admin_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetRegionInfoResponse) GetRegionInfo() *RegionInfo {
@@ -408,7 +497,7 @@ type GetOnlineRegionRequest struct {
 
 func (x *GetOnlineRegionRequest) Reset() {
 	*x = GetOnlineRegionRequest{}
-	mi := &file_waltap_hbase_admin_proto_msgTypes[7]
+	mi := &file_waltap_hbase_admin_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -420,7 +509,7 @@ func (x *GetOnlineRegionRequest) String() string {
 func (*GetOnlineRegionRequest) ProtoMessage() {}
 
 func (x *GetOnlineRegionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waltap_hbase_admin_proto_msgTypes[7]
+	mi := &file_waltap_hbase_admin_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -433,7 +522,7 @@ func (x *GetOnlineRegionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOnlineRegionRequest.ProtoReflect.Descriptor instead.
 func (*GetOnlineRegionRequest) Descriptor() ([]byte, []int) {
-	return file_waltap_hbase_admin_proto_rawDescGZIP(), []int{7}
+	return file_waltap_hbase_admin_proto_rawDescGZIP(), []int{9}
 }
 
 type GetOnlineRegionResponse struct {
@@ -445,7 +534,7 @@ type GetOnlineRegionResponse struct {
 
 func (x *GetOnlineRegionResponse) Reset() {
 	*x = GetOnlineRegionResponse{}
-	mi := &file_waltap_hbase_admin_proto_msgTypes[8]
+	mi := &file_waltap_hbase_admin_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -457,7 +546,7 @@ func (x *GetOnlineRegionResponse) String() string {
 func (*GetOnlineRegionResponse) ProtoMessage() {}
 
 func (x *GetOnlineRegionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waltap_hbase_admin_proto_msgTypes[8]
+	mi := &file_waltap_hbase_admin_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -470,7 +559,7 @@ func (x *GetOnlineRegionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOnlineRegionResponse.ProtoReflect.Descriptor instead.
 func (*GetOnlineRegionResponse) Descriptor() ([]byte, []int) {
-	return file_waltap_hbase_admin_proto_rawDescGZIP(), []int{8}
+	return file_waltap_hbase_admin_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetOnlineRegionResponse) GetRegionInfo() []*RegionInfo {
@@ -497,7 +586,12 @@ const file_waltap_hbase_admin_proto_rawDesc = "" +
 	"\x19ReplicateWALEntryResponse\"\x16\n" +
 	"\x14RollWALWriterRequest\"?\n" +
 	"\x15RollWALWriterResponse\x12&\n" +
-	"\x0fregion_to_flush\x18\x01 \x03(\fR\rregionToFlush\"\x9e\x01\n" +
+	"\x0fregion_to_flush\x18\x01 \x03(\fR\rregionToFlush\"l\n" +
+	"\x12SplitRegionRequest\x125\n" +
+	"\x06region\x18\x01 \x02(\v2\x1d.waltap.hbase.RegionSpecifierR\x06region\x12\x1f\n" +
+	"\vsplit_point\x18\x02 \x01(\fR\n" +
+	"splitPoint\"\x15\n" +
+	"\x13SplitRegionResponse\"\x9e\x01\n" +
 	"\x14GetRegionInfoRequest\x125\n" +
 	"\x06region\x18\x01 \x02(\v2\x1d.waltap.hbase.RegionSpecifierR\x06region\x12)\n" +
 	"\x10compaction_state\x18\x02 \x01(\bR\x0fcompactionState\x12$\n" +
@@ -527,32 +621,35 @@ func file_waltap_hbase_admin_proto_rawDescGZIP() []byte {
 	return file_waltap_hbase_admin_proto_rawDescData
 }
 
-var file_waltap_hbase_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_waltap_hbase_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_waltap_hbase_admin_proto_goTypes = []any{
 	(*WALEntry)(nil),                  // 0: waltap.hbase.WALEntry
 	(*ReplicateWALEntryRequest)(nil),  // 1: waltap.hbase.ReplicateWALEntryRequest
 	(*ReplicateWALEntryResponse)(nil), // 2: waltap.hbase.ReplicateWALEntryResponse
 	(*RollWALWriterRequest)(nil),      // 3: waltap.hbase.RollWALWriterRequest
 	(*RollWALWriterResponse)(nil),     // 4: waltap.hbase.RollWALWriterResponse
-	(*GetRegionInfoRequest)(nil),      // 5: waltap.hbase.GetRegionInfoRequest
-	(*GetRegionInfoResponse)(nil),     // 6: waltap.hbase.GetRegionInfoResponse
-	(*GetOnlineRegionRequest)(nil),    // 7: waltap.hbase.GetOnlineRegionRequest
-	(*GetOnlineRegionResponse)(nil),   // 8: waltap.hbase.GetOnlineRegionResponse
-	(*WALKey)(nil),                    // 9: waltap.hbase.WALKey
-	(*RegionSpecifier)(nil),           // 10: waltap.hbase.RegionSpecifier
-	(*RegionInfo)(nil),                // 11: waltap.hbase.RegionInfo
+	(*SplitRegionRequest)(nil),        // 5: waltap.hbase.SplitRegionRequest
+	(*SplitRegionResponse)(nil),       // 6: waltap.hbase.SplitRegionResponse
+	(*GetRegionInfoRequest)(nil),      // 7: waltap.hbase.GetRegionInfoRequest
+	(*GetRegionInfoResponse)(nil),     // 8: waltap.hbase.GetRegionInfoResponse
+	(*GetOnlineRegionRequest)(nil),    // 9: waltap.hbase.GetOnlineRegionRequest
+	(*GetOnlineRegionResponse)(nil),   // 10: waltap.hbase.GetOnlineRegionResponse
+	(*WALKey)(nil),                    // 11: waltap.hbase.WALKey
+	(*RegionSpecifier)(nil),           // 12: waltap.hbase.RegionSpecifier
+	(*RegionInfo)(nil),                // 13: waltap.hbase.RegionInfo
 }
 var file_waltap_hbase_admin_proto_depIdxs = []int32{
-	9,  // 0: waltap.hbase.WALEntry.key:type_name -> waltap.hbase.WALKey
+	11, // 0: waltap.hbase.WALEntry.key:type_name -> waltap.hbase.WALKey
 	0,  // 1: waltap.hbase.ReplicateWALEntryRequest.entry:type_name -> waltap.hbase.WALEntry
-	10, // 2: waltap.hbase.GetRegionInfoRequest.region:type_name -> waltap.hbase.RegionSpecifier
-	11, // 3: waltap.hbase.GetRegionInfoResponse.region_info:type_name -> waltap.hbase.RegionInfo
-	11, // 4: waltap.hbase.GetOnlineRegionResponse.region_info:type_name -> waltap.hbase.RegionInfo
-	5,  // [5:5] is the sub-list for method output_type
-	5,  // [5:5] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	12, // 2: waltap.hbase.SplitRegionRequest.region:type_name -> waltap.hbase.RegionSpecifier
+	12, // 3: waltap.hbase.GetRegionInfoRequest.region:type_name -> waltap.hbase.RegionSpecifier
+	13, // 4: waltap.hbase.GetRegionInfoResponse.region_info:type_name -> waltap.hbase.RegionInfo
+	13, // 5: waltap.hbase.GetOnlineRegionResponse.region_info:type_name -> waltap.hbase.RegionInfo
+	6,  // [6:6] is the sub-list for method output_type
+	6,  // [6:6] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_waltap_hbase_admin_proto_init() }
@@ -568,7 +665,7 @@ func file_waltap_hbase_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_waltap_hbase_admin_proto_rawDesc), len(file_waltap_hbase_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

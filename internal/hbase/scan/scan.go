@@ -135,7 +135,7 @@ func open(ctx context.Context, conn regionscan.Caller, req Request) (*Scanner, e
 }
 
 // ReadPoint is the sequence number up to which the scan sees the region's edits, none above it. 0 when the server
-// did not tell (before 2.0).
+// did not tell (1.4.14 and later do).
 func (s *Scanner) ReadPoint() uint64 { return s.scanner.ReadPoint() }
 
 // Next returns the next cells, io.EOF at the end of the range. A *RegionGoneError or *ScannerResetError ends this

@@ -64,10 +64,12 @@ r3 d: 4 DeleteFamily 0B
 func TestRecordedScan(t *testing.T) {
 	for _, tt := range []struct {
 		recording string
+		readPoint uint64
 		complete  []bool // of each batch
 	}{
-		{"scan-all", []bool{true}},
-		{"scan-partial", []bool{false, false, true}},
+		{"scan-all", 11, []bool{true}},
+		{"scan-partial", 11, []bool{false, false, true}},
+		{"hbase-1.4.14", 16, []bool{false, false, false, true}},
 	} {
 		t.Run(tt.recording, func(t *testing.T) {
 			addr := replaytest.Serve(t, "testdata/"+tt.recording+".frames")
@@ -75,7 +77,7 @@ func TestRecordedScan(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if s.ReadPoint() != 11 {
+			if s.ReadPoint() != tt.readPoint {
 				t.Errorf("read point %d", s.ReadPoint())
 			}
 			var got strings.Builder

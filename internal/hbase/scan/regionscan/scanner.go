@@ -110,7 +110,7 @@ func Open(ctx context.Context, conn Caller, spec Spec) (*Scanner, error) {
 	return s, nil
 }
 
-// ReadPoint is the sequence number up to which the scan sees edits, 0 when the server did not say (before 2.0).
+// ReadPoint is the sequence number up to which the scan sees edits, 0 when the server did not say (1.4.14 and later do).
 func (s *Scanner) ReadPoint() uint64 { return s.readPoint }
 
 // Partial reports whether the row of the last cell may go on in what Next returns next. At io.EOF it is complete.
