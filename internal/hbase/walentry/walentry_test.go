@@ -64,8 +64,22 @@ func recorded(t testing.TB) []byte {
 	return param
 }
 
+// recorded1 is that of HBase 1.4.14.
+func recorded1(t testing.TB) []byte {
+	t.Helper()
+	b, err := os.ReadFile("../../../source/replication/testdata/hbase-1.4.14.param")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 func TestRecorded(t *testing.T) {
-	b := recorded(t)
+	t.Run("2.6.4", func(t *testing.T) { testRecorded(t, recorded(t)) })
+	t.Run("1.4.14", func(t *testing.T) { testRecorded(t, recorded1(t)) })
+}
+
+func testRecorded(t *testing.T, b []byte) {
 	var req pb.ReplicateWALEntryRequest
 	if err := proto.Unmarshal(b, &req); err != nil {
 		t.Fatal(err)
@@ -135,6 +149,7 @@ func TestRefused(t *testing.T) {
 // FuzzReader: what the generated code takes, Reader reads the same; whatever it reads, it writes as the same again.
 func FuzzReader(f *testing.F) {
 	f.Add(recorded(f))
+	f.Add(recorded1(f))
 	f.Add(Append(nil, &Entry{Region: []byte("r"), Table: []byte("t"), Sequence: 1, WriteTime: 2, Clusters: [][16]byte{{1}, {2}}, Cells: 3}))
 	f.Add([]byte{10, 6, 10, 4, 10, 0, 18, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
