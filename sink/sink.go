@@ -42,7 +42,8 @@ type Batch struct {
 // idempotent: the same batch again, or an older one again and then all that followed it, changes nothing in the end. It is called
 // by several goroutines at once, never with two batches that share a row. An error means that any part of b may
 // have been applied; Apply is called again with the same batch unless the error is a *PermanentError. After a
-// *RefusedError it is called again with parts of the batch, in their order.
+// *RefusedError it is called again with parts of the batch, in their order. b and all it holds are the caller's again when Apply
+// has returned.
 type Applier interface {
 	Apply(ctx context.Context, b *Batch) error
 }

@@ -104,6 +104,7 @@ func (w *worker) apply(ctx, gctx context.Context, start int64, fetched <-chan ka
 		w.settle(batch)
 		w.commit.done(w.tp, batch.Next, w.from)
 		w.report(batch, c.high)
+		c.reuse(batch)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -215,12 +216,31 @@ type collector struct {
 	behind  int64 // offset behind what was fetched last: behind transaction markers and holes, too
 	high    int64 // log end at the last fetch
 	stop    error // what the next batch would begin with
+
+	// Of the batch before, which is done with: its changes with their cells, and their origins, are filled again. Made anew for each
+	// batch, they took 1021 ns of CPU time a record of one cell instead of 259, and 6 MB a batch (BenchmarkCollect).
+	changes []schema.Change
+	origins []origin
+}
+
+// reuse takes the memory of b, which nobody reads any more. Where changes were taken out of b their cells may stand twice in it.
+func (c *collector) reuse(b *Batch) {
+	if len(b.Changes) != len(b.origins) {
+		return
+	}
+	clear(b.origins) // all of it holds what was fetched
+	for i := range b.Changes {
+		b.Changes[i].Row = nil
+		clear(b.Changes[i].Cells)
+	}
+	c.changes, c.origins = b.Changes, b.origins
 }
 
 // next waits for at least one record, then for more until the batch is full or Linger has passed. With an error the batch
 // is what was collected so far.
 func (c *collector) next(ctx context.Context, fetched <-chan kafka.FetchResult) (*Batch, error) {
-	b := &Batch{Topic: c.w.tp.Topic, Partition: c.w.tp.Partition, First: -1}
+	b := &Batch{Topic: c.w.tp.Topic, Partition: c.w.tp.Partition, First: -1, Changes: c.changes[:0], origins: c.origins[:0]}
+	c.changes, c.origins = nil, nil
 	c.w.recent.begin()
 	var linger <-chan time.Time
 	for {
@@ -285,7 +305,11 @@ func (c *collector) fill(ctx context.Context, b *Batch) {
 
 // add puts what r is into b: a change, one to be left out, or a dead letter.
 func (c *collector) add(ctx context.Context, b *Batch, r *kafka.Record) error {
-	b.Changes = append(b.Changes, schema.Change{})
+	if n := len(b.Changes); n < cap(b.Changes) {
+		b.Changes = b.Changes[:n+1] // what stands there is decoded over
+	} else {
+		b.Changes = append(b.Changes, schema.Change{})
+	}
 	change := &b.Changes[len(b.Changes)-1]
 	err := c.w.decode(ctx, c.decoder, r, change)
 	if err == nil && !c.w.behindEnd(change) {

@@ -12,7 +12,7 @@ import (
 // ackProducer has every record at once.
 type ackProducer struct{}
 
-func (ackProducer) Produce(_ context.Context, _ kafka.TopicPartition, _ []kafka.Record, done func(error)) {
+func (ackProducer) ProduceEncoded(_ context.Context, _ kafka.TopicPartition, _ kafka.Records, done func(error)) {
 	done(nil)
 }
 

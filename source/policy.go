@@ -151,7 +151,9 @@ func (b *Batch) deadLetter(rec kafka.Record, stage string, cause error) error {
 	b.mu.Lock()
 	b.pending++
 	b.mu.Unlock()
-	b.p.producer.Produce(b.ctx, tp, []kafka.Record{r}, func(err error) {
+	var recs kafka.Records
+	recs.Add(&r)
+	b.p.producer.ProduceEncoded(b.ctx, tp, recs, func(err error) {
 		b.p.budget.release(size)
 		if err != nil {
 			err = fmt.Errorf("write a dead letter: %w", err)

@@ -21,7 +21,11 @@ import (
 const (
 	// chunkBytes is how much of one partition a Batch collects before it hands it to the producer.
 	chunkBytes = 256 << 10
-	// recordOverhead is what a record costs in memory beside its bytes (slice headers, header list).
+	// smallChunk is up to where a chunk has a buffer of its own size; a larger one takes one of chunkBuffer bytes, which are used
+	// again. So a batch over many partitions with little for each does not hold chunkBuffer for all of them.
+	smallChunk  = 16 << 10
+	chunkBuffer = chunkBytes + smallChunk
+	// recordOverhead is what a dead letter costs in memory beside its bytes (slice headers, header list).
 	recordOverhead = 320
 	// DefaultMaxUnacked bounds the encoded bytes that wait for Kafka, over all batches of a Publisher.
 	DefaultMaxUnacked = 48 << 20
@@ -29,7 +33,7 @@ const (
 
 // Producer is the part of kafka.Producer that a Publisher needs; its contract is stated there.
 type Producer interface {
-	Produce(ctx context.Context, tp kafka.TopicPartition, recs []kafka.Record, done func(error))
+	ProduceEncoded(ctx context.Context, tp kafka.TopicPartition, recs kafka.Records, done func(error))
 }
 
 // ErrUnknownTable is returned by Batch.Add for a table that the connector does not capture.
@@ -64,6 +68,7 @@ type Publisher struct {
 	budget   *budget
 	acked    func(table string, t Tally)
 	policy   Policy
+	buffers  sync.Pool // *[]byte with room for chunkBuffer
 }
 
 // NewPublisher returns a Publisher over producer that tells acked, from many goroutines, what Kafka has acknowledged. At most maxUnacked encoded bytes (0: DefaultMaxUnacked)
@@ -73,6 +78,7 @@ func NewPublisher(producer Producer, maxUnacked int64, acked func(table string, 
 		maxUnacked = DefaultMaxUnacked
 	}
 	p := &Publisher{producer: producer, budget: newBudget(maxUnacked), acked: acked}
+	p.buffers.New = func() any { b := make([]byte, 0, chunkBuffer); return &b }
 	p.routes.Store(&map[string]route{})
 	return p
 }
@@ -97,9 +103,11 @@ type Batch struct {
 	p       *Publisher
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
-	parts   map[kafka.TopicPartition]*chunk
-	scratch []byte // of a value
-	key     []byte // as encoded, unless it is the row's bytes
+	topics  map[string]*topicChunks
+	at      *topicChunks // of the change added last
+	scratch []byte       // of a value
+	key     []byte       // as encoded, unless it is the row's bytes
+	headers headers
 
 	splitting bool // Add is called for a part of a change
 
@@ -109,13 +117,41 @@ type Batch struct {
 	done    func(error)
 }
 
-// chunk is what waits to be sent to one partition; a topic holds one table.
+// topicChunks is what a batch has for one topic, which holds one table.
+type topicChunks struct {
+	table  string
+	route  route
+	routes *map[string]route // in which route was found
+	chunks []chunk           // of each partition
+}
+
+// chunk is what waits to be sent to one partition.
 type chunk struct {
-	table string
-	arena arena
-	recs  []kafka.Record
-	bytes int64 // in memory
-	tally Tally
+	recs   kafka.Records
+	buffer *[]byte // that recs fill, from Publisher.buffers; nil: one of their own
+	tally  Tally
+}
+
+// headers are a record's, encoded; those of the changes of one edit are the same but for the op.
+type headers struct {
+	op            schema.Op
+	kind          schema.Kind
+	sequence      uint64
+	timestamp     int64
+	table         string
+	encoded, text []byte
+	list          []kafka.Header
+}
+
+func (h *headers) of(c *schema.Change) []byte {
+	op := c.Op()
+	if len(h.encoded) > 0 && h.op == op && h.sequence == c.Sequence && h.timestamp == c.Timestamp && h.kind == c.Source.Kind && h.table == c.Table {
+		return h.encoded
+	}
+	h.op, h.sequence, h.timestamp, h.kind, h.table = op, c.Sequence, c.Timestamp, c.Source.Kind, c.Table
+	h.list, h.text = schema.AppendHeaders(h.list[:0], h.text[:0], c)
+	h.encoded = kafka.AppendHeaders(h.encoded[:0], h.list)
+	return h.encoded
 }
 
 // Begin opens a Batch; Commit must follow. When ctx ends, what has not been sent is dropped and Commit reports the
@@ -129,70 +165,103 @@ type chunk struct {
 //	B is sent, HBase's call fails, HBase resends: the topic holds B, A, B
 func (p *Publisher) Begin(ctx context.Context) *Batch {
 	ctx, cancel := context.WithCancelCause(ctx)
-	return &Batch{p: p, ctx: ctx, cancel: cancel, parts: make(map[kafka.TopicPartition]*chunk), pending: 1}
+	return &Batch{p: p, ctx: ctx, cancel: cancel, topics: make(map[string]*topicChunks), pending: 1}
 }
 
 // Add encodes c and queues it behind everything added before for its partition. c may be reused
 // when Add has returned. An error means that the batch cannot be acknowledged any more.
 func (b *Batch) Add(c *schema.Change) error {
-	r, ok := (*b.p.routes.Load())[c.Table]
-	if !ok {
-		return fmt.Errorf("%s: %w", c.Table, ErrUnknownTable)
+	t, err := b.topic(c.Table)
+	if err != nil {
+		return err
 	}
-	tp := kafka.TopicPartition{Topic: r.topic, Partition: kafka.Partition(c.Row, r.partitions)}
-	k := b.parts[tp]
-	if k == nil {
-		k = &chunk{table: c.Table}
-		b.parts[tp] = k
-	}
+	partition := kafka.Partition(c.Row, t.route.partitions)
 	key := c.Row
-	if r.encoding.Key != nil {
-		b.key = r.encoding.Key.Append(b.key[:0], c)
+	if t.route.encoding.Key != nil {
+		b.key = t.route.encoding.Key.Append(b.key[:0], c)
 		key = b.key
 	}
-	b.scratch = r.encoding.Value.Append(b.scratch[:0], c)
-	if limit := b.p.oversized(r.topic, c, key, b.scratch); limit > 0 {
-		return b.addOversized(c, tp, key, b.scratch, limit)
+	b.scratch = t.route.encoding.Value.Append(b.scratch[:0], c)
+	if limit := b.p.oversized(t.route.topic, c, key, b.scratch); limit > 0 {
+		return b.addOversized(c, kafka.TopicPartition{Topic: t.route.topic, Partition: partition}, key, b.scratch, limit)
 	}
-	rec := kafka.Record{Key: k.arena.copy(key), Value: k.arena.copy(b.scratch)}
-	rec.Headers, _ = schema.AppendHeaders(make([]kafka.Header, 0, 5), k.arena.reserve(len(c.Table)+48), c)
-	k.recs = append(k.recs, rec)
-	size := int64(len(rec.Key) + len(rec.Value))
-	k.bytes += size + recordOverhead
+	k := &t.chunks[partition]
+	k.recs.Append(key, b.scratch, b.headers.of(c))
 	k.tally.Records++
 	k.tally.Cells += int64(len(c.Cells))
-	k.tally.Bytes += size
+	k.tally.Bytes += int64(len(key) + len(b.scratch))
 	if c.Source.Kind == schema.KindWAL {
 		k.tally.Written = max(k.tally.Written, c.Timestamp)
 	}
-	if k.bytes >= chunkBytes {
-		return b.send(tp, k)
+	switch n := len(k.recs.Bytes()); {
+	case n >= chunkBytes:
+		return b.send(t, partition)
+	case n >= smallChunk && k.buffer == nil:
+		k.buffer = b.p.buffers.Get().(*[]byte)
+		k.recs.Grow(*k.buffer)
 	}
 	return nil
 }
 
-func (b *Batch) send(tp kafka.TopicPartition, k *chunk) error {
+// topic finds the chunks for a table.
+func (b *Batch) topic(table string) (*topicChunks, error) {
+	routes := b.p.routes.Load()
+	if b.at != nil && b.at.routes == routes && b.at.table == table {
+		return b.at, nil
+	}
+	r, ok := (*routes)[table]
+	if !ok {
+		return nil, fmt.Errorf("%s: %w", table, ErrUnknownTable)
+	}
+	t := b.topics[r.topic]
+	if t == nil {
+		t = &topicChunks{table: table}
+		b.topics[r.topic] = t
+	}
+	t.route, t.routes = r, routes
+	if more := int(r.partitions) - len(t.chunks); more > 0 {
+		t.chunks = append(t.chunks, make([]chunk, more)...)
+	}
+	b.at = t
+	return t, nil
+}
+
+func (b *Batch) send(t *topicChunks, partition int32) error {
 	if err := b.failed(); err != nil {
 		return err
 	}
-	if err := b.p.budget.acquire(b.ctx, k.bytes); err != nil {
+	k := t.chunks[partition]
+	size := k.size()
+	if err := b.p.budget.acquire(b.ctx, size); err != nil {
 		return err // not the first error where a chunk has failed: settle keeps that
 	}
 	b.mu.Lock()
 	b.pending++
 	b.mu.Unlock()
-	recs, size, table, tally := k.recs, k.bytes, k.table, k.tally
-	*k = chunk{table: table}
+	t.chunks[partition] = chunk{}
+	table := t.table
 	crash.Point(crash.BeforeProduce)
-	b.p.producer.Produce(b.ctx, tp, recs, func(err error) {
+	b.p.producer.ProduceEncoded(b.ctx, kafka.TopicPartition{Topic: t.route.topic, Partition: partition}, k.recs, func(err error) {
+		if k.buffer != nil {
+			b.p.buffers.Put(k.buffer)
+		}
 		b.p.budget.release(size)
 		if err == nil {
 			crash.Point(crash.Produced)
-			b.p.acked(table, tally)
+			b.p.acked(table, k.tally)
 		}
 		b.settle(tooLarge(err))
 	})
 	return nil
+}
+
+// size is what k occupies.
+func (k *chunk) size() int64 {
+	n := cap(k.recs.Bytes()) + 4*k.recs.Len()
+	if k.buffer != nil {
+		n = max(n, chunkBuffer)
+	}
+	return int64(n)
 }
 
 func (b *Batch) failed() error {
@@ -229,16 +298,23 @@ func (b *Batch) Commit(cause error, done func(error)) {
 	b.done = done
 	b.mu.Unlock()
 	if cause == nil {
-		for tp, k := range b.parts {
-			if len(k.recs) == 0 {
+		cause = b.sendAll()
+	}
+	b.settle(cause)
+}
+
+func (b *Batch) sendAll() error {
+	for _, t := range b.topics {
+		for partition := range t.chunks {
+			if t.chunks[partition].recs.Len() == 0 {
 				continue
 			}
-			if cause = b.send(tp, k); cause != nil {
-				break
+			if err := b.send(t, int32(partition)); err != nil {
+				return err
 			}
 		}
 	}
-	b.settle(cause)
+	return nil
 }
 
 // CommitWait is Commit for a caller that has nothing else to do meanwhile.
@@ -246,30 +322,4 @@ func (b *Batch) CommitWait(cause error) error {
 	ch := make(chan error, 1)
 	b.Commit(cause, func(err error) { ch <- err })
 	return <-ch
-}
-
-// arena keeps the bytes of many records in few allocations. Slices it has given out stay valid.
-type arena struct{ block []byte }
-
-func (a *arena) copy(b []byte) []byte {
-	if len(b) > cap(a.block)-len(a.block) {
-		size := 32 << 10
-		if len(b) > size/4 {
-			return append([]byte(nil), b...)
-		}
-		a.block = make([]byte, 0, size)
-	}
-	n := len(a.block)
-	a.block = append(a.block, b...)
-	return a.block[n:len(a.block):len(a.block)]
-}
-
-// reserve returns an empty slice with room for n bytes.
-func (a *arena) reserve(n int) []byte {
-	if n > cap(a.block)-len(a.block) {
-		a.block = make([]byte, 0, max(n, 32<<10))
-	}
-	at := len(a.block)
-	a.block = a.block[:at+n]
-	return a.block[at : at : at+n]
 }

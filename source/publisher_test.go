@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/waltap/waltap/internal/kafka"
@@ -22,8 +23,8 @@ type queued struct {
 	done func(error)
 }
 
-func (p *queueProducer) Produce(ctx context.Context, _ kafka.TopicPartition, recs []kafka.Record, done func(error)) {
-	p.calls = append(p.calls, queued{ctx, string(recs[0].Key), done})
+func (p *queueProducer) ProduceEncoded(ctx context.Context, _ kafka.TopicPartition, recs kafka.Records, done func(error)) {
+	p.calls = append(p.calls, queued{ctx, string(slices.Collect(recs.All())[0].Key), done})
 }
 
 // settle handles the calls in order; refuse fails the chunk that begins with this row.

@@ -217,7 +217,7 @@ var ownKeys = []Key{
 	},
 	{
 		Name: "snapshot.progress.interval.ms", Scope: InSource, Type: Milliseconds, Default: "5000", Min: 100, Max: 600_000,
-		Doc: "How often the progress inside a range is saved, at the latest after 64 MiB. A scan that is killed reads again what lies behind it.",
+		Doc: "How often the progress inside a range is saved, at the latest after 64 MiB. A scan that is killed reads again what lies behind it: two intervals at most.",
 		set: milliseconds(func(t *target) *time.Duration { return &t.source.Snapshot.ProgressInterval }),
 	},
 	{

@@ -119,6 +119,7 @@ type LoadSpec struct {
 	ValueSize  int      `json:"valueSize"`  // bytes, random
 	BinaryKeys bool     `json:"binaryKeys"` // keys of any bytes and several lengths; else 16 hex digits
 	BaseTime   int64    `json:"baseTime"`   // version v is written at BaseTime+v ms; 0: at the server's time
+	Singly     bool     `json:"singly"`     // a call, and a WAL edit, for each row, many at once; else in batches of 4 MiB
 }
 
 // LoadResult is what was written.

@@ -71,21 +71,13 @@ func (b *batchBuilder) reset() {
 // size is the number of bytes of the batch so far, before compression.
 func (b *batchBuilder) size() int { return len(b.buf) }
 
-// add appends r, unless the batch has records already and would grow over limit bytes.
-func (b *batchBuilder) add(r *Record, limit int) bool {
-	t := b.now
-	if !r.Time.IsZero() {
-		t = r.Time.UnixMilli()
-	}
+// add appends record i of r, unless the batch has records already and would grow over limit bytes.
+func (b *batchBuilder) add(r *Records, i, limit int) bool {
+	body, t := r.body(i, b.now)
 	if b.count == 0 {
 		b.firstTime, b.maxTime = t, t
 	}
-	size := 1 + varintLen(t-b.firstTime) + varintLen(int64(b.count)) + nullBytesLen(r.Key) + nullBytesLen(r.Value) +
-		varintLen(int64(len(r.Headers)))
-	for i := range r.Headers {
-		h := &r.Headers[i]
-		size += varintLen(int64(len(h.Key))) + len(h.Key) + nullBytesLen(h.Value)
-	}
+	size := 1 + varintLen(t-b.firstTime) + varintLen(int64(b.count)) + len(body)
 	if b.count > 0 && (len(b.buf)+varintLen(int64(size))+size > limit || b.count == math.MaxInt32) {
 		return false
 	}
@@ -93,16 +85,7 @@ func (b *batchBuilder) add(r *Record, limit int) bool {
 	buf = append(buf, 0)
 	buf = binary.AppendVarint(buf, t-b.firstTime)
 	buf = binary.AppendVarint(buf, int64(b.count))
-	buf = appendNullBytes(buf, r.Key)
-	buf = appendNullBytes(buf, r.Value)
-	buf = binary.AppendVarint(buf, int64(len(r.Headers)))
-	for i := range r.Headers {
-		h := &r.Headers[i]
-		buf = binary.AppendVarint(buf, int64(len(h.Key)))
-		buf = append(buf, h.Key...)
-		buf = appendNullBytes(buf, h.Value)
-	}
-	b.buf = buf
+	b.buf = append(buf, body...)
 	b.maxTime = max(b.maxTime, t)
 	b.count++
 	return true
@@ -144,7 +127,9 @@ func BatchBytes(r *Record, compression string) (int, error) {
 		}
 	}
 	b.reset()
-	b.add(r, 0)
+	var records Records
+	records.Add(r)
+	b.add(&records, 0, 0)
 	batch, err := b.finish()
 	return len(batch), err
 }
@@ -161,13 +146,6 @@ func stamp(batch []byte, id producerState) {
 // varintLen is the length of i as a zig-zag varint.
 func varintLen(i int64) int {
 	return (bits.Len64(uint64(i<<1)^uint64(i>>63)|1) + 6) / 7
-}
-
-func nullBytesLen(b []byte) int {
-	if b == nil {
-		return 1
-	}
-	return varintLen(int64(len(b))) + len(b)
 }
 
 func appendNullBytes(dst, b []byte) []byte {

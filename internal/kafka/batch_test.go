@@ -22,8 +22,9 @@ func encode(t testing.TB, codec compress.Compression, base int64, recs ...Record
 	t.Helper()
 	b := batchBuilder{codec: codec}
 	b.reset()
+	encoded := encodeRecords(recs)
 	for i := range recs {
-		if !b.add(&recs[i], 1<<30) {
+		if !b.add(&encoded, i, 1<<30) {
 			t.Fatal("record does not fit")
 		}
 	}
@@ -34,6 +35,13 @@ func encode(t testing.TB, codec compress.Compression, base int64, recs ...Record
 	binary.BigEndian.PutUint64(batch, uint64(base))
 	stamp(batch, producerState{id: 7, epoch: 3, sequence: 11})
 	return bytes.Clone(batch)
+}
+
+func encodeRecords(recs []Record) (encoded Records) {
+	for i := range recs {
+		encoded.Add(&recs[i])
+	}
+	return encoded
 }
 
 // control returns a commit marker, as a transaction coordinator writes it.
@@ -184,14 +192,14 @@ func TestLogAppendTime(t *testing.T) {
 func TestBatchLimit(t *testing.T) {
 	var b batchBuilder
 	b.reset()
-	recs := records("a", 3)
-	if !b.add(&recs[0], 10) {
+	recs := encodeRecords(records("a", 3))
+	if !b.add(&recs, 0, 10) {
 		t.Error("the first record must fit whatever its size")
 	}
-	if b.add(&recs[1], b.size()+5) {
+	if b.add(&recs, 1, b.size()+5) {
 		t.Error("a record over the limit was added")
 	}
-	if before := b.size(); !b.add(&recs[1], 200) || b.size() <= before {
+	if before := b.size(); !b.add(&recs, 1, 200) || b.size() <= before {
 		t.Error("a record within the limit was not added")
 	}
 }

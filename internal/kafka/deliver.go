@@ -1,19 +1,18 @@
 package kafka
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math"
+	"net"
 	"time"
 
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/initproducerid"
 	"github.com/segmentio/kafka-go/protocol/produce"
-	"github.com/segmentio/kafka-go/protocol/rawproduce"
 )
 
 // producerState is what the batches of one partition carry so that the broker can tell a repeated one, and refuse one that
@@ -232,8 +231,7 @@ func (q *partition) attempt(b *batch) error {
 		p.c.pool.put(cn)
 		return &fencedError{err}
 	}
-	// The request outlives Close on purpose: it is answered, or cut off by its deadline.
-	m, err := cn.exchange(context.Background(), p.cfg.RequestTimeout, q.request(b))
+	res, err := q.exchange(cn, b.bytes)
 	p.c.pool.put(cn) // closes the connection if the exchange failed
 	if err != nil {
 		q.stale = started
@@ -246,7 +244,7 @@ func (q *partition) attempt(b *batch) error {
 		}
 		return err
 	}
-	err = produceAnswer(m.(*produce.Response), q.tp)
+	err = produceAnswer(res, q.tp)
 	if hasCode(err, codeNotLeader, codeLeaderNotAvailable, codeUnknownTopic, codeFencedLeaderEpoch, codeStorageError) {
 		q.stale = started
 	}
@@ -259,17 +257,61 @@ type fencedError struct{ err error }
 func (e *fencedError) Error() string { return "not sent: " + e.err.Error() }
 func (e *fencedError) Unwrap() error { return e.err }
 
-func (q *partition) request(b *batch) *rawproduce.Request {
-	size := binary.BigEndian.AppendUint32(nil, uint32(len(b.bytes)))
-	return &rawproduce.Request{
-		Acks: -1,
-		// The broker gives up waiting for replicas, and says so, before the connection is cut here.
-		Timeout: int32(q.p.cfg.RequestTimeout.Milliseconds() * 4 / 5),
-		Topics: []rawproduce.RequestTopic{{Topic: q.tp.Topic, Partitions: []rawproduce.RequestPartition{{
-			Partition: q.tp.Partition,
-			RecordSet: protocol.RawRecordSet{Reader: io.MultiReader(bytes.NewReader(size), bytes.NewReader(b.bytes))},
-		}}}},
+// Versions of Produce requests: from the first that takes this format of batches to the last that exchange writes.
+const (
+	minProduceVersion = 3
+	maxProduceVersion = 8
+)
+
+// exchange sends one produce request and reads its answer. kafka-go's own encoder would copy the batch once more, and write it in
+// 16 parts.
+//
+//	size int32, key int16, version int16, correlation id int32, client id string,
+//	transactional id nullable string, acks int16, timeout int32, topics: array of
+//	  name string, partitions: array of: index int32, records bytes
+func (q *partition) exchange(cn *conn, batch []byte) (*produce.Response, error) {
+	version, err := cn.version(protocol.Produce)
+	if err != nil {
+		return nil, err
 	}
+	if version = min(version, maxProduceVersion); version < minProduceVersion {
+		return nil, fmt.Errorf("broker %s supports Produce up to version %d, waltap needs %d (Kafka 0.11): %w", cn.addr, version, minProduceVersion,
+			brokerError(int16(codeUnsupportedVersion), ""))
+	}
+	timeout := q.p.cfg.RequestTimeout
+	write := func(w io.Writer, id int32) error {
+		be := binary.BigEndian
+		b := be.AppendUint16(make([]byte, 4, 128), uint16(protocol.Produce))
+		b = be.AppendUint16(b, uint16(version))
+		b = be.AppendUint32(b, uint32(id))
+		b = appendString(b, cn.cfg.ClientID)
+		b = be.AppendUint16(b, math.MaxUint16) // no transaction
+		b = be.AppendUint16(b, math.MaxUint16) // acks by all in-sync replicas
+		// The broker gives up waiting for replicas, and says so, before the connection is cut here.
+		b = be.AppendUint32(b, uint32(timeout.Milliseconds()*4/5))
+		b = be.AppendUint32(b, 1)
+		b = appendString(b, q.tp.Topic)
+		b = be.AppendUint32(b, 1)
+		b = be.AppendUint32(b, uint32(q.tp.Partition))
+		b = be.AppendUint32(b, uint32(len(batch)))
+		be.PutUint32(b, uint32(len(b)-4+len(batch)))
+		_, err := (&net.Buffers{b, batch}).WriteTo(w)
+		return err
+	}
+	var res *produce.Response
+	// The request outlives Close on purpose: it is answered, or cut off by its deadline.
+	err = cn.roundTripBytes(context.Background(), timeout, protocol.Produce, write, func() (int32, error) {
+		id, m, err := protocol.ReadResponse(cn.br, protocol.Produce, version)
+		if err == nil {
+			res = m.(*produce.Response)
+		}
+		return id, err
+	})
+	return res, err
+}
+
+func appendString(dst []byte, s string) []byte {
+	return append(binary.BigEndian.AppendUint16(dst, uint16(len(s))), s...)
 }
 
 func produceAnswer(res *produce.Response, tp TopicPartition) error {

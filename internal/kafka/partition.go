@@ -27,19 +27,19 @@ type partition struct {
 	maxRecords int       // batch limit while the broken record of a batch is searched; 0: none
 }
 
-// recordOverhead is about what a record has in a request beside its key and value.
-const recordOverhead = 16
+// recordOverhead is about what a record has in a request beside what Records have of it.
+const recordOverhead = 6
 
 // call is one Produce.
 type call struct {
 	ctx  context.Context
-	recs []Record
+	recs Records
 	done func(error)
 
 	acked int // recs acknowledged; the goroutine's
 
 	queued time.Time
-	size   int // about the bytes of recs in a request, for ProducerConfig.Linger
+	size   int // about the bytes of recs in a request
 
 	// Guarded by partition.mu.
 	settled  bool
@@ -125,7 +125,7 @@ func (q *partition) settleLocked(c *call, err error) {
 		return
 	}
 	c.settled = true
-	c.recs = nil // what is in flight has a copy
+	c.recs = Records{} // what is in flight has a copy
 	unwatch := c.unwatch
 	q.mu.Unlock()
 	if unwatch != nil {
@@ -204,10 +204,10 @@ func (q *partition) nextBatch(builder *batchBuilder) *batch {
 			break
 		}
 		to := c.acked
-		for to < len(c.recs) && (q.maxRecords == 0 || int(builder.count) < q.maxRecords) && builder.add(&c.recs[to], q.maxBytes) {
+		for to < c.recs.Len() && (q.maxRecords == 0 || int(builder.count) < q.maxRecords) && builder.add(&c.recs, to, q.maxBytes) {
 			to++
 		}
-		if full = to < len(c.recs); to > c.acked || !full {
+		if full = to < c.recs.Len(); to > c.acked || !full {
 			b.segments = append(b.segments, segment{c, to})
 		}
 		q.endEncoding(c)
@@ -256,7 +256,7 @@ func (q *partition) startEncoding(i int) *call {
 	// A call whose context has ended is not sent, also when its turn to give up has not come yet. For two calls of one
 	// context: it ends, the earlier call is given up, the later one not yet, and would be sent without the earlier.
 	if !c.settled && c.ctx.Err() != nil {
-		c.recs, c.gaveUp = nil, context.Cause(c.ctx)
+		c.recs, c.gaveUp = Records{}, context.Cause(c.ctx)
 	}
 	c.encoding = !c.settled
 	return c
@@ -288,7 +288,7 @@ func (q *partition) wanted(b *batch) bool {
 func (q *partition) acknowledge(b *batch) {
 	for _, s := range b.segments {
 		q.mu.Lock()
-		last := s.to == len(s.call.recs)
+		last := s.to == s.call.recs.Len()
 		q.mu.Unlock()
 		if s.call.acked = s.to; last {
 			q.settle(s.call, nil)

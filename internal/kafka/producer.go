@@ -154,15 +154,20 @@ func CheckCompression(name string) error {
 // another goroutine: with nil when all in-sync replicas have all of recs; with the context's error soon after ctx ends,
 // whatever the broker does; with a *ProduceError when no retry can help; with ErrClosed after Close. After an error any
 // part of recs, from the beginning on, may be in the topic or may still get there, but never behind a record that a later
-// call queues for tp. Of several calls for tp with one context, once it has ended none is sent but behind those before it. recs and what they refer to must not change before done is called. done must not block: the
-// partition waits for it.
+// call queues for tp. Of several calls for tp with one context, once it has ended none is sent but behind those before it.
+// done must not block: the partition waits for it.
 func (p *Producer) Produce(ctx context.Context, tp TopicPartition, recs []Record, done func(error)) {
-	call := &call{ctx: ctx, recs: recs, done: done, queued: time.Now()}
-	if p.cfg.Linger > 0 {
-		for i := range recs {
-			call.size += len(recs[i].Key) + len(recs[i].Value) + recordOverhead
-		}
+	var encoded Records
+	for i := range recs {
+		encoded.Add(&recs[i])
 	}
+	p.ProduceEncoded(ctx, tp, encoded, done)
+}
+
+// ProduceEncoded is Produce of records that are encoded. recs must not change before done is called; then their memory may be
+// used again.
+func (p *Producer) ProduceEncoded(ctx context.Context, tp TopicPartition, recs Records, done func(error)) {
+	call := &call{ctx: ctx, recs: recs, done: done, queued: time.Now(), size: len(recs.buf) + recs.Len()*recordOverhead}
 	if p.codec < 0 {
 		go done(&ProduceError{Topic: tp.Topic, Partition: tp.Partition, Err: CheckCompression(p.cfg.Compression),
 			Remedy: "use none, gzip, snappy, lz4 or zstd"})

@@ -63,6 +63,8 @@ type Applier struct {
 	writer  *mutate.Writer
 	way     atomic.Int32 // of Auto: what is known of it
 
+	builders sync.Pool // *callBuilder
+
 	mu      sync.Mutex
 	ready   map[string]*table // by name at the source; those that stand at the target
 	sources map[string]string // what has become a table at the target
@@ -93,7 +95,7 @@ func Open(ctx context.Context, cfg Config) (*Applier, error) {
 		return nil, fmt.Errorf("read the destination's cluster id: %w", err)
 	}
 	return &Applier{cfg: cfg, cluster: cluster, id: id, writer: mutate.New(cluster, cfg.CallTimeout),
-		ready: make(map[string]*table), sources: make(map[string]string)}, nil
+		builders: sync.Pool{New: func() any { return new(callBuilder) }}, ready: make(map[string]*table), sources: make(map[string]string)}, nil
 }
 
 // Close closes the connections.

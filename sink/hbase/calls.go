@@ -5,13 +5,10 @@ import (
 	"slices"
 	"strings"
 
-	"google.golang.org/protobuf/proto"
-
-	"encoding/binary"
-
 	"github.com/waltap/waltap/internal/hbase/cell"
 	"github.com/waltap/waltap/internal/hbase/pb"
 	"github.com/waltap/waltap/internal/hbase/rpc"
+	"github.com/waltap/waltap/internal/hbase/walentry"
 	"github.com/waltap/waltap/schema"
 )
 
@@ -26,44 +23,92 @@ const (
 
 // call is one ReplicateWALEntry request.
 type call struct {
-	request   *pb.ReplicateWALEntryRequest
+	param     []byte // the request message: entries
 	cells     []byte
+	entries   int
 	mutations int
 	origins   []schema.UUID
 }
 
+// request is the call's message. Its entries are encoded already, which a message has as fields that it does not know.
+func (c *call) request() *pb.ReplicateWALEntryRequest {
+	req := &pb.ReplicateWALEntryRequest{}
+	req.ProtoReflect().SetUnknown(c.param)
+	return req
+}
+
 // callBuilder packs changes, in their order, into as few calls as the limits allow. All changes of a
 // call have one list of origins: HBase groups a call's mutations by it, and what is in two groups has no order.
+//
+// It is used again after reset, with the memory of its calls. With messages made of an object for each part, and memory of its own for
+// each call, a cell took 1381 ns of CPU time instead of 174, or 494 instead of 69 in rows of 20 (BenchmarkCalls).
 type callBuilder struct {
-	calls []*call
-	at    *call
+	calls   []*call
+	free    []*call // of a former use
+	at      *call
+	origins []schema.UUID // of the change at hand
+	entry   walentry.Entry
+	region  []byte
+	table   []byte
+	cell    cell.Cell
+}
+
+// reset forgets the calls, which must be done with.
+func (b *callBuilder) reset() {
+	for _, k := range b.calls {
+		*k = call{param: k.param[:0], cells: k.cells[:0], origins: k.origins[:0]}
+		if cap(k.cells) > 2*maxCallBytes {
+			k.cells = nil // there was a very large change in it
+		}
+	}
+	b.free, b.calls, b.at = append(b.free, b.calls...), b.calls[:0], nil
+}
+
+func (b *callBuilder) begin(origins []schema.UUID) {
+	if n := len(b.free); n > 0 {
+		b.at, b.free = b.free[n-1], b.free[:n-1]
+	} else {
+		b.at = &call{}
+	}
+	b.at.origins = append(b.at.origins, origins...)
+	b.calls = append(b.calls, b.at)
 }
 
 func (b *callBuilder) add(c mapped) {
 	mutations := mutationsOf(c.Change)
-	size := 0
+	b.origins = append(append(b.origins[:0], c.Source.Origins...), c.Source.ClusterID) // its source last
+	if b.at == nil || !slices.Equal(b.at.origins, b.origins) || b.at.entries > 0 && b.at.mutations+mutations > maxMutations {
+		b.begin(b.origins)
+	}
+	start := len(b.at.cells)
+	b.at.cells = b.appendCells(b.at.cells, c)
+	if b.at.entries > 0 && len(b.at.cells) > maxCallBytes {
+		full := b.at
+		b.begin(b.origins)
+		b.at.cells = append(b.at.cells, full.cells[start:]...)
+		full.cells = full.cells[:start]
+	}
+	b.at.mutations += mutations
+	b.at.entries++
+	b.region, b.table = append(b.region[:0], c.Source.Region...), append(b.table[:0], c.to.wire...)
+	b.entry = walentry.Entry{Region: b.region, Table: b.table, Sequence: c.Sequence, WriteTime: uint64(c.Timestamp),
+		Clusters: b.entry.Clusters[:0], Cells: int32(len(c.Cells))}
+	for _, id := range b.origins {
+		b.entry.Clusters = append(b.entry.Clusters, id)
+	}
+	b.at.param = walentry.Append(b.at.param, &b.entry)
+}
+
+// appendCells appends the cells of c as they go over the wire.
+func (b *callBuilder) appendCells(dst []byte, c mapped) []byte {
+	k := &b.cell
 	for i := range c.Cells {
-		size += cell.KeyValueCodecWithTags.Size(cellOf(c, i))
+		from := &c.Cells[i]
+		*k = cell.Cell{Row: c.Row, Family: c.to.family(from.Family), Qualifier: from.Qualifier, Timestamp: from.Timestamp,
+			Type: cell.Type(from.Type), Value: from.Value, Tags: from.Tags}
+		dst = cell.KeyValueCodecWithTags.Append(dst, k)
 	}
-	origins := passed(c.Change)
-	if b.at == nil || !slices.Equal(b.at.origins, origins) || len(b.at.request.Entry) > 0 &&
-		(b.at.mutations+mutations > maxMutations || len(b.at.cells)+size > maxCallBytes) {
-		b.at = &call{request: &pb.ReplicateWALEntryRequest{}, origins: origins}
-		b.calls = append(b.calls, b.at)
-	}
-	k := b.at
-	k.mutations += mutations
-	for i := range c.Cells {
-		k.cells = cell.KeyValueCodecWithTags.Append(k.cells, cellOf(c, i))
-	}
-	k.request.Entry = append(k.request.Entry, &pb.WALEntry{
-		Key: &pb.WALKey{
-			EncodedRegionName: []byte(c.Source.Region), TableName: []byte(c.to.wire),
-			LogSequenceNumber: proto.Uint64(c.Sequence), WriteTime: proto.Uint64(uint64(c.Timestamp)),
-			ClusterIds: clusterIDs(origins),
-		},
-		AssociatedCellCount: proto.Int32(int32(len(c.Cells))),
-	})
+	return dst
 }
 
 func (b *callBuilder) finish() []*call { return b.calls }
@@ -89,17 +134,6 @@ func mutationsOf(c *schema.Change) int {
 		}
 	}
 	return n
-}
-
-func clusterIDs(ids []schema.UUID) []*pb.UUID {
-	out := make([]*pb.UUID, len(ids))
-	for i, id := range ids {
-		out[i] = &pb.UUID{
-			MostSigBits:  proto.Uint64(binary.BigEndian.Uint64(id[:8])),
-			LeastSigBits: proto.Uint64(binary.BigEndian.Uint64(id[8:])),
-		}
-	}
-	return out
 }
 
 // tableName is HBase's text form, in which the default namespace is left out.

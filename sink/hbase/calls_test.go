@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/waltap/waltap/internal/hbase/cell"
+	"github.com/waltap/waltap/internal/hbase/pb"
 	"github.com/waltap/waltap/schema"
 )
 
@@ -14,6 +17,55 @@ func change(row string, types ...schema.CellType) mapped {
 		c.Cells = append(c.Cells, schema.Cell{Family: []byte("f"), Qualifier: fmt.Append(nil, i), Timestamp: 5, Type: typ, Value: []byte("v")})
 	}
 	return mapped{c, &table{name: "default:t", wire: "t"}}
+}
+
+// entriesOf reads the message of c as it is sent.
+func entriesOf(t *testing.T, c *call) []*pb.WALEntry {
+	t.Helper()
+	raw, err := proto.Marshal(c.request())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var req pb.ReplicateWALEntryRequest
+	if err := proto.Unmarshal(raw, &req); err != nil {
+		t.Fatal(err)
+	}
+	if len(req.Entry) != c.entries {
+		t.Errorf("%d entries were counted, %d are sent", c.entries, len(req.Entry))
+	}
+	return req.Entry
+}
+
+func TestCallsAreBuiltAgainInTheSameMemory(t *testing.T) {
+	var b callBuilder
+	for range 2 {
+		large := change("large", schema.Put)
+		large.Cells[0].Value = make([]byte, maxCallBytes)
+		for _, c := range []mapped{change("a", schema.Put, schema.Delete), large, change("b", schema.Put)} {
+			b.add(c)
+		}
+		var shape []string
+		for _, c := range b.finish() {
+			s := ""
+			for _, e := range entriesOf(t, c) {
+				s += fmt.Sprint(e.GetAssociatedCellCount(), " ")
+			}
+			rest, rows := c.cells, ""
+			for len(rest) > 0 {
+				var k cell.Cell
+				n, err := cell.KeyValueCodecWithTags.Decode(rest, &k)
+				if err != nil {
+					t.Fatal(err)
+				}
+				rest, rows = rest[n:], rows+string(k.Row)+" "
+			}
+			shape = append(shape, s+rows)
+		}
+		if got, want := fmt.Sprintf("%q", shape), `["2 a a " "1 large " "1 b "]`; got != want {
+			t.Errorf("calls %s, want %s", got, want)
+		}
+		b.reset()
+	}
 }
 
 func TestCallsHoldAtMost4000Mutations(t *testing.T) {
@@ -26,7 +78,7 @@ func TestCallsHoldAtMost4000Mutations(t *testing.T) {
 		if c.mutations > maxMutations {
 			t.Errorf("call %d holds %d mutations, the limit is %d", i, c.mutations, maxMutations)
 		}
-		entries += len(c.request.Entry)
+		entries += len(entriesOf(t, c))
 	}
 	if len(b.calls) != 2 || entries != 3000 {
 		t.Errorf("%d calls with %d entries, want 2 with 3000", len(b.calls), entries)
@@ -43,7 +95,7 @@ func TestCallHasOneListOfOrigins(t *testing.T) {
 	if len(b.calls) != 3 {
 		t.Fatalf("%d calls, want 3: what has other origins must not share one", len(b.calls))
 	}
-	ids := b.calls[1].request.Entry[0].Key.ClusterIds
+	ids := entriesOf(t, b.calls[1])[0].Key.ClusterIds
 	if len(ids) != 2 || ids[0].GetMostSigBits() != 9<<56 || ids[1].GetMostSigBits() != 1<<56 {
 		t.Errorf("cluster ids %v, want the origin, then the source", ids)
 	}
@@ -56,7 +108,7 @@ func TestCellsOfACallAreTheChanges(t *testing.T) {
 	c.Cells[0].Tags = []byte{0, 9, 8, 0, 0, 0, 0, 0, 0, 3, 232}
 	b.add(c)
 	call := b.finish()[0]
-	e := call.request.Entry[0]
+	e := entriesOf(t, call)[0]
 	if string(e.Key.TableName) != "shop:u" || e.GetAssociatedCellCount() != 5 || e.Key.GetWriteTime() != 1000 || e.Key.GetLogSequenceNumber() != 7 {
 		t.Errorf("entry %v", e)
 	}

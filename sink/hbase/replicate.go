@@ -13,7 +13,11 @@ import (
 
 // replicate writes changes by ReplicateWALEntry, one call after the other.
 func (a *Applier) replicate(ctx context.Context, changes []mapped) error {
-	var calls callBuilder
+	calls := a.builders.Get().(*callBuilder)
+	defer func() {
+		calls.reset()
+		a.builders.Put(calls)
+	}()
 	for _, c := range changes {
 		calls.add(c)
 	}
@@ -38,7 +42,7 @@ func (a *Applier) send(ctx context.Context, c *call) error {
 		a.forgetServers()
 		return fmt.Errorf("connect to region server %s: %w", server, err)
 	}
-	_, err = conn.Call(ctx, "ReplicateWALEntry", c.request, c.cells, &pb.ReplicateWALEntryResponse{})
+	_, err = conn.Call(ctx, "ReplicateWALEntry", c.request(), c.cells, &pb.ReplicateWALEntryResponse{})
 	if err != nil {
 		var remote *rpc.RemoteError
 		if !errors.As(err, &remote) {

@@ -132,9 +132,14 @@ func (p *process) work(ctx context.Context, m *tasks.Member) error {
 	p.member.Store(m)
 	defer p.member.Store(nil)
 	w := worker{process: p, Member: m, dropped: make(map[string]int64)}
+	return p.keepLooking(ctx, w.look)
+}
+
+// keepLooking looks again at once when look wants it, else when shards were planned or lookInterval has passed.
+func (p *process) keepLooking(ctx context.Context, look func(ctx context.Context) (again bool, err error)) error {
 	for ctx.Err() == nil {
 		changed := p.plans.wait()
-		again, err := w.look(ctx)
+		again, err := look(ctx)
 		switch {
 		case ctx.Err() != nil:
 		case err != nil && !kafka.Retriable(err) && !admin.IsRetriable(err) && !registry.Retriable(err):

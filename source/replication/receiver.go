@@ -9,19 +9,17 @@ package replication
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/waltap/waltap/internal/crash"
 	"github.com/waltap/waltap/internal/hbase/cell"
 	"github.com/waltap/waltap/internal/hbase/pb"
 	"github.com/waltap/waltap/internal/hbase/rpc"
+	"github.com/waltap/waltap/internal/hbase/walentry"
 	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/schema"
 	"github.com/waltap/waltap/source"
@@ -133,21 +131,21 @@ func (r *Receiver) Serve(ctx context.Context, c *rpc.Call) {
 
 // replicate reads the call to its end before it returns; answer is called once, maybe later.
 func (r *Receiver) replicate(ctx context.Context, c *rpc.Call, answer func(error)) {
-	var req pb.ReplicateWALEntryRequest
-	if err := proto.Unmarshal(c.Param, &req); err != nil {
-		answer(fmt.Errorf("parse ReplicateWALEntryRequest: %w", err))
+	regions, err := regionsOf(c.Param)
+	if err != nil {
+		answer(err)
 		return
 	}
 	var place uint64
 	if r.cfg.Heartbeats != nil {
 		place = r.cfg.Heartbeats.Begin()
 	}
-	regions, highest := regionsOf(req.Entry)
-	unlock, err := r.locks.lock(ctx, regions)
+	unlock, err := r.locks.lock(ctx, regions.names())
 	if err != nil {
 		answer(fmt.Errorf("wait for an earlier call on the same region: %w", err))
 		return
 	}
+	r.seqs.load(regions)
 	early := ackEarly
 	if early {
 		ctx = context.WithoutCancel(ctx)
@@ -155,12 +153,12 @@ func (r *Receiver) replicate(ctx context.Context, c *rpc.Call, answer func(error
 		letOut()
 	}
 	batch := r.cfg.Publisher.Begin(ctx)
-	d := decoder{Receiver: r, batch: batch, cells: cell.NewReader(c.Cells, c.Codec, c.CellBytes)}
-	err = d.entries(req.Entry)
+	d := decoder{Receiver: r, batch: batch, cells: cell.NewReader(c.Cells, c.Codec, c.CellBytes), regions: regions}
+	err = d.entries(c.Param)
 	heartbeats, late := d.heartbeats, d.late // d itself is large, and not kept until Kafka answers
 	batch.Commit(err, func(err error) {
 		if err == nil {
-			r.seqs.acknowledge(highest)
+			r.seqs.acknowledge(regions)
 			r.acknowledged(place, heartbeats, late)
 		}
 		unlock()
@@ -180,50 +178,48 @@ func (r *Receiver) acknowledged(place uint64, heartbeats [][]byte, late int) {
 	}
 }
 
-// regionsOf lists the regions of a call, each once, with the highest sequence of each.
-func regionsOf(entries []*pb.WALEntry) (regions []string, highest map[string]uint64) {
-	highest = make(map[string]uint64)
-	for _, e := range entries {
-		name := string(e.GetKey().GetEncodedRegionName())
-		seq := e.GetKey().GetLogSequenceNumber()
-		h, ok := highest[name]
-		if !ok {
-			regions = append(regions, name)
-		}
-		if !ok || seq > h {
-			highest[name] = seq
-		}
-	}
-	return regions, highest
-}
-
 // decoder turns the cells of one call into changes.
 type decoder struct {
 	*Receiver
 	batch   *source.Batch
 	cells   *cell.Reader
+	regions *callRegions
+	table   tableName // of the entry at hand
+	origins []schema.UUID
 	arena   []byte
 	changes []schema.Change
 	used    int
-	byRow   map[string]int
+	rows    rowIndex // of changes
 
 	heartbeats [][]byte // values
 	late       int      // changes
 }
 
-func (d *decoder) entries(entries []*pb.WALEntry) error {
+// tableName is a table's name as HBase sends it, and its full name.
+type tableName struct {
+	wire []byte
+	full string
+}
+
+func (d *decoder) entries(param []byte) error {
+	entries := walentry.NewReader(param)
 	replays := 0
-	for i, e := range entries {
-		if e.GetKey() == nil {
-			return fmt.Errorf("read WAL entry %d of %d: it has no key", i+1, len(entries))
+	var e walentry.Entry
+	for n := 1; ; n++ {
+		ok, err := entries.Next(&e)
+		if err != nil {
+			return err
 		}
-		replay := d.seqs.seen(string(e.Key.GetEncodedRegionName()), e.Key.GetLogSequenceNumber())
+		if !ok {
+			break
+		}
+		region := d.regions.of(e.Region)
+		replay := region.replayed(e.Sequence)
 		if replay {
 			replays++
 		}
-		if err := d.entry(e, replay); err != nil {
-			return fmt.Errorf("read WAL entry %d of %d (region %s, sequence %d): %w",
-				i+1, len(entries), e.Key.GetEncodedRegionName(), e.Key.GetLogSequenceNumber(), err)
+		if err := d.entry(&e, region.name, replay); err != nil {
+			return fmt.Errorf("read WAL entry %d of a call (region %s, sequence %d): %w", n, e.Region, e.Sequence, err)
 		}
 	}
 	if replays > 0 {
@@ -239,20 +235,29 @@ func (d *decoder) entries(entries []*pb.WALEntry) error {
 	return nil
 }
 
+// tableOf returns the full name of e's table.
+func (d *decoder) tableOf(e *walentry.Entry) string {
+	if d.table.full == "" || !bytes.Equal(d.table.wire, e.Table) {
+		d.table = tableName{e.Table, schema.NormalizeTable(string(e.Table))}
+	}
+	return d.table.full
+}
+
 // entry reads the cells of one WAL edit and adds one change per row, rows in the order of their first cell.
-func (d *decoder) entry(e *pb.WALEntry, replay bool) error {
-	table := schema.NormalizeTable(string(e.Key.GetTableName()))
+func (d *decoder) entry(e *walentry.Entry, region string, replay bool) error {
+	table := d.tableOf(e)
 	heartbeat := d.cfg.IsHeartbeat(table)
 	info, captured := d.cfg.Table(table)
 	src := schema.Source{
 		Version: d.cfg.Version, Connector: d.cfg.Connector, ClusterID: d.cfg.ClusterID,
-		Region: string(e.Key.GetEncodedRegionName()), Kind: schema.KindWAL,
-		Origins: origins(e.Key, d.cfg.ClusterID), Epoch: info.Epoch,
+		Region: region, Kind: schema.KindWAL,
+		Origins: d.originsOf(e), Epoch: info.Epoch,
 	}
-	d.arena, d.used, d.byRow = d.arena[:0], 0, nil
+	d.arena, d.used = d.arena[:0], 0
+	d.rows.reset()
 	var k cell.Cell
 	var known []byte // a family that is
-	for n := int(e.GetAssociatedCellCount()); n > 0; n-- {
+	for n := e.Cells; n > 0; n-- {
 		arena, err := d.cells.Next(&k, d.arena)
 		if err != nil {
 			if errors.Is(err, io.EOF) {
@@ -262,7 +267,7 @@ func (d *decoder) entry(e *pb.WALEntry, replay bool) error {
 		}
 		d.arena = arena
 		if bytes.Equal(k.Family, metaFamily) {
-			if err := d.marker(table, e.Key, &k); err != nil {
+			if err := d.marker(table, e, &k); err != nil {
 				return err
 			}
 			continue
@@ -281,7 +286,7 @@ func (d *decoder) entry(e *pb.WALEntry, replay bool) error {
 			continue
 		}
 		if !schema.CellType(k.Type).Valid() {
-			if err := d.strange(table, e.Key, &k); err != nil {
+			if err := d.strange(table, e, &k); err != nil {
 				return err
 			}
 			continue
@@ -295,10 +300,10 @@ func (d *decoder) entry(e *pb.WALEntry, replay bool) error {
 		c := d.change(k.Row)
 		c.Cells = append(c.Cells, kept)
 	}
-	if d.used > 0 && !replay && d.cfg.Heartbeats != nil && int64(e.Key.GetWriteTime()) <= d.cfg.Heartbeats.Late() {
+	if d.used > 0 && !replay && d.cfg.Heartbeats != nil && int64(e.WriteTime) <= d.cfg.Heartbeats.Late() {
 		d.late += d.used
 	}
-	return d.emit(table, info, src, e.Key)
+	return d.emit(table, info, &src, e)
 }
 
 func (d *decoder) newFamily(table string, family []byte) error {
@@ -318,10 +323,7 @@ func (d *decoder) change(row []byte) *schema.Change {
 	if d.used > 0 && bytes.Equal(d.changes[d.used-1].Row, row) {
 		return &d.changes[d.used-1]
 	}
-	if d.used > 0 && d.byRow == nil {
-		d.byRow = map[string]int{string(d.changes[0].Row): 0}
-	}
-	if i, ok := d.byRow[string(row)]; ok {
+	if i := d.rows.find(row, d.changes[:d.used]); i >= 0 {
 		return &d.changes[i]
 	}
 	if d.used == len(d.changes) {
@@ -329,32 +331,29 @@ func (d *decoder) change(row []byte) *schema.Change {
 	}
 	c := &d.changes[d.used]
 	c.Row, c.Cells = row, c.Cells[:0]
-	if d.byRow != nil {
-		d.byRow[string(row)] = d.used
-	}
 	d.used++
 	return c
 }
 
-func (d *decoder) emit(table string, info Table, src schema.Source, key *pb.WALKey) error {
-	if int64(key.GetWriteTime()) < info.Since {
+func (d *decoder) emit(table string, info Table, src *schema.Source, e *walentry.Entry) error {
+	if int64(e.WriteTime) < info.Since {
 		if d.used > 0 {
 			d.cfg.Stats.BeforeEpoch(d.used)
 		}
 		return nil
 	}
 	below := 0
-	delivered := info.ReadPoint != nil && (info.Scanned == 0 || int64(key.GetWriteTime()) <= info.Scanned+scannedSlack.Milliseconds())
+	delivered := info.ReadPoint != nil && (info.Scanned == 0 || int64(e.WriteTime) <= info.Scanned+scannedSlack.Milliseconds())
 	for i := range d.changes[:d.used] {
 		c := &d.changes[i]
-		if delivered && key.GetLogSequenceNumber() <= info.ReadPoint(c.Row) {
+		if delivered && e.Sequence <= info.ReadPoint(c.Row) {
 			if c.Cells = only(c.Cells, info.Later); len(c.Cells) == 0 {
 				below++
 				continue
 			}
 		}
-		c.Table, c.Source = table, src
-		c.Sequence, c.Timestamp = key.GetLogSequenceNumber(), int64(key.GetWriteTime())
+		c.Table, c.Source = table, *src
+		c.Sequence, c.Timestamp = e.Sequence, int64(e.WriteTime)
 		if err := d.batch.Add(c); err != nil {
 			return err
 		}
@@ -376,10 +375,10 @@ const MarkerBulkLoad = "bulk_load"
 
 // marker handles a METAFAMILY cell. A bulk load announces HFiles that no WAL holds: to acknowledge it
 // would lose them, so the call fails and HBase keeps its WAL, or the announcement becomes a dead letter.
-func (d *decoder) marker(table string, key *pb.WALKey, k *cell.Cell) error {
+func (d *decoder) marker(table string, e *walentry.Entry, k *cell.Cell) error {
 	if bytes.Equal(k.Qualifier, bulkLoad) {
 		d.cfg.Stats.Marker(MarkerBulkLoad)
-		rec := kafka.Record{Key: bytes.Clone(k.Row), Value: bytes.Clone(k.Value), Headers: source.EditHeaders("bulk-load", table, key.GetLogSequenceNumber(), int64(key.GetWriteTime()))}
+		rec := kafka.Record{Key: bytes.Clone(k.Row), Value: bytes.Clone(k.Value), Headers: source.EditHeaders("bulk-load", table, e.Sequence, int64(e.WriteTime))}
 		return d.batch.Undeliverable(table, rec, fmt.Errorf("the source bulk-loaded HFiles into table %s, which this connector cannot read; "+
 			"set hbase.replication.bulkload.enabled=false on the source for this table, or drop the peer and copy the table again, or put such announcements aside with errors.tolerance: all", table))
 	}
@@ -392,22 +391,19 @@ func (d *decoder) marker(table string, key *pb.WALKey, k *cell.Cell) error {
 }
 
 // strange handles a cell of a type that HBase does not store: no record can hold it.
-func (d *decoder) strange(table string, key *pb.WALKey, k *cell.Cell) error {
-	rec := kafka.Record{Key: bytes.Clone(k.Row), Value: cell.KeyValueCodecWithTags.Append(nil, k), Headers: source.EditHeaders("cell", table, key.GetLogSequenceNumber(), int64(key.GetWriteTime()))}
+func (d *decoder) strange(table string, e *walentry.Entry, k *cell.Cell) error {
+	rec := kafka.Record{Key: bytes.Clone(k.Row), Value: cell.KeyValueCodecWithTags.Append(nil, k), Headers: source.EditHeaders("cell", table, e.Sequence, int64(e.WriteTime))}
 	return d.batch.Undeliverable(table, rec, fmt.Errorf("table %s, row %q: a cell of type %d, which is none of HBase's; upgrade waltap, or put such cells aside with errors.tolerance: all", table, k.Row, byte(k.Type)))
 }
 
-// origins lists the clusters that a change has passed before the source, oldest first. The source
+// originsOf lists the clusters that a change has passed before the source, oldest first; until the next call. The source
 // has put its own id last when it shipped the edit; that one stands in Source.ClusterID.
-func origins(key *pb.WALKey, self schema.UUID) []schema.UUID {
-	var out []schema.UUID
-	for _, id := range key.GetClusterIds() {
-		var u schema.UUID
-		binary.BigEndian.PutUint64(u[:8], id.GetMostSigBits())
-		binary.BigEndian.PutUint64(u[8:], id.GetLeastSigBits())
-		if u != self {
-			out = append(out, u)
+func (d *decoder) originsOf(e *walentry.Entry) []schema.UUID {
+	d.origins = d.origins[:0]
+	for _, id := range e.Clusters {
+		if u := schema.UUID(id); u != d.cfg.ClusterID {
+			d.origins = append(d.origins, u)
 		}
 	}
-	return out
+	return d.origins
 }

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -37,9 +38,9 @@ type heldProducer struct {
 	given chan struct{}
 }
 
-func (p *heldProducer) Produce(ctx context.Context, _ kafka.TopicPartition, recs []kafka.Record, done func(error)) {
+func (p *heldProducer) ProduceEncoded(ctx context.Context, _ kafka.TopicPartition, recs kafka.Records, done func(error)) {
 	p.mu.Lock()
-	p.recs = append(p.recs, recs...)
+	p.recs = slices.AppendSeq(p.recs, recs.All())
 	if p.ends {
 		context.AfterFunc(ctx, func() { done(context.Cause(ctx)) })
 	} else {

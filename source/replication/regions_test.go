@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/waltap/waltap/internal/hbase/walentry"
 )
 
 func TestCallsOnOneRegionWaitForEachOther(t *testing.T) {
@@ -70,14 +72,27 @@ func TestRegionLocksDoNotDeadlock(t *testing.T) {
 
 func TestReplaysAreSeen(t *testing.T) {
 	s := &sequences{highest: make(map[string]uint64)}
-	if s.seen("r", 5) {
+	call := func(sequences ...uint64) *callRegions {
+		var param []byte
+		for _, seq := range sequences {
+			param = walentry.Append(param, &walentry.Entry{Region: []byte("r"), Table: []byte("t"), Sequence: seq})
+		}
+		c, err := regionsOf(param)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.load(c)
+		return c
+	}
+	first := call(5, 7, 6)
+	if first.of([]byte("r")).replayed(5) {
 		t.Error("an edit of an unknown region counts as a replay")
 	}
-	s.acknowledge(map[string]uint64{"r": 7})
-	s.acknowledge(map[string]uint64{"r": 6})
+	s.acknowledge(first)
+	s.acknowledge(call(6))
 	for seq, want := range map[uint64]bool{6: true, 7: true, 8: false} {
-		if got := s.seen("r", seq); got != want {
-			t.Errorf("seen(%d) = %v, want %v", seq, got, want)
+		if got := call(seq).of([]byte("r")).replayed(seq); got != want {
+			t.Errorf("replayed(%d) = %v, want %v", seq, got, want)
 		}
 	}
 }

@@ -82,6 +82,9 @@ func (m *Limiter) Limits() Limits {
 	return Limits{RowsPerSecond: m.rows.rate, BytesPerSecond: m.bytes.rate}
 }
 
+// Active tells whether there are limits.
+func (m *Limiter) Active() bool { return m.active.Load() }
+
 // Wait takes the tokens of rows and bytes that were read, and returns when they are paid for.
 func (m *Limiter) Wait(ctx context.Context, rows, bytes int64) error {
 	if !m.active.Load() {

@@ -39,11 +39,6 @@ func (s *Scanner) lower(r *Range) {
 // region scans sh within its region. On error rest is what is left to scan; what lies before it is
 // acknowledged and saved.
 func (s *Scanner) region(ctx context.Context, sh shard, est *share) (rest span, err error) {
-	release, err := s.slot(ctx, sh.region.Server)
-	if err != nil {
-		return sh.span, err
-	}
-	defer release()
 	r := &reader{Scanner: s, sh: sh, est: est, rng: Range{
 		Table: sh.table.Name, Epoch: sh.table.Epoch, Region: sh.region.Encoded, Start: sh.span.start, End: sh.span.end,
 		Generation: s.cfg.Generation,
@@ -66,19 +61,32 @@ type reader struct {
 	rng   Range  // as it is saved; everything before Upto is acknowledged
 	point uint64 // at which this reader scans; 0 before it has opened its first scanner
 
-	// What was read since the last checkpoint.
-	batch  *source.Batch
-	end    func() // frees the batch's context
-	resume []byte // first row that is not complete; empty: none was read
-	rows   int64
-	size   int64
-	since  time.Time
+	cur  interval  // what was read since the last checkpoint
+	last *interval // the one before, which Kafka may not have all of yet; nil: there is none
 
 	keeper *schema.Keeper // nil: all is kept as it is
 
 	row   schema.Change
-	arena []byte
+	owned int    // how many of its cells are in arena; the others are in the answer that was read last
+	arena []byte // of a row that goes on in the next answer
 	bytes int64
+	now   int64 // when the answer came, ms
+
+	untold struct { // of Stats
+		rows, bytes int64
+		cells       int
+	}
+}
+
+// interval is what is read between two checkpoints.
+type interval struct {
+	batch  *source.Batch // nil: it has failed
+	end    func()        // frees the batch's context
+	result chan error    // of its commit
+	resume []byte        // first row that is not complete; empty: none was read
+	rows   int64
+	size   int64
+	since  time.Time
 }
 
 func (r *reader) run(ctx context.Context) error {
@@ -117,6 +125,7 @@ func (r *reader) pass(ctx context.Context) error {
 	req := hscan.Request{
 		Table: r.sh.table.Name, Region: r.sh.region, Start: start, Stop: r.sh.span.end,
 		Families: r.sh.table.Families, MaxResultBytes: r.cfg.FetchBytes, ReadPoint: r.point,
+		Ahead: !r.cfg.Limiter.Active(), // a scan that is held back would have the answer lie, and grow old
 	}
 	if scope := r.sh.table.Scope; scope != nil {
 		req.MinTimestamp, req.MaxTimestamp = scope.MinTimestamp, scope.MaxTimestamp
@@ -124,6 +133,20 @@ func (r *reader) pass(ctx context.Context) error {
 	if end := maxTimestamp(r.cfg.EndTime); end > 0 && (req.MaxTimestamp == 0 || end < req.MaxTimestamp) {
 		req.MaxTimestamp = end
 	}
+	release, err := r.slot(ctx, r.sh.region.Server)
+	if err != nil {
+		return err
+	}
+	err = r.read(ctx, req)
+	release() // the next scan of that server need not wait until Kafka has the end of this one
+	if cerr := r.settle(ctx, err != nil); cerr != nil {
+		return cerr
+	}
+	return err
+}
+
+// read scans to the end of the range, or to an error.
+func (r *reader) read(ctx context.Context, req hscan.Request) error {
 	sc, err := r.open(ctx, req)
 	if err != nil {
 		return err
@@ -140,44 +163,75 @@ func (r *reader) pass(ctx context.Context) error {
 			return err
 		}
 	}
-	r.begin(ctx)
-	err = r.copy(ctx, sc)
-	if cerr := r.checkpoint(ctx, err != nil); cerr != nil {
-		return cerr
-	}
-	return err
+	r.begin(ctx, r.rng.Upto)
+	return r.copy(ctx, sc)
 }
 
-// begin opens the batch of the next interval.
-func (r *reader) begin(ctx context.Context) {
+// begin opens the batch of the next interval, which is read from row resume on.
+func (r *reader) begin(ctx context.Context, resume []byte) {
 	// Not with ctx: on a clean stop what was read is still delivered and saved, for as long as stopTimeout.
 	bctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(stopTimeout, cancel) })
-	r.end = func() { stop(); cancel() }
-	r.batch = r.cfg.Publisher.Begin(bctx)
-	r.resume, r.rows, r.size, r.since = bytes.Clone(r.rng.Upto), 0, 0, time.Now()
+	r.cur = interval{batch: r.cfg.Publisher.Begin(bctx), end: func() { stop(); cancel() }, resume: bytes.Clone(resume), since: time.Now()}
 }
 
-// checkpoint waits until what was read since the last one is acknowledged, and with save keeps that it is. Nothing
-// is read meanwhile: so no more than one interval lies between what is saved and what Kafka has.
-func (r *reader) checkpoint(ctx context.Context, save bool) error {
-	batch := r.batch
-	if batch == nil {
-		return nil // it has failed before
+// checkpoint ends an interval and begins the next. It waits until the one before is acknowledged, and keeps that it is: so no
+// more than two intervals lie between what is saved and what Kafka has, and the scan goes on while Kafka writes.
+func (r *reader) checkpoint(ctx context.Context) error {
+	r.commit()
+	if r.last != nil {
+		if err := r.acknowledged(ctx, r.last, true); err != nil {
+			r.abandon(&r.cur)
+			r.last, r.cur = nil, interval{}
+			return err
+		}
 	}
-	r.batch = nil
-	err := batch.CommitWait(nil)
-	r.end()
+	last := r.cur
+	r.last = &last
+	r.begin(ctx, last.resume)
+	return nil
+}
+
+// commit sends what is left of the interval at hand.
+func (r *reader) commit() {
+	r.cur.result = make(chan error, 1)
+	result := r.cur.result
+	r.cur.batch.Commit(nil, func(err error) { result <- err })
+	r.cur.batch = nil
+}
+
+// settle waits for all that was read, and with save keeps that Kafka has it.
+func (r *reader) settle(ctx context.Context, save bool) (err error) {
+	if r.cur.batch != nil {
+		r.commit()
+	}
+	for _, i := range []*interval{r.last, &r.cur} {
+		switch {
+		case i == nil || i.result == nil:
+		case err != nil:
+			r.abandon(i)
+		default:
+			err = r.acknowledged(ctx, i, save)
+		}
+	}
+	r.last, r.cur = nil, interval{}
+	return err
+}
+
+// acknowledged waits until Kafka has the interval i, whose commit was begun, and with save keeps that it has.
+func (r *reader) acknowledged(ctx context.Context, i *interval, save bool) error {
+	err := <-i.result
+	i.end()
 	if err != nil {
-		r.cfg.Stats.Reread(r.rows)
+		r.cfg.Stats.Reread(i.rows)
 		return err
 	}
-	r.rng.Rows += r.rows
-	r.rng.Bytes += r.size
-	if bytes.Equal(r.resume, r.rng.Upto) {
+	r.rng.Rows += i.rows
+	r.rng.Bytes += i.size
+	if bytes.Equal(i.resume, r.rng.Upto) {
 		return nil
 	}
-	r.rng.Upto = bytes.Clone(r.resume)
+	r.rng.Upto = i.resume
 	if !save {
 		return nil
 	}
@@ -187,15 +241,25 @@ func (r *reader) checkpoint(ctx context.Context, save bool) error {
 	return r.cfg.Progress.Save(sctx, r.rng)
 }
 
+// abandon waits for an interval that lies behind one that has failed: it is read again, whatever Kafka has of it.
+func (r *reader) abandon(i *interval) {
+	<-i.result
+	i.end()
+	r.cfg.Stats.Reread(i.rows)
+}
+
 const (
 	// saveTimeout bounds the saving of progress.
 	saveTimeout = 30 * time.Second
 	// stopTimeout is how long a clean stop waits for Kafka to acknowledge what was read.
 	stopTimeout = 5 * time.Second
+	// tellRows is after how many rows Stats are told, by a scan that nothing holds back.
+	tellRows = 1000
 )
 
 func (r *reader) copy(ctx context.Context, sc stream) error {
 	r.clear()
+	defer r.tell()
 	for {
 		b, err := sc.Next(ctx)
 		if errors.Is(err, io.EOF) {
@@ -204,6 +268,7 @@ func (r *reader) copy(ctx context.Context, sc stream) error {
 		if err != nil {
 			return err
 		}
+		r.now = time.Now().UnixMilli()
 		for i := range b.Cells {
 			if err := r.cell(ctx, &b.Cells[i]); err != nil {
 				return err
@@ -214,38 +279,38 @@ func (r *reader) copy(ctx context.Context, sc stream) error {
 				return err
 			}
 		}
+		r.own()
 	}
 }
 
 func (r *reader) clear() {
-	r.row.Row, r.row.Cells, r.arena, r.bytes = nil, r.row.Cells[:0], nil, 0
+	r.row.Row, r.row.Cells, r.owned, r.arena, r.bytes = nil, r.row.Cells[:0], 0, r.arena[:0], 0
 }
 
 // due tells whether progress is to be saved.
 func (r *reader) due() bool {
-	return r.size >= r.cfg.ProgressBytes || time.Since(r.since) >= r.cfg.ProgressInterval
+	return r.cur.size >= r.cfg.ProgressBytes || time.Since(r.cur.since) >= r.cfg.ProgressInterval
 }
 
-// cell adds k to the row at hand. The bytes are copied: a row may go on in the next answer.
+// cell adds k to the row at hand. Its bytes are those of the answer, see own.
 func (r *reader) cell(ctx context.Context, k *cell.Cell) error {
 	if r.row.Row == nil || !bytes.Equal(r.row.Row, k.Row) {
 		if err := r.flush(ctx, true); err != nil {
 			return err
 		}
-		if r.rows > 0 && r.due() {
-			if err := r.checkpoint(ctx, true); err != nil {
+		if r.cur.rows > 0 && r.due() {
+			if err := r.checkpoint(ctx); err != nil {
 				return err
 			}
-			r.begin(ctx)
 		}
-		r.row.Row = r.keep(k.Row)
-		r.resume = append(r.resume[:0], k.Row...)
+		r.row.Row = k.Row
+		r.cur.resume = append(r.cur.resume[:0], k.Row...)
 	} else if r.bytes >= r.cfg.RecordBytes {
-		row, markers := r.row.Row, markersFor(k, r.row.Cells)
+		markers := markersFor(k, r.row.Cells)
 		if err := r.flush(ctx, false); err != nil {
 			return err
 		}
-		r.row.Row = r.keep(row)
+		r.row.Row = k.Row
 		r.row.Cells = append(r.row.Cells, markers...)
 	}
 	r.bytes += cellOverhead + int64(len(k.Row)+len(k.Family)+len(k.Qualifier)+len(k.Value)+len(k.Tags))
@@ -253,9 +318,21 @@ func (r *reader) cell(ctx context.Context, k *cell.Cell) error {
 	if r.keeper != nil && !r.keeper.Keep(k.Row, &c) {
 		return nil
 	}
-	c.Family, c.Qualifier, c.Value, c.Tags = r.keep(c.Family), r.keep(c.Qualifier), r.keep(c.Value), r.keep(c.Tags)
 	r.row.Cells = append(r.row.Cells, c)
 	return nil
+}
+
+// own copies what is not its own yet of the row at hand: it may go on in the next answer, whose cells take this one's place.
+func (r *reader) own() {
+	if r.row.Row == nil {
+		return
+	}
+	r.row.Row = r.keep(r.row.Row)
+	for i := r.owned; i < len(r.row.Cells); i++ {
+		c := &r.row.Cells[i]
+		c.Family, c.Qualifier, c.Value, c.Tags = r.keep(c.Family), r.keep(c.Qualifier), r.keep(c.Value), r.keep(c.Tags)
+	}
+	r.owned = len(r.row.Cells)
 }
 
 // markersFor copies the delete markers among cells that may hide k, or what follows it: the next record of a row that is split
@@ -302,13 +379,13 @@ func (r *reader) flush(ctx context.Context, complete bool) error {
 		return nil
 	}
 	c := &r.row
-	c.Table, c.Sequence, c.Timestamp = r.sh.table.Name, 0, time.Now().UnixMilli()
+	c.Table, c.Sequence, c.Timestamp = r.sh.table.Name, 0, r.now
 	c.Source = schema.Source{
 		Version: r.cfg.Version, Connector: r.cfg.Connector, ClusterID: r.cfg.ClusterID, Region: r.sh.region.Encoded,
 		Kind: schema.KindScan, Epoch: r.sh.table.Epoch,
 	}
 	if len(c.Cells) > 0 { // else none of its cells is in scope
-		if err := r.batch.Add(c); err != nil {
+		if err := r.cur.batch.Add(c); err != nil {
 			return err
 		}
 		crash.Point(crash.MidShard)
@@ -316,16 +393,29 @@ func (r *reader) flush(ctx context.Context, complete bool) error {
 	size, rows := r.bytes, int64(0)
 	if complete {
 		rows = 1
-		r.resume = append(append(r.resume[:0], c.Row...), 0) // the next row that can exist
+		r.cur.resume = append(append(r.cur.resume[:0], c.Row...), 0) // the next row that can exist
 	}
-	r.cfg.Stats.Row(c.Table, rows, len(c.Cells), size)
-	r.rows += rows
-	r.size += size
-	arena := r.arena[:0]
+	r.cur.rows += rows
+	r.cur.size += size
+	r.untold.rows += rows
+	r.untold.cells += len(c.Cells)
+	r.untold.bytes += size
+	if r.untold.rows >= tellRows || r.cfg.Limiter.Active() {
+		r.tell()
+	}
 	r.clear()
-	r.arena = arena
-	if d, ok := r.est.read(size); ok {
+	return r.cfg.Limiter.Wait(ctx, rows, size)
+}
+
+// tell has Stats know what was read since the last time.
+func (r *reader) tell() {
+	u := &r.untold
+	if u.bytes == 0 {
+		return
+	}
+	r.cfg.Stats.Row(r.sh.table.Name, u.rows, u.cells, u.bytes)
+	if d, ok := r.est.read(u.bytes); ok {
 		r.cfg.Stats.Left(d)
 	}
-	return r.cfg.Limiter.Wait(ctx, rows, size)
+	u.rows, u.cells, u.bytes = 0, 0, 0
 }

@@ -35,8 +35,8 @@ type recorder struct {
 	records []string
 }
 
-func (r *recorder) Produce(_ context.Context, _ kafka.TopicPartition, recs []kafka.Record, done func(error)) {
-	for _, rec := range recs {
+func (r *recorder) ProduceEncoded(_ context.Context, _ kafka.TopicPartition, recs kafka.Records, done func(error)) {
+	for rec := range recs.All() {
 		var d schema.Decoder
 		var c schema.Change
 		if err := d.Decode(rec.Value, &c); err != nil {

@@ -69,7 +69,7 @@ type Config struct {
 	FetchBytes        int64 // asked of the region server per call; default 2 MiB
 	RecordBytes       int64 // a row above it is split into several records; default 1 MiB
 	// Progress inside a range is saved when ProgressBytes (default 64 MiB) are read or ProgressInterval (default
-	// 5 s) has passed: what a scan that is killed reads again is at most that, per range it had open.
+	// 5 s) has passed, one interval behind: what a scan that is killed reads again is at most two of them, per range it had open.
 	ProgressBytes    int64
 	ProgressInterval time.Duration
 

@@ -1,6 +1,7 @@
 /*
  * Licensed under the Apache License, Version 2.0; see the LICENSE file of this repository.
  */
+import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -8,11 +9,16 @@ import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
 import java.util.UUID;
+import java.util.concurrent.Semaphore;
+import java.util.concurrent.atomic.AtomicReference;
 import org.apache.hadoop.hbase.KeyValue;
 import org.apache.hadoop.hbase.PrivateCellUtil;
 import org.apache.hadoop.hbase.client.Append;
+import org.apache.hadoop.hbase.client.AsyncConnection;
+import org.apache.hadoop.hbase.client.AsyncTable;
 import org.apache.hadoop.hbase.client.BufferedMutator;
 import org.apache.hadoop.hbase.client.BufferedMutatorParams;
+import org.apache.hadoop.hbase.client.ConnectionFactory;
 import org.apache.hadoop.hbase.client.Delete;
 import org.apache.hadoop.hbase.client.Durability;
 import org.apache.hadoop.hbase.client.Increment;
@@ -139,6 +145,19 @@ final class WriteCommands {
   private JsonObject load(Request r) throws Exception {
     LoadSpec spec = new LoadSpec(r);
     long start = System.nanoTime();
+    if (r.flag("singly")) {
+      loadSingly(r, spec);
+    } else {
+      loadBatched(r, spec);
+    }
+    JsonObject result = new JsonObject();
+    result.addProperty("rows", spec.rows);
+    result.addProperty("cells", spec.rows * spec.families.size() * spec.columns * spec.versions);
+    result.addProperty("elapsedMS", (System.nanoTime() - start) / 1_000_000);
+    return result;
+  }
+
+  private void loadBatched(Request r, LoadSpec spec) throws Exception {
     BufferedMutatorParams params = new BufferedMutatorParams(r.table()).writeBufferSize(4 << 20);
     try (BufferedMutator mutator = judge.connection(r).getBufferedMutator(params)) {
       for (int version = 1; version <= spec.versions; version++) {
@@ -148,11 +167,32 @@ final class WriteCommands {
         mutator.flush(); // a later version never overtakes an earlier one
       }
     }
-    JsonObject result = new JsonObject();
-    result.addProperty("rows", spec.rows);
-    result.addProperty("cells", spec.rows * spec.families.size() * spec.columns * spec.versions);
-    result.addProperty("elapsedMS", (System.nanoTime() - start) / 1_000_000);
-    return result;
+  }
+
+  /** A call and a WAL edit for each row, many under way at once. */
+  private static void loadSingly(Request r, LoadSpec spec) throws Exception {
+    final int underWay = 400;
+    Semaphore room = new Semaphore(underWay);
+    AtomicReference<Throwable> failed = new AtomicReference<>();
+    try (AsyncConnection connection = ConnectionFactory.createAsyncConnection(Judge.configuration(r.string("cluster"))).get()) {
+      AsyncTable<?> table = connection.getTable(r.table());
+      for (int version = 1; version <= spec.versions; version++) {
+        for (long row = spec.firstRow; row < spec.firstRow + spec.rows && failed.get() == null; row++) {
+          room.acquire();
+          table.put(spec.put(row, version)).whenComplete((done, error) -> {
+            if (error != null) {
+              failed.compareAndSet(null, error);
+            }
+            room.release();
+          });
+        }
+        room.acquire(underWay); // a later version never overtakes an earlier one
+        room.release(underWay);
+      }
+    }
+    if (failed.get() != null) {
+      throw new IOException("put: " + failed.get(), failed.get());
+    }
   }
 
   /** A table made of a seed: the same spec gives the same cells. */

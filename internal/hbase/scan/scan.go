@@ -43,6 +43,8 @@ type Request struct {
 	MaxResultBytes int64
 	// RowsPerCall bounds the rows of a batch; default: no bound.
 	RowsPerCall int32
+	// Ahead fetches a batch while the caller is busy with the one before: two are held then.
+	Ahead bool
 	// MinTimestamp and MaxTimestamp select cells by timestamp: from Min, inclusive, to Max, exclusive. MaxTimestamp 0
 	// sets no upper bound. Both 0: no selection at all. Family deletes are selected like other cells.
 	MinTimestamp, MaxTimestamp int64
@@ -129,6 +131,7 @@ func open(ctx context.Context, conn regionscan.Caller, req Request) (*Scanner, e
 		Region:      req.Region.Name,
 		Scan:        scan,
 		RowsPerCall: uint32(max(0, req.RowsPerCall)),
+		Ahead:       req.Ahead,
 	})
 	if err != nil {
 		return nil, req.classify(err)

@@ -46,15 +46,18 @@ type Spec struct {
 	Scan   *pb.Scan
 	// RowsPerCall bounds the rows of a response; 0 leaves the bound to Scan.max_result_size.
 	RowsPerCall uint32
+	// Ahead makes the next call while the caller is busy with an answer: one answer more is held.
+	Ahead bool
 }
 
 // Scanner is an open scanner. Its methods belong to one goroutine; while that is busy elsewhere the lease is renewed
 // in the background.
 type Scanner struct {
-	conn Caller
-	rows uint32
+	conn  Caller
+	rows  uint32
+	ahead bool
 
-	// turn is held while a call is under way: by Next, by a renewal or by Close.
+	// turn is held while a call is under way: by Next, by the call ahead of it, by a renewal or by Close.
 	turn  chan struct{}
 	timer *time.Timer
 
@@ -78,7 +81,7 @@ func Open(ctx context.Context, conn Caller, spec Spec) (*Scanner, error) {
 	if rows == 0 {
 		rows = math.MaxInt32
 	}
-	s := &Scanner{conn: conn, rows: rows, turn: make(chan struct{}, 1)}
+	s := &Scanner{conn: conn, rows: rows, ahead: spec.Ahead, turn: make(chan struct{}, 1)}
 	req := &pb.ScanRequest{
 		Region: &pb.RegionSpecifier{
 			Type:  pb.RegionSpecifier_REGION_NAME.Enum(),
@@ -115,12 +118,24 @@ func (s *Scanner) Partial() bool { return s.partial }
 
 // Next returns the next cells, at least one, in scan order. They, and the bytes they point to, are the caller's until
 // the next call of Next. io.EOF is the end of the region or of the scan's range. After any other error the scanner
-// is of no more use.
+// is of no more use. ctx bounds also the call that is made ahead.
 func (s *Scanner) Next(ctx context.Context) ([]cell.Cell, error) {
 	if err := s.take(ctx); err != nil {
 		return nil, err
 	}
-	defer s.release()
+	cells, err := s.next(ctx)
+	if err == nil && s.ahead && !s.done {
+		go func() { // which has the turn
+			defer s.release()
+			s.fetch(ctx)
+		}()
+		return cells, nil
+	}
+	s.release()
+	return cells, err
+}
+
+func (s *Scanner) next(ctx context.Context) ([]cell.Cell, error) {
 	for {
 		switch {
 		case s.closed:
@@ -132,8 +147,7 @@ func (s *Scanner) Next(ctx context.Context) ([]cell.Cell, error) {
 			return nil, io.EOF
 		case s.resp == nil:
 			if err := s.fetch(ctx); err != nil {
-				s.err = fmt.Errorf("read from scanner: %w", err)
-				return nil, s.err
+				return nil, err
 			}
 		}
 		cells, err := decodeCells(s.cells[:0], Codec, s.resp, s.block)
@@ -151,7 +165,7 @@ func (s *Scanner) Next(ctx context.Context) ([]cell.Cell, error) {
 	}
 }
 
-// fetch makes one call for rows.
+// fetch makes one call for rows; its error sticks.
 func (s *Scanner) fetch(ctx context.Context) error {
 	resp, block, err := s.call(ctx, &pb.ScanRequest{
 		ScannerId:               &s.id,
@@ -162,7 +176,8 @@ func (s *Scanner) fetch(ctx context.Context) error {
 		ClientHandlesHeartbeats: proto.Bool(true),
 	})
 	if err != nil {
-		return err
+		s.err = fmt.Errorf("read from scanner: %w", err)
+		return s.err
 	}
 	s.seq++
 	s.done = regionDone(resp)
