@@ -97,8 +97,7 @@ type TopicNeed struct {
 
 // CheckTopics looks at topics. It changes nothing.
 func (c *Client) CheckTopics(ctx context.Context, needs []TopicNeed) []check.Result {
-	t := topicChecks{creation: check.Tally{Check: checkCreation}, compaction: check.Tally{Check: checkCompaction}, retention: check.Tally{Check: checkRetention},
-		size: check.Tally{Check: checkMessageSize}, replicas: check.Tally{Check: checkReplicas}, client: c}
+	t := newTopicChecks(c)
 	brokers, err := c.Brokers(ctx)
 	if err != nil {
 		return []check.Result{checkCreation.Error("", err)}
@@ -115,17 +114,29 @@ func (c *Client) CheckTopics(ctx context.Context, needs []TopicNeed) []check.Res
 		}
 	}
 	t.create(ctx, missing)
+	if len(t.counts) > 0 {
+		t.replicas.Add(checkReplicas.Unknown("topic "+check.Names(t.counts), "to be created, with the brokers' default (default.replication.factor); topic.creation.default.replication.factor sets it"))
+	}
 	if len(t.defaults) > 0 {
 		t.retention.Add(checkRetention.Unknown("topic "+check.Names(t.defaults), "to be created, with the brokers' default (log.retention.ms); topic.creation.default.retention.ms sets it"))
 	}
-	return slices.Concat(t.creation.Results(), t.compaction.Results(), t.retention.Results(), t.size.Results(), t.replicas.Results())
+	return t.results()
 }
 
 type topicChecks struct {
 	client                                          *Client
 	brokers                                         int
 	creation, compaction, retention, size, replicas check.Tally
-	defaults                                        []string // topics to be created whose retention is the brokers' matter
+	defaults, counts                                []string // topics to be created whose retention, and replicas, are the brokers' matter
+}
+
+func newTopicChecks(c *Client) *topicChecks {
+	return &topicChecks{client: c, creation: check.Tally{Check: checkCreation}, compaction: check.Tally{Check: checkCompaction},
+		retention: check.Tally{Check: checkRetention}, size: check.Tally{Check: checkMessageSize}, replicas: check.Tally{Check: checkReplicas}}
+}
+
+func (t *topicChecks) results() []check.Result {
+	return slices.Concat(t.creation.Results(), t.compaction.Results(), t.retention.Results(), t.size.Results(), t.replicas.Results())
 }
 
 // there tells whether the topic exists, and its replicas, of which it says what is to be said; nil: it may not be looked at.
@@ -200,9 +211,10 @@ func (t *topicChecks) judgeRetention(n TopicNeed, configs map[string]string) {
 		bytes = -1
 	}
 	kept := float64(bytes) * float64(n.Spec.Partitions)
+	stay := time.Duration(min(ms, math.MaxInt64/int64(time.Millisecond))) * time.Millisecond
 	switch want := n.Retention; {
-	case ms >= 0 && time.Duration(min(ms, math.MaxInt64/int64(time.Millisecond)))*time.Millisecond < want:
-		t.retention.Add(checkRetention.Fail("topic "+name, fmt.Sprintf("retention.ms=%d: records stay for %s, %s is expected (--expect)", ms, time.Duration(ms)*time.Millisecond, want),
+	case ms >= 0 && stay < want:
+		t.retention.Add(checkRetention.Fail("topic "+name, fmt.Sprintf("retention.ms=%d: records stay for %s, %s is expected (--expect)", ms, stay, want),
 			setConfig(name, "retention.ms", strconv.FormatInt(want.Milliseconds(), 10))+" (or more)"))
 	case bytes >= 0 && kept < float64(n.Bytes):
 		t.retention.Add(checkRetention.Fail("topic "+name, fmt.Sprintf("retention.bytes=%d in %d partitions holds less than the %d MiB of the table: the scan's first records are gone before its last are written", bytes, n.Spec.Partitions, n.Bytes>>20),
@@ -212,7 +224,7 @@ func (t *topicChecks) judgeRetention(n TopicNeed, configs map[string]string) {
 	case ms < 0:
 		t.retention.Right(name, "for ever")
 	default:
-		t.retention.Right(name, fmt.Sprintf("%s or more, %s is expected (--expect)", time.Duration(ms)*time.Millisecond, want))
+		t.retention.Right(name, fmt.Sprintf("%s or more, %s is expected (--expect)", stay, want))
 	}
 }
 
@@ -289,6 +301,9 @@ func (t *topicChecks) create(ctx context.Context, missing []TopicNeed) {
 			t.judge(n, n.Spec.Configs, int(n.Spec.ReplicationFactor))
 			if _, set := n.Spec.Configs["retention.ms"]; !set && !n.Internal {
 				t.defaults = append(t.defaults, n.Spec.Name)
+			}
+			if n.Spec.ReplicationFactor < 0 && !n.Internal {
+				t.counts = append(t.counts, n.Spec.Name)
 			}
 		}
 	}

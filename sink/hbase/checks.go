@@ -119,9 +119,13 @@ func (t *tallies) absent(want admin.Table, create bool) {
 		return
 	}
 	t.tables.Right("table "+name, "there, or will be created")
+	t.families.Right("table "+name, "there, or will be added")
+	t.attributes.Right("table "+name, "no less is kept than at the source")
 	if classes := coprocessors(want); len(classes) > 0 {
 		t.coprocessors.Add(checkCoprocessors.Warn("table "+name, "it will be created, and the source's has coprocessors: "+strings.Join(slices.Sorted(maps.Keys(classes)), ", "), ""))
+		return
 	}
+	t.coprocessors.Right("table "+name, "the same as at the source, or none")
 }
 
 func (t *tallies) judgeFamilies(want, have admin.Table, create bool) {
