@@ -187,6 +187,8 @@ func TestDoctor(t *testing.T) {
 			}
 			return p
 		}, check.Result{Check: "source.peer", Severity: check.Failure, Found: "was not made by waltap", Remedy: "choose another hbase.peer.id"}},
+		{"the znode of a real cluster", func(t *testing.T) *pipe { return sound(t, table, keys{"hbase.peer.znode.parent": "/hbase"}, nil) },
+			check.Result{Check: "source.peer.zookeeper", Severity: check.Failure, Found: "the root of an HBase cluster", Remedy: "hbase.peer.znode.parent"}},
 		{"a table that is not there", func(t *testing.T) *pipe { return sound(t, table+",nosuchtable", nil, nil) },
 			check.Result{Check: "source.tables", Severity: check.Failure, Found: "default:nosuchtable", Remedy: "table.include.list"}},
 		{"NEW_VERSION_BEHAVIOR", func(t *testing.T) *pipe {

@@ -28,6 +28,10 @@ var (
 	checkPeer = &check.Check{Name: "source.peer", Title: "The peer is ours, or free",
 		Means:  "A replication peer under hbase.peer.id: it carries waltap's mark with this connector's name and points to the configured znode. With hbase.peer.create: false it exists and ships the tables.",
 		Remedy: "Choose another hbase.peer.id."}
+	checkVirtual = &check.Check{Name: "source.peer.zookeeper", Title: "The ZooKeeper of the peer can be reached, and its znode is free",
+		Means:  "A session with hbase.peer.zookeeper.quorum; below hbase.peer.znode.parent is no HBase.",
+		Limits: "That the source's master and region servers reach it, too, unless it is their own; that waltap may create znodes there.",
+		Remedy: "Check hbase.peer.zookeeper.quorum, and choose an hbase.peer.znode.parent that nobody else has."}
 	checkOtherPeers = &check.Check{Name: "source.peers", Title: "Other peers do not ship what is made for us",
 		Means:  "The table lists of the other replication peers. One without a list ships every table with scope 1: those that are given it now, and waltap's heartbeat table. Where its target lacks such a table its replication stalls for ever.",
 		Remedy: "Give the peer a table list, or allow it by hbase.replication.scope.allow.peers."}
@@ -56,7 +60,7 @@ var (
 		Limits: "HBase before 2.2 cannot be asked.",
 		Remedy: "In the hbase shell, as an administrator: grant 'waltap', 'RCA'"}
 
-	clusterChecks = []*check.Check{checkReplication, checkTables, checkTableScope, checkPeer, checkOtherPeers, checkAddress, checkShipping, checkWALs, checkBulkLoads, checkNewVersions, checkRights}
+	clusterChecks = []*check.Check{checkReplication, checkTables, checkTableScope, checkPeer, checkVirtual, checkOtherPeers, checkAddress, checkShipping, checkWALs, checkBulkLoads, checkNewVersions, checkRights}
 
 	// Checks are those of Check, in the order of its results. Those of the cluster's servers and of topics are beside them.
 	Checks = clusterChecks
@@ -150,7 +154,7 @@ func (k *checker) run(ctx context.Context) []check.Result {
 		}
 	}
 	second := check.Run(ctx, k.Timeout,
-		k.task(k.replication, checkReplication), k.task(k.scopes, checkTableScope), k.task(k.peer, checkPeer), k.task(k.otherPeers, checkOtherPeers),
+		k.task(k.replication, checkReplication), k.task(k.scopes, checkTableScope), k.task(k.peer, checkPeer), k.task(k.virtual, checkVirtual), k.task(k.otherPeers, checkOtherPeers),
 		k.task(k.address, checkAddress), k.task(k.shipping, checkShipping), k.task(k.wals, checkWALs), k.task(k.bulkLoads, checkBulkLoads),
 		k.task(k.versionBehavior, checkNewVersions), k.task(k.rights, checkRights))
 	return append(first, second...)

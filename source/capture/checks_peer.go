@@ -11,6 +11,7 @@ import (
 
 	"github.com/waltap/waltap/internal/check"
 	"github.com/waltap/waltap/internal/hbase/admin"
+	"github.com/waltap/waltap/internal/hbase/zookeeper"
 	"github.com/waltap/waltap/source/watermark"
 )
 
@@ -35,6 +36,31 @@ func (k *checker) peer(ctx context.Context) []check.Result {
 		return []check.Result{checkPeer.Right(subject, "ours, disabled: HBase keeps its WALs until a scan is complete, or: waltap peer enable")}
 	}
 	return []check.Result{checkPeer.Right(subject, "ours, enabled")}
+}
+
+// virtual looks at where the virtual cluster is registered.
+func (k *checker) virtual(ctx context.Context) []check.Result {
+	if k.cfg.SnapshotMode == SnapshotInitialOnly {
+		return []check.Result{checkVirtual.Right("", "none is needed: snapshot.mode: initial_only")}
+	}
+	subject := k.clusterKey()
+	ctx, cancel := context.WithTimeout(ctx, k.Timeout*3/4) // its own words, not the task's
+	defer cancel()
+	zk, err := zookeeper.Connect(ctx, k.cfg.PeerQuorum, 0, nil)
+	if err != nil {
+		return []check.Result{checkVirtual.Error(subject, err)}
+	}
+	defer zk.Close()
+	taken, err := zk.Exists(ctx, k.cfg.PeerRoot+"/master")
+	switch {
+	case err != nil:
+		return []check.Result{checkVirtual.Error(subject, err)}
+	case taken:
+		return []check.Result{checkVirtual.Fail(subject, "hbase.peer.znode.parent is the root of an HBase cluster", "")}
+	case !slices.Equal(k.cfg.PeerQuorum, k.cfg.Source.Quorum):
+		return []check.Result{checkVirtual.Right(subject, "it answers; whether the source's servers reach it is not known")}
+	}
+	return []check.Result{checkVirtual.Right(subject, "it is the source's own")}
 }
 
 func (k *checker) otherPeers(context.Context) []check.Result {
