@@ -148,8 +148,10 @@ func (k *checker) run(ctx context.Context) []check.Result {
 	)
 	take()
 	for _, t := range k.all {
-		n, err := k.newCaptured(t)
-		if err == nil {
+		if raised, _ := raised(t, nil, ""); k.cfg.SetScope && raised != nil {
+			t = *raised // as it will be
+		}
+		if n, err := k.newCaptured(t); err == nil { // else source.scope tells of it
 			k.tables = append(k.tables, *n)
 		}
 	}

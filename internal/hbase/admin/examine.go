@@ -37,6 +37,9 @@ var (
 	Checks = []*check.Check{checkZooKeeper, checkMaster, checkServers, checkVersions, checkAuthentication}
 )
 
+// sessionPatience is how long one ZooKeeper server may take to give a session: it is asked again all the time.
+const sessionPatience = 5 * time.Second
+
 // Examination is what Examine has found out about a cluster.
 type Examination struct {
 	Cluster *Cluster // nil: it cannot be reached. To be closed.
@@ -112,7 +115,7 @@ func Examine(ctx context.Context, cfg Config, timeout time.Duration) *Examinatio
 }
 
 func examineZooKeeper(ctx context.Context, cfg Config, server string, timeout time.Duration) check.Result {
-	ctx, cancel := context.WithTimeout(ctx, timeout*3/4) // its own words, not the task's
+	ctx, cancel := context.WithTimeout(ctx, min(timeout*3/4, sessionPatience)) // its own words, not the task's
 	defer cancel()
 	one := cfg
 	one.Quorum = []string{server}
