@@ -370,3 +370,63 @@ func TestDoctorNamesMissingRights(t *testing.T) {
 		t.Errorf("when the rights are given: %+v", x)
 	}
 }
+
+// TestDoctorOfAClusterThatChecksRights: a source with AccessController, where our user has no rights at first, and whose region
+// server shows by its web interface that bulk loads are shipped.
+func TestDoctorOfAClusterThatChecksRights(t *testing.T) {
+	t.Parallel()
+	const controller = "org.apache.hadoop.hbase.security.access.AccessController"
+	ctx := testenv.Context(t, 3*time.Minute)
+	port, err := servers.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := servers.StartHBase(ctx, servers.HBaseOptions{Name: "with rights", Dir: filepath.Join(env.Dir, "hbase-rights"), HeapMB: 512, JVMFlags: servers.FastStart,
+		ExtraSite: map[string]string{"hbase.security.authorization": "true", "hbase.coprocessor.master.classes": controller, "hbase.coprocessor.region.classes": controller,
+			"hbase.coprocessor.regionserver.classes": controller, "hbase.regionserver.info.port": strconv.Itoa(port), "hbase.regionserver.info.bindAddress": "127.0.0.1",
+			"hbase.replication.bulkload.enabled": "true", "hbase.replication.cluster.id": "rights"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.Kill(); err != nil {
+			t.Error(err)
+		}
+	})
+	own := env.Judge.Cluster(h.ClusterKey())
+	table := testenv.Name(t)
+	if err := own.CreateTable(ctx, judge.Table{Name: table, Families: []judge.Family{{Name: "a", Scope: 1}}}); err != nil {
+		t.Fatal(err)
+	}
+	p := sound(t, table, keys{"hbase.zookeeper.quorum": h.ZKQuorum()}, nil)
+	look := func() (missing, other []check.Result) {
+		r := examine(t, processYAML(p.sourceConfig()))
+		for _, x := range results(r, check.Warning, check.Failure) {
+			if x.Check == "source.rights" {
+				missing = append(missing, x)
+			} else {
+				other = append(other, x)
+			}
+		}
+		return missing, other
+	}
+	missing, _ := look() // of other checks some cannot be made
+	if len(missing) == 0 || !strings.Contains(missing[0].Found, "it lacks ADMIN, CREATE on the cluster") || !strings.Contains(missing[0].Remedy, "grant 'waltap', 'AC'") {
+		t.Errorf("of the rights is told: %+v", missing)
+	}
+	if err := own.Grant(ctx, "waltap", "RCA"); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		missing, other := look()
+		if len(missing) == 0 {
+			if len(other) != 1 || other[0].Check != "source.bulkload" || !strings.Contains(other[0].Found, "hbase.replication.bulkload.enabled is true") {
+				t.Errorf("when the rights are given, told is %+v", other)
+			}
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("when the rights are given: %+v", missing)
+		}
+	}
+}

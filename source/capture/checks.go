@@ -135,7 +135,7 @@ func (k *checker) run(ctx context.Context) []check.Result {
 		k.task(func(ctx context.Context) []check.Result {
 			peers, err := k.cluster.Cluster.Peers(ctx)
 			if err != nil {
-				return []check.Result{checkPeer.Error("", err)}
+				return []check.Result{checkPeer.Fail("", err.Error(), "See that a master is active; where HBase checks rights, source.rights names what is missing.")}
 			}
 			lists <- func() { k.peers, k.known = peers, true }
 			return nil
