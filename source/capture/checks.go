@@ -60,10 +60,8 @@ var (
 		Limits: "HBase before 2.2 cannot be asked.",
 		Remedy: "In the hbase shell, as an administrator: grant 'waltap', 'RCA'"}
 
-	clusterChecks = []*check.Check{checkReplication, checkTables, checkTableScope, checkPeer, checkVirtual, checkOtherPeers, checkAddress, checkShipping, checkWALs, checkBulkLoads, checkNewVersions, checkRights}
-
 	// Checks are those of Check, in the order of its results. Those of the cluster's servers and of topics are beside them.
-	Checks = clusterChecks
+	Checks = []*check.Check{checkReplication, checkTables, checkTableScope, checkPeer, checkVirtual, checkOtherPeers, checkAddress, checkShipping, checkWALs, checkBulkLoads, checkNewVersions, checkRights}
 )
 
 // CheckConfig says how Check looks.
@@ -97,20 +95,25 @@ type checker struct {
 func Check(ctx context.Context, cfg CheckConfig) *Checked {
 	x := admin.Examine(ctx, cfg.Source, cfg.Timeout)
 	defer x.Close()
+	k := &checker{CheckConfig: cfg, cluster: x, Capture: &Capture{process: &process{cfg: cfg.Config, cluster: x.Cluster}}}
 	out := &Checked{Results: x.Results}
 	if down := x.Down(); down != "" {
-		out.Results = append(out.Results, check.Skipped(down, Checks...)...)
+		out.Results = append(out.Results, k.runAlone(ctx, down)...)
 	} else {
-		k := &checker{CheckConfig: cfg, cluster: x, Capture: &Capture{process: &process{cfg: cfg.Config, cluster: x.Cluster}}}
 		out.Results = append(out.Results, k.run(ctx)...)
-		for i := range k.tables {
-			out.Tables = append(out.Tables, descriptor(k.tables[i], nil, cfg.Scope.DropTTL))
-		}
-		out.topics(ctx, k)
-		return out
 	}
-	out.topics(ctx, &checker{CheckConfig: cfg, cluster: x, Capture: &Capture{process: &process{cfg: cfg.Config}}})
+	for i := range k.tables {
+		out.Tables = append(out.Tables, descriptor(k.tables[i], nil, cfg.Scope.DropTTL))
+	}
+	out.topics(ctx, k)
 	return out
+}
+
+// runAlone makes the checks that need nobody's answer, while the cluster is down.
+func (k *checker) runAlone(ctx context.Context, down string) []check.Result {
+	alone := []*check.Check{checkVirtual, checkAddress}
+	others := slices.DeleteFunc(slices.Clone(Checks), func(c *check.Check) bool { return slices.Contains(alone, c) })
+	return append(check.Skipped(down, others...), check.Run(ctx, k.Timeout, k.task(k.virtual, checkVirtual), k.task(k.address, checkAddress))...)
 }
 
 // run makes the checks of the cluster; those that the others build on first.
