@@ -46,7 +46,7 @@ var (
 		Remedy: "See the connector's status and log, and the region server's log for 'waltap' and the advertised address: the name may not resolve there, or the port may be closed."}
 	checkWALs = &check.Check{Name: "source.wals", Title: "No WALs are held for long",
 		Means:  "The replication queues in ZooKeeper: how many WALs wait, of which peers, since when (snapshot.max.wal.hold, 6 h, is long). Their size is an upper bound: each as large as a WAL gets before it is rolled. With --namenode, the room that HDFS has left.",
-		Limits: "WALs that something else than replication holds (backup, a slow log cleaner). HBase 3 does not keep its queues in ZooKeeper: unknown.",
+		Limits: "How much WAL a scan in exact order will hold: as much as is written at the source until it is complete. WALs that something else than replication holds (backup, a slow log cleaner). HBase 3 does not keep its queues in ZooKeeper: unknown.",
 		Remedy: "A peer that nobody drains pins WALs until the disk is full: enable it, mend its target, or remove it (waltap peer list, waltap peer remove)."}
 	checkBulkLoads = &check.Check{Name: "source.bulkload", Title: "Bulk loads",
 		Means:  "hbase.replication.bulkload.enabled, from /conf of the region servers' web interfaces. With false, files that are bulk-loaded are not shipped and nobody sees it: scan the table again after a bulk load. With true they are announced, and waltap cannot read them: the connector stops.",
