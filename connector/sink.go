@@ -27,12 +27,11 @@ func (p *process) sink(ctx context.Context, c *config.Connector, st *status.Conn
 	st.Set(status.Starting, "connecting to the destination")
 	stats := &sinkStats{status: st, log: log, behind: make(map[kafka.TopicPartition]int64)}
 	octx, cancel := context.WithTimeout(ctx, s.HBase.ConnectionTimeout)
-	applier, err := hbase.Open(octx, hbase.Config{
-		Target: adminConfig(s.HBase, log), Descriptors: sink.NewDescriptors(p.kafka), Mapping: s.Mapping, Consumes: s.MatchTopic, Create: s.CreateTables, Evolve: s.Evolution == config.EvolutionBasic, LatePutWindow: s.LatePutWindow,
-		Mode: hbase.Mode(s.Apply), NoOverwrite: s.NoOverwrite,
-		SchemaChanged: func() { st.SchemaChanges.Add(1) },
-		Looped:        func(n int) { st.Looped.Add(int64(n)) }, Kept: func(n int) { st.Kept.Add(int64(n)) }, Log: log,
-	})
+	target := ApplierConfig(s, log)
+	target.Descriptors = sink.NewDescriptors(p.kafka)
+	target.SchemaChanged = func() { st.SchemaChanges.Add(1) }
+	target.Looped, target.Kept = func(n int) { st.Looped.Add(int64(n)) }, func(n int) { st.Kept.Add(int64(n)) }
+	applier, err := hbase.Open(octx, target)
 	cancel()
 	if err != nil {
 		if ctx.Err() != nil {
@@ -56,6 +55,14 @@ func (p *process) sink(ctx context.Context, c *config.Connector, st *status.Conn
 		SessionTimeout: s.Consumer.SessionTimeout, HeartbeatInterval: s.Consumer.HeartbeatInterval, RebalanceTimeout: s.Consumer.MaxPollInterval,
 		KeepTopics: !s.TopicCreation.Enable, MissingTopics: missing, ReplicationFactor: s.TopicCreation.ReplicationFactor, Errors: sinkErrors(&s.Errors, dead), Stats: stats, Log: log,
 	}, applier)
+}
+
+// ApplierConfig is what the configuration of a sink says to package sink/hbase.
+func ApplierConfig(s *config.Sink, log *slog.Logger) hbase.Config {
+	return hbase.Config{
+		Target: adminConfig(s.HBase, log), Mapping: s.Mapping, Consumes: s.MatchTopic, Create: s.CreateTables, Evolve: s.Evolution == config.EvolutionBasic, LatePutWindow: s.LatePutWindow,
+		Mode: hbase.Mode(s.Apply), NoOverwrite: s.NoOverwrite, Log: log,
+	}
 }
 
 func sinkStart(c config.ConsumerStart) sink.Start {

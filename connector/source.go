@@ -10,6 +10,7 @@ import (
 	"github.com/waltap/waltap/connector/config"
 	"github.com/waltap/waltap/connector/status"
 	"github.com/waltap/waltap/internal/hbase/admin"
+	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/source"
 	"github.com/waltap/waltap/source/capture"
 	"github.com/waltap/waltap/source/replication"
@@ -26,31 +27,39 @@ func (p *process) source(ctx context.Context, c *config.Connector, st *status.Co
 		return err
 	}
 	defer encodings.close()
-	tolerate := s.Errors.Tolerance == config.ToleranceAll
-	dead, missing, err := p.deadLetters(ctx, c.Name, &s.Errors, &s.TopicCreation, tolerate || s.Oversized == config.OversizedDeadLetter)
+	dead, missing, err := p.deadLetters(ctx, c.Name, &s.Errors, &s.TopicCreation, s.Errors.Tolerance == config.ToleranceAll || s.Oversized == config.OversizedDeadLetter)
 	if err != nil {
 		return err
 	}
 	if dead != nil {
 		defer func() { err = errors.Join(err, dead.Close()) }()
 	}
-	return capture.Run(ctx, capture.Config{
-		Connector: c.Name, Version: Version, Source: adminConfig(s.HBase, log), Kafka: p.kafka,
+	cfg := CaptureConfig(c, p.kafka, log)
+	cfg.MissingTopics, cfg.Encodings, cfg.Limiter, cfg.Undeliverable.DeadLetters = missing, encodings, p.limits[c.Name], dead
+	cfg.Stats = &sourceStats{status: st, log: log}
+	return capture.Run(ctx, cfg)
+}
+
+// CaptureConfig is what the configuration of a source says to package capture; client may be nil where nothing is run.
+func CaptureConfig(c *config.Connector, client *kafka.Client, log *slog.Logger) capture.Config {
+	s := c.Source
+	return capture.Config{
+		Connector: c.Name, Version: Version, Source: adminConfig(s.HBase, log), Kafka: client,
 		Tasks: int32(s.TasksMax), TopicPrefix: s.TopicPrefix, TopicCreate: s.TopicCreation.Enable, Partitions: s.TopicCreation.Partitions,
 		ReplicationFactor: s.TopicCreation.ReplicationFactor, MaxMessageBytes: s.TopicCreation.MaxMessageBytes,
-		TopicConfigs: s.TopicCreation.Configs, AllowCompacted: s.TopicCreation.AllowCompacted, MissingTopics: missing, Producer: producerConfig(s.Producer), Encodings: encodings,
+		TopicConfigs: s.TopicCreation.Configs, AllowCompacted: s.TopicCreation.AllowCompacted, Producer: producerConfig(s.Producer),
 		Tables: s.Tables, Scope: s.Scope, SetScope: s.ReplicationScope == config.ScopeSet, ScopeAllowPeers: s.ReplicationScopeAllowPeers, TableRefresh: s.TableRefresh,
 		PeerID: s.Peer.ID, PeerCreate: s.Peer.Create, PeerSerial: s.Peer.Serial, PeerQuorum: s.Peer.ZooKeeperQuorum, PeerRoot: s.Peer.ZNodeParent,
 		PeerSessionTimeout: s.Peer.SessionTimeout, Listen: s.Peer.Listen, AdvertisedHost: s.Peer.AdvertisedHost,
 		Allow: s.Peer.Allow, MaxBytesInFlight: s.Peer.MaxBytesInFlight,
 		SnapshotMode: string(s.Snapshot.Mode), SnapshotOrder: string(s.Snapshot.Order), ConcurrentOverHold: s.Snapshot.OnWALHold == config.OnWALHoldConcurrent,
 		SnapshotThreads: s.Snapshot.MaxThreads, ScannersPerServer: s.Snapshot.ScannersPerServer, FetchBytes: s.Snapshot.FetchSize,
-		ProgressInterval: s.Snapshot.ProgressInterval, ShardBytes: s.Snapshot.ShardMaxBytes, MaxWALHold: s.Snapshot.MaxWALHold, AcceptGaps: s.Snapshot.AcceptGaps, Limiter: p.limits[c.Name],
+		ProgressInterval: s.Snapshot.ProgressInterval, ShardBytes: s.Snapshot.ShardMaxBytes, MaxWALHold: s.Snapshot.MaxWALHold, AcceptGaps: s.Snapshot.AcceptGaps,
 		WatermarkMode: string(s.Watermark.Mode), WatermarkMargin: s.Watermark.Margin, WatermarkPatience: s.Watermark.Patience, WatermarkSlack: s.Watermark.Slack,
 		EndTime: s.EndTime, RemovePeer: s.PeerOnEnd == config.PeerRemove,
-		Undeliverable:  source.Policy{Oversized: string(s.Oversized), Tolerate: tolerate, DeadLetters: dead},
-		ConnectTimeout: s.HBase.ConnectionTimeout, Stats: &sourceStats{status: st, log: log}, Log: log,
-	})
+		Undeliverable:  source.Policy{Oversized: string(s.Oversized), Tolerate: s.Errors.Tolerance == config.ToleranceAll},
+		ConnectTimeout: s.HBase.ConnectionTimeout, Log: log,
+	}
 }
 
 // sourceStats writes what a capture tells into the connector's status.

@@ -6,7 +6,7 @@
 set -u
 cd "$(dirname "$0")/.."
 
-stopping='TestJoiningTableThatAnotherPeerWouldShip|TestTableWithoutReplicationScope'
+stopping='TestDoctorNamesAPeerWithoutATableList|TestJoiningTableThatAnotherPeerWouldShip|TestTableWithoutReplicationScope'
 stopping+='|TestKilledInTheMiddleOfTheStream|TestKilledInTheStreamLosesChangesWhenAnsweredEarly|TestKafkaIsAwayWhileTheSourceIsWrittenTo'
 stopping+='|TestDestinationIsAwayWhileTheSourceIsWrittenTo|TestSourceIsRestarted|TestRegionServersJoinStopAndDie'
 stopping+='|TestSinkHBaseIsAcceptable|TestSinkHBaseByMutationIsAcceptable'

@@ -33,6 +33,7 @@ type commands struct {
 	Repair  repairCommand   `cmd:"" help:"Make what differs at the target like the source. Prints what it would write; --execute writes. Exit code 0: nothing differs (any more), 1: it could not be carried through, 2: something differs."`
 	Schema  schemaCommands  `cmd:"" help:"Take table definitions from one cluster to another (docs/schema.md). Needs neither a worker nor Kafka."`
 	Migrate migrateCommands `cmd:"" help:"Move tables to another cluster: plan, copy, follow, verify, cut over, clean up (docs/migrate.md)."`
+	Doctor  doctorCommand   `cmd:"" help:"Look at everything that a configuration depends on, and say what is wrong and how to mend it (docs/doctor.md). Changes nothing. Exit code 0: nothing is wrong, 1: it could not be carried through, 2: the command line or the configuration is wrong, 3: warnings, 4: failures."`
 	Tail    tailCommand     `cmd:"" help:"Show the records of a topic, decoded, until Ctrl-C."`
 	Decode  decodeCommand   `cmd:"" help:"Show one record value that is in a file."`
 	ACLs    aclsCommand     `cmd:"" name:"acls" help:"Print the kafka-acls.sh commands that give a configuration's user the rights it needs (docs/kafka-acls.md)."`

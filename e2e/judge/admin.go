@@ -67,6 +67,11 @@ func (c *Cluster) ClusterID(ctx context.Context) (string, error) {
 	return r.ID, err
 }
 
+// Grant gives a user rights on the whole cluster: letters as in the HBase shell, "RWXCA".
+func (c *Cluster) Grant(ctx context.Context, user, actions string) error {
+	return c.call(ctx, "grant", fields{"user": user, "actions": actions}, nil)
+}
+
 // CreateNamespace creates a namespace.
 func (c *Cluster) CreateNamespace(ctx context.Context, name string) error {
 	return c.call(ctx, "create_namespace", fields{"namespace": name}, nil)

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/segmentio/kafka-go/protocol/createtopics"
 	"github.com/segmentio/kafka-go/protocol/deletetopics"
 	"github.com/segmentio/kafka-go/protocol/describeconfigs"
 	"github.com/segmentio/kafka-go/protocol/metadata"
@@ -89,24 +88,12 @@ func (c *Client) topicsWithoutLeader(res *metadata.Response) (map[string]bool, e
 }
 
 func (c *Client) createTopics(ctx context.Context, specs []TopicSpec) error {
-	req := &createtopics.Request{TimeoutMs: int32(c.cfg.RequestTimeout.Milliseconds() / 2)}
-	for _, s := range specs {
-		t := createtopics.RequestTopic{Name: s.Name, NumPartitions: s.Partitions, ReplicationFactor: s.ReplicationFactor}
-		for _, k := range sortedKeys(s.Configs) {
-			t.Configs = append(t.Configs, createtopics.RequestConfig{Name: k, Value: s.Configs[k]})
-		}
-		req.Topics = append(req.Topics, t)
-	}
-	addr, err := c.controller(ctx)
-	if err != nil {
-		return err
-	}
-	m, err := c.exchange(ctx, addr, req)
+	res, err := c.askCreate(ctx, specs, false)
 	if err != nil {
 		return err
 	}
 	var errs []error
-	for _, t := range m.(*createtopics.Response).Topics {
+	for _, t := range res.Topics {
 		if err := brokerError(t.ErrorCode, t.ErrorMessage); err != nil && !hasCode(err, codeTopicAlreadyExists) {
 			errs = append(errs, fmt.Errorf("create topic %s: %w%s", t.Name, c.deniedTopic(err, OpCreate, t.Name), createRemedy(err)))
 		}

@@ -84,3 +84,12 @@ func Status(err error) int {
 	}
 	return 0
 }
+
+// Code is the registry's own code of a refusal, 0 when it gave none: what answers at the URL may be no registry then.
+func Code(err error) int {
+	var answer *Error
+	if errors.As(err, &answer) {
+		return answer.Code
+	}
+	return 0
+}

@@ -147,6 +147,12 @@ func (c *Client) Schema(ctx context.Context, id uint32) (string, error) {
 	return answer.Schema, nil
 }
 
+// Ping asks what types of schemas the registry has, which every registry answers.
+func (c *Client) Ping(ctx context.Context) error {
+	var types []string
+	return c.call(ctx, http.MethodGet, "/schemas/types", nil, &types)
+}
+
 // call makes a request; while the registry has never answered it is repeated, for Config.Wait at most.
 func (c *Client) call(ctx context.Context, method, path string, body, answer any) error {
 	var payload []byte

@@ -219,20 +219,28 @@ func (c *Capture) foreignPeer(ctx context.Context, p *admin.Peer) (captureState,
 	if c.cfg.SnapshotMode != SnapshotNoData {
 		return st, fmt.Errorf("hbase.peer.create: false leaves the peer to you, so it cannot be held during a scan; set snapshot.mode: no_data")
 	}
+	if err := c.checkForeign(p); err != nil {
+		return st, err
+	}
+	return st, c.markListed(ctx)
+}
+
+// checkForeign refuses a peer of the operator's that does not ship what is to be captured.
+func (c *Capture) checkForeign(p *admin.Peer) error {
 	if p == nil {
-		return st, fmt.Errorf("hbase.peer.create: false, but the source has no peer %q; run in the hbase shell: %s", c.cfg.PeerID, c.addPeerCommand())
+		return fmt.Errorf("hbase.peer.create: false, but the source has no peer %q; run in the hbase shell: %s", c.cfg.PeerID, c.addPeerCommand())
 	}
 	if p.Serial != c.cfg.PeerSerial {
-		return st, fmt.Errorf("hbase.peer.create: false, and your peer %q has SERIAL => %t, but hbase.peer.serial is %t; set hbase.peer.serial: %t, or remove the peer and run in the hbase shell: %s",
+		return fmt.Errorf("hbase.peer.create: false, and your peer %q has SERIAL => %t, but hbase.peer.serial is %t; set hbase.peer.serial: %t, or remove the peer and run in the hbase shell: %s",
 			p.ID, p.Serial, c.cfg.PeerSerial, p.Serial, c.addPeerCommand())
 	}
 	for i := range c.tables {
 		if t := &c.tables[i]; !lists(p, t.name, t.families) {
-			return st, fmt.Errorf("hbase.peer.create: false, and your peer %q does not ship table %s (families %s); run in the hbase shell: append_peer_tableCFs '%s', { '%s' => ['%s'] }",
+			return fmt.Errorf("hbase.peer.create: false, and your peer %q does not ship table %s (families %s); run in the hbase shell: append_peer_tableCFs '%s', { '%s' => ['%s'] }",
 				p.ID, t.name, strings.Join(t.families, ", "), p.ID, t.name, strings.Join(t.families, "', '"))
 		}
 	}
-	return st, c.markListed(ctx)
+	return nil
 }
 
 // watch looks after the peer and the scans beside it while changes flow.

@@ -124,21 +124,8 @@ func setScope(ctx context.Context, cluster *admin.Cluster, tables []admin.Table,
 	if err != nil {
 		return fmt.Errorf("list the source's peers: %w", err)
 	}
-	var errs []error
-	var raise []admin.Table
-	for _, t := range tables {
-		changed, would := raised(t, peers, self)
-		for _, id := range would {
-			if !slices.Contains(allowed, id) {
-				errs = append(errs, fmt.Errorf("hbase.replication.scope: set would make peer %q ship table %s too; "+
-					"give that peer a table list, or allow it by hbase.replication.scope.allow.peers: %s", id, t.FullName(), id))
-			}
-		}
-		if changed != nil {
-			raise = append(raise, *changed)
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
+	raise, refused := raising(tables, peers, self, allowed)
+	if err := errors.Join(refused...); err != nil {
 		return err
 	}
 	for _, t := range raise {
@@ -147,6 +134,23 @@ func setScope(ctx context.Context, cluster *admin.Cluster, tables []admin.Table,
 		}
 	}
 	return nil
+}
+
+// raising lists the tables whose scope is to be raised, as they are then, and why that is not done.
+func raising(tables []admin.Table, peers []admin.Peer, self string, allowed []string) (raise []admin.Table, refused []error) {
+	for _, t := range tables {
+		changed, would := raised(t, peers, self)
+		for _, id := range would {
+			if !slices.Contains(allowed, id) {
+				refused = append(refused, fmt.Errorf("hbase.replication.scope: set would make peer %q ship table %s too; "+
+					"give that peer a table list, or allow it by hbase.replication.scope.allow.peers: %s", id, t.FullName(), id))
+			}
+		}
+		if changed != nil {
+			raise = append(raise, *changed)
+		}
+	}
+	return raise, refused
 }
 
 // raised returns t with every scope at 1, nil when nothing changes, and the other peers that would begin to ship it.

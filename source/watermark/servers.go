@@ -101,6 +101,12 @@ func several(s admin.ServerName, wals []string) bool {
 	})
 }
 
+// WALBegun is when a WAL in a queue of q's was begun, ms by its server's clock; ok is false when its name does not say.
+func WALBegun(q admin.Queue, name string) (ms int64, ok bool) {
+	_, ms, ok = walName(writer(q), name)
+	return ms, ok
+}
+
 // walName takes a WAL's name apart: its group, "" for none, and when it was begun, ms by the server's clock.
 func walName(s admin.ServerName, name string) (group string, begun int64, ok bool) {
 	rest, ok := strings.CutPrefix(name, url.QueryEscape(s.String())+".")

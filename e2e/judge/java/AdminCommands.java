@@ -11,6 +11,8 @@ import org.apache.hadoop.hbase.client.ColumnFamilyDescriptor;
 import org.apache.hadoop.hbase.client.ColumnFamilyDescriptorBuilder;
 import org.apache.hadoop.hbase.client.TableDescriptor;
 import org.apache.hadoop.hbase.client.TableDescriptorBuilder;
+import org.apache.hadoop.hbase.security.access.Permission;
+import org.apache.hadoop.hbase.security.access.UserPermission;
 import org.apache.hadoop.hbase.util.Bytes;
 import org.apache.hbase.thirdparty.com.google.gson.JsonArray;
 import org.apache.hbase.thirdparty.com.google.gson.JsonObject;
@@ -73,6 +75,8 @@ final class AdminCommands {
     commands.put("add_family", action((admin, r) -> admin.addColumnFamily(r.table(), family(r.object("family")))));
     commands.put("drop_family", action((admin, r) ->
         admin.deleteColumnFamily(r.table(), Bytes.toBytes(r.string("family")))));
+    commands.put("grant", action((admin, r) -> admin.grant(new UserPermission(r.string("user"),
+        Permission.newBuilder().withActionCodes(Bytes.toBytes(r.string("actions"))).build()), true)));
     commands.put("tables", this::tables);
     commands.put("describe_table", this::describe);
   }

@@ -90,3 +90,20 @@ func (c *Cluster) QueueWALs(ctx context.Context, q Queue) ([]string, error) {
 	}
 	return names, nil
 }
+
+// ReplicationOn tells whether the cluster replicates: from 2.0 on always, before when hbase.replication is true.
+func (c *Cluster) ReplicationOn(ctx context.Context) (bool, error) {
+	_, err := c.zk.Children(ctx, c.znode("replication/peers"))
+	switch {
+	case err == nil:
+		return true, nil
+	case !errors.Is(err, zookeeper.ErrNoNode):
+		return false, fmt.Errorf("look for replication peers: %w", c.explain(ctx, err))
+	}
+	st, err := c.Status(ctx)
+	if err != nil {
+		return false, err
+	}
+	v, ok := majorMinor(st.Version)
+	return ok && v[0] >= 2, nil
+}

@@ -569,6 +569,139 @@ func (x *GetOnlineRegionResponse) GetRegionInfo() []*RegionInfo {
 	return nil
 }
 
+// GetServerInfo.
+type GetServerInfoRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetServerInfoRequest) Reset() {
+	*x = GetServerInfoRequest{}
+	mi := &file_waltap_hbase_admin_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetServerInfoRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetServerInfoRequest) ProtoMessage() {}
+
+func (x *GetServerInfoRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_waltap_hbase_admin_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetServerInfoRequest.ProtoReflect.Descriptor instead.
+func (*GetServerInfoRequest) Descriptor() ([]byte, []int) {
+	return file_waltap_hbase_admin_proto_rawDescGZIP(), []int{11}
+}
+
+type GetServerInfoResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ServerInfo    *ServerInfo            `protobuf:"bytes,1,req,name=server_info,json=serverInfo" json:"server_info,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetServerInfoResponse) Reset() {
+	*x = GetServerInfoResponse{}
+	mi := &file_waltap_hbase_admin_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetServerInfoResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetServerInfoResponse) ProtoMessage() {}
+
+func (x *GetServerInfoResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_waltap_hbase_admin_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetServerInfoResponse.ProtoReflect.Descriptor instead.
+func (*GetServerInfoResponse) Descriptor() ([]byte, []int) {
+	return file_waltap_hbase_admin_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *GetServerInfoResponse) GetServerInfo() *ServerInfo {
+	if x != nil {
+		return x.ServerInfo
+	}
+	return nil
+}
+
+type ServerInfo struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ServerName    *ServerName            `protobuf:"bytes,1,req,name=server_name,json=serverName" json:"server_name,omitempty"`
+	WebuiPort     *uint32                `protobuf:"varint,2,opt,name=webui_port,json=webuiPort" json:"webui_port,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServerInfo) Reset() {
+	*x = ServerInfo{}
+	mi := &file_waltap_hbase_admin_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServerInfo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServerInfo) ProtoMessage() {}
+
+func (x *ServerInfo) ProtoReflect() protoreflect.Message {
+	mi := &file_waltap_hbase_admin_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServerInfo.ProtoReflect.Descriptor instead.
+func (*ServerInfo) Descriptor() ([]byte, []int) {
+	return file_waltap_hbase_admin_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ServerInfo) GetServerName() *ServerName {
+	if x != nil {
+		return x.ServerName
+	}
+	return nil
+}
+
+func (x *ServerInfo) GetWebuiPort() uint32 {
+	if x != nil && x.WebuiPort != nil {
+		return *x.WebuiPort
+	}
+	return 0
+}
+
 var File_waltap_hbase_admin_proto protoreflect.FileDescriptor
 
 const file_waltap_hbase_admin_proto_rawDesc = "" +
@@ -607,7 +740,17 @@ const file_waltap_hbase_admin_proto_rawDesc = "" +
 	"\x16GetOnlineRegionRequest\"T\n" +
 	"\x17GetOnlineRegionResponse\x129\n" +
 	"\vregion_info\x18\x01 \x03(\v2\x18.waltap.hbase.RegionInfoR\n" +
-	"regionInfoB,Z*github.com/waltap/waltap/internal/hbase/pb"
+	"regionInfo\"\x16\n" +
+	"\x14GetServerInfoRequest\"R\n" +
+	"\x15GetServerInfoResponse\x129\n" +
+	"\vserver_info\x18\x01 \x02(\v2\x18.waltap.hbase.ServerInfoR\n" +
+	"serverInfo\"f\n" +
+	"\n" +
+	"ServerInfo\x129\n" +
+	"\vserver_name\x18\x01 \x02(\v2\x18.waltap.hbase.ServerNameR\n" +
+	"serverName\x12\x1d\n" +
+	"\n" +
+	"webui_port\x18\x02 \x01(\rR\twebuiPortB,Z*github.com/waltap/waltap/internal/hbase/pb"
 
 var (
 	file_waltap_hbase_admin_proto_rawDescOnce sync.Once
@@ -621,7 +764,7 @@ func file_waltap_hbase_admin_proto_rawDescGZIP() []byte {
 	return file_waltap_hbase_admin_proto_rawDescData
 }
 
-var file_waltap_hbase_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_waltap_hbase_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_waltap_hbase_admin_proto_goTypes = []any{
 	(*WALEntry)(nil),                  // 0: waltap.hbase.WALEntry
 	(*ReplicateWALEntryRequest)(nil),  // 1: waltap.hbase.ReplicateWALEntryRequest
@@ -634,22 +777,28 @@ var file_waltap_hbase_admin_proto_goTypes = []any{
 	(*GetRegionInfoResponse)(nil),     // 8: waltap.hbase.GetRegionInfoResponse
 	(*GetOnlineRegionRequest)(nil),    // 9: waltap.hbase.GetOnlineRegionRequest
 	(*GetOnlineRegionResponse)(nil),   // 10: waltap.hbase.GetOnlineRegionResponse
-	(*WALKey)(nil),                    // 11: waltap.hbase.WALKey
-	(*RegionSpecifier)(nil),           // 12: waltap.hbase.RegionSpecifier
-	(*RegionInfo)(nil),                // 13: waltap.hbase.RegionInfo
+	(*GetServerInfoRequest)(nil),      // 11: waltap.hbase.GetServerInfoRequest
+	(*GetServerInfoResponse)(nil),     // 12: waltap.hbase.GetServerInfoResponse
+	(*ServerInfo)(nil),                // 13: waltap.hbase.ServerInfo
+	(*WALKey)(nil),                    // 14: waltap.hbase.WALKey
+	(*RegionSpecifier)(nil),           // 15: waltap.hbase.RegionSpecifier
+	(*RegionInfo)(nil),                // 16: waltap.hbase.RegionInfo
+	(*ServerName)(nil),                // 17: waltap.hbase.ServerName
 }
 var file_waltap_hbase_admin_proto_depIdxs = []int32{
-	11, // 0: waltap.hbase.WALEntry.key:type_name -> waltap.hbase.WALKey
+	14, // 0: waltap.hbase.WALEntry.key:type_name -> waltap.hbase.WALKey
 	0,  // 1: waltap.hbase.ReplicateWALEntryRequest.entry:type_name -> waltap.hbase.WALEntry
-	12, // 2: waltap.hbase.SplitRegionRequest.region:type_name -> waltap.hbase.RegionSpecifier
-	12, // 3: waltap.hbase.GetRegionInfoRequest.region:type_name -> waltap.hbase.RegionSpecifier
-	13, // 4: waltap.hbase.GetRegionInfoResponse.region_info:type_name -> waltap.hbase.RegionInfo
-	13, // 5: waltap.hbase.GetOnlineRegionResponse.region_info:type_name -> waltap.hbase.RegionInfo
-	6,  // [6:6] is the sub-list for method output_type
-	6,  // [6:6] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	15, // 2: waltap.hbase.SplitRegionRequest.region:type_name -> waltap.hbase.RegionSpecifier
+	15, // 3: waltap.hbase.GetRegionInfoRequest.region:type_name -> waltap.hbase.RegionSpecifier
+	16, // 4: waltap.hbase.GetRegionInfoResponse.region_info:type_name -> waltap.hbase.RegionInfo
+	16, // 5: waltap.hbase.GetOnlineRegionResponse.region_info:type_name -> waltap.hbase.RegionInfo
+	13, // 6: waltap.hbase.GetServerInfoResponse.server_info:type_name -> waltap.hbase.ServerInfo
+	17, // 7: waltap.hbase.ServerInfo.server_name:type_name -> waltap.hbase.ServerName
+	8,  // [8:8] is the sub-list for method output_type
+	8,  // [8:8] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_waltap_hbase_admin_proto_init() }
@@ -665,7 +814,7 @@ func file_waltap_hbase_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_waltap_hbase_admin_proto_rawDesc), len(file_waltap_hbase_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

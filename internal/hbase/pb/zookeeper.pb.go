@@ -145,11 +145,64 @@ func (x *Master) GetInfoPort() uint32 {
 	return 0
 }
 
+// <root>/rs/<server>.
+type RegionServerInfo struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	InfoPort      *int32                 `protobuf:"varint,1,opt,name=infoPort" json:"infoPort,omitempty"`
+	VersionInfo   *VersionInfo           `protobuf:"bytes,2,opt,name=version_info,json=versionInfo" json:"version_info,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RegionServerInfo) Reset() {
+	*x = RegionServerInfo{}
+	mi := &file_waltap_hbase_zookeeper_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RegionServerInfo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RegionServerInfo) ProtoMessage() {}
+
+func (x *RegionServerInfo) ProtoReflect() protoreflect.Message {
+	mi := &file_waltap_hbase_zookeeper_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RegionServerInfo.ProtoReflect.Descriptor instead.
+func (*RegionServerInfo) Descriptor() ([]byte, []int) {
+	return file_waltap_hbase_zookeeper_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *RegionServerInfo) GetInfoPort() int32 {
+	if x != nil && x.InfoPort != nil {
+		return *x.InfoPort
+	}
+	return 0
+}
+
+func (x *RegionServerInfo) GetVersionInfo() *VersionInfo {
+	if x != nil {
+		return x.VersionInfo
+	}
+	return nil
+}
+
 var File_waltap_hbase_zookeeper_proto protoreflect.FileDescriptor
 
 const file_waltap_hbase_zookeeper_proto_rawDesc = "" +
 	"\n" +
-	"\x1cwaltap/hbase/zookeeper.proto\x12\fwaltap.hbase\x1a\x1awaltap/hbase/cluster.proto\x1a\x18waltap/hbase/hbase.proto\"\x9c\x01\n" +
+	"\x1cwaltap/hbase/zookeeper.proto\x12\fwaltap.hbase\x1a\x1awaltap/hbase/cluster.proto\x1a\x18waltap/hbase/hbase.proto\x1a\x16waltap/hbase/rpc.proto\"\x9c\x01\n" +
 	"\x10MetaRegionServer\x120\n" +
 	"\x06server\x18\x01 \x02(\v2\x18.waltap.hbase.ServerNameR\x06server\x12\x1f\n" +
 	"\vrpc_version\x18\x02 \x01(\rR\n" +
@@ -159,7 +212,10 @@ const file_waltap_hbase_zookeeper_proto_rawDesc = "" +
 	"\x06master\x18\x01 \x02(\v2\x18.waltap.hbase.ServerNameR\x06master\x12\x1f\n" +
 	"\vrpc_version\x18\x02 \x01(\rR\n" +
 	"rpcVersion\x12\x1b\n" +
-	"\tinfo_port\x18\x03 \x01(\rR\binfoPortB,Z*github.com/waltap/waltap/internal/hbase/pb"
+	"\tinfo_port\x18\x03 \x01(\rR\binfoPort\"l\n" +
+	"\x10RegionServerInfo\x12\x1a\n" +
+	"\binfoPort\x18\x01 \x01(\x05R\binfoPort\x12<\n" +
+	"\fversion_info\x18\x02 \x01(\v2\x19.waltap.hbase.VersionInfoR\vversionInfoB,Z*github.com/waltap/waltap/internal/hbase/pb"
 
 var (
 	file_waltap_hbase_zookeeper_proto_rawDescOnce sync.Once
@@ -173,22 +229,25 @@ func file_waltap_hbase_zookeeper_proto_rawDescGZIP() []byte {
 	return file_waltap_hbase_zookeeper_proto_rawDescData
 }
 
-var file_waltap_hbase_zookeeper_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_waltap_hbase_zookeeper_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_waltap_hbase_zookeeper_proto_goTypes = []any{
 	(*MetaRegionServer)(nil), // 0: waltap.hbase.MetaRegionServer
 	(*Master)(nil),           // 1: waltap.hbase.Master
-	(*ServerName)(nil),       // 2: waltap.hbase.ServerName
-	(RegionState_State)(0),   // 3: waltap.hbase.RegionState.State
+	(*RegionServerInfo)(nil), // 2: waltap.hbase.RegionServerInfo
+	(*ServerName)(nil),       // 3: waltap.hbase.ServerName
+	(RegionState_State)(0),   // 4: waltap.hbase.RegionState.State
+	(*VersionInfo)(nil),      // 5: waltap.hbase.VersionInfo
 }
 var file_waltap_hbase_zookeeper_proto_depIdxs = []int32{
-	2, // 0: waltap.hbase.MetaRegionServer.server:type_name -> waltap.hbase.ServerName
-	3, // 1: waltap.hbase.MetaRegionServer.state:type_name -> waltap.hbase.RegionState.State
-	2, // 2: waltap.hbase.Master.master:type_name -> waltap.hbase.ServerName
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	3, // 0: waltap.hbase.MetaRegionServer.server:type_name -> waltap.hbase.ServerName
+	4, // 1: waltap.hbase.MetaRegionServer.state:type_name -> waltap.hbase.RegionState.State
+	3, // 2: waltap.hbase.Master.master:type_name -> waltap.hbase.ServerName
+	5, // 3: waltap.hbase.RegionServerInfo.version_info:type_name -> waltap.hbase.VersionInfo
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_waltap_hbase_zookeeper_proto_init() }
@@ -198,13 +257,14 @@ func file_waltap_hbase_zookeeper_proto_init() {
 	}
 	file_waltap_hbase_cluster_proto_init()
 	file_waltap_hbase_hbase_proto_init()
+	file_waltap_hbase_rpc_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_waltap_hbase_zookeeper_proto_rawDesc), len(file_waltap_hbase_zookeeper_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,297 @@
+package hbase
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/waltap/waltap/internal/check"
+	"github.com/waltap/waltap/internal/hbase/admin"
+	"github.com/waltap/waltap/internal/hbase/pb"
+	"github.com/waltap/waltap/schema"
+)
+
+var (
+	checkTables = &check.Check{Name: "destination.tables", Title: "The tables are there, or are created",
+		Means:  "Each table whose topic the sink consumes, by its name at the destination. Renames that would make one of two tables, or of two families, are refused.",
+		Remedy: "Create the table, or set hbase.table.create: true."}
+	checkFamilies = &check.Check{Name: "destination.families", Title: "The families are there, or are added",
+		Means:  "The captured families of each table, by their names at the destination.",
+		Remedy: "In the hbase shell: alter 'namespace:table', {NAME => 'family'}; or set hbase.table.create: true."}
+	checkAttributes = &check.Check{Name: "destination.attributes", Title: "The families keep what the source's keep",
+		Means:  "VERSIONS, MIN_VERSIONS, TTL, KEEP_DELETED_CELLS and NEW_VERSION_BEHAVIOR of families that are there. Fewer versions, a shorter life or other treatment of delete markers make the copy differ.",
+		Limits: "Attributes about storage and speed (compression, encoding, block size), which may differ.",
+		Remedy: "In the hbase shell: alter 'namespace:table', {NAME => 'family', VERSIONS => '…'}"}
+	checkCoprocessors = &check.Check{Name: "destination.coprocessors", Title: "The tables have the source's coprocessors",
+		Means:  "The coprocessors that the source's tables have as attributes, by class. One acts on what is written and read: applications may count on it (Phoenix, aggregates, indexes).",
+		Limits: "Whether the destination's region servers can load the class, and coprocessors of hbase-site.xml.",
+		Remedy: "Put the class on all servers of the destination and alter the table, if applications there need it; an observer that derives data at the source must not run at the destination too."}
+	checkWay = &check.Check{Name: "destination.apply", Title: "The destination takes changes in the configured way",
+		Means:  "An empty ReplicateWALEntry call at a region server, which writes nothing (hbase.apply: auto, replication).",
+		Remedy: "hbase.apply: mutation, which is slower; or let HBase 1.x replicate (hbase.replication: true)."}
+	checkRights = &check.Check{Name: "destination.rights", Title: "HBase lets us do what we need",
+		Means:  "Where HBase checks rights (AccessController), it is asked for those of our user: WRITE on the cluster for replication calls, on the tables for mutations; CREATE and ADMIN for hbase.table.create and hbase.table.late.put.window.ms.",
+		Limits: "HBase before 2.2 cannot be asked.",
+		Remedy: "In the hbase shell, as an administrator: grant 'waltap', 'RWCA'"}
+
+	// Checks are those of Check, in the order of its results. Those of the cluster's servers are beside them.
+	Checks = []*check.Check{checkTables, checkFamilies, checkAttributes, checkCoprocessors, checkWay, checkRights}
+)
+
+// checker is a Check at work.
+type checker struct {
+	*Applier
+	x      *admin.Examination
+	tables []schema.Table
+}
+
+// Check looks at everything that a sink depends on at its destination, for the tables that it is to be sent. Unless known holds, they
+// are not known: nothing is said about them. Each check has its own timeout. It changes nothing.
+func Check(ctx context.Context, cfg Config, tables []schema.Table, known bool, timeout time.Duration) []check.Result {
+	x := admin.Examine(ctx, cfg.Target, timeout)
+	defer x.Close()
+	if down := x.Down(); down != "" {
+		return append(x.Results, check.Skipped(down, Checks...)...)
+	}
+	cfg.CallTimeout = timeout
+	k := &checker{Applier: &Applier{cfg: cfg, cluster: x.Cluster}, x: x, tables: tables}
+	results := x.Results
+	if !known {
+		results = append(results, check.Skipped("the source's tables are not known", Checks[:4]...)...)
+	} else {
+		results = append(results, check.Run(ctx, timeout, check.Task{Checks: Checks[:4], Run: k.compare})...)
+	}
+	return append(results, check.Run(ctx, timeout, check.Task{Checks: []*check.Check{checkWay}, Run: k.applies}, check.Task{Checks: []*check.Check{checkRights}, Run: k.rights})...)
+}
+
+// compare looks at the tables.
+func (k *checker) compare(ctx context.Context) []check.Result {
+	t := tallies{check.Tally{Check: checkTables}, check.Tally{Check: checkFamilies}, check.Tally{Check: checkAttributes}, check.Tally{Check: checkCoprocessors}}
+	var from, names []string
+	for _, d := range k.tables {
+		from, names = append(from, d.Name), append(names, k.cfg.Mapping.Table(d.Name))
+	}
+	if err := k.cfg.Mapping.CheckTables(from); err != nil {
+		t.tables.Add(checkTables.Fail("", err.Error(), "Correct hbase.table.rename or hbase.namespace.rename."))
+	}
+	there, err := k.cluster.TablesNamed(ctx, names)
+	if err != nil {
+		return []check.Result{checkTables.Error("", err)}
+	}
+	for i, d := range k.tables {
+		as, err := k.mapTable(d.Name, names[i], &d)
+		if err != nil {
+			t.tables.Add(checkTables.Fail("table "+names[i], err.Error(), "Correct hbase.family.rename."))
+			continue
+		}
+		want := adminTable(&d, as)
+		at := slices.IndexFunc(there, func(h admin.Table) bool { return h.FullName() == names[i] })
+		if at < 0 {
+			t.absent(want, k.cfg.Create)
+			continue
+		}
+		t.tables.Right("table "+names[i], "there, or will be created")
+		t.judgeFamilies(want, there[at], k.cfg.Create)
+		t.judgeAttributes(want, there[at])
+		t.judgeCoprocessors(want, there[at])
+	}
+	return slices.Concat(t.tables.Results(), t.families.Results(), t.attributes.Results(), t.coprocessors.Results())
+}
+
+// tallies are of the checks of tables.
+type tallies struct{ tables, families, attributes, coprocessors check.Tally }
+
+// absent judges a table that the destination does not have.
+func (t *tallies) absent(want admin.Table, create bool) {
+	name := want.FullName()
+	if !create {
+		var families []string
+		for _, f := range want.Families {
+			families = append(families, family(f.Name, kept(f)))
+		}
+		t.tables.Add(checkTables.Fail("table "+name, "the destination does not have it, and hbase.table.create is false",
+			fmt.Sprintf("Set hbase.table.create: true, or in the hbase shell: create '%s', %s", name, strings.Join(families, ", "))))
+		return
+	}
+	t.tables.Right("table "+name, "there, or will be created")
+	t.families.Right("table "+name, "there, or will be added")
+	t.attributes.Right("table "+name, "no less is kept than at the source")
+	if classes := coprocessors(want); len(classes) > 0 {
+		t.coprocessors.Add(checkCoprocessors.Warn("table "+name, "it will be created, and the source's has coprocessors: "+strings.Join(slices.Sorted(maps.Keys(classes)), ", "), ""))
+		return
+	}
+	t.coprocessors.Right("table "+name, "the same as at the source, or none")
+}
+
+func (t *tallies) judgeFamilies(want, have admin.Table, create bool) {
+	name := want.FullName()
+	var missing []string
+	for _, f := range want.Families {
+		if have.Family(f.Name) == nil {
+			missing = append(missing, family(f.Name, kept(f)))
+		}
+	}
+	switch {
+	case len(missing) == 0 || create:
+		t.families.Right("table "+name, "there, or will be added")
+	default:
+		t.families.Add(checkFamilies.Fail("table "+name, fmt.Sprintf("%d families are missing, and hbase.table.create is false", len(missing)),
+			fmt.Sprintf("In the hbase shell: alter '%s', %s  (or set hbase.table.create: true)", name, strings.Join(missing, ", "))))
+	}
+}
+
+// family is how the HBase shell writes one.
+func family(name string, attributes map[string]string) string {
+	text := "{NAME => '" + name + "'"
+	for _, k := range slices.Sorted(maps.Keys(attributes)) {
+		text += fmt.Sprintf(", %s => '%s'", k, attributes[k])
+	}
+	return text + "}"
+}
+
+// keeping are the attributes that decide which cells a family keeps, with what HBase takes when they are not set.
+var keeping = map[string]string{"VERSIONS": "1", "MIN_VERSIONS": "0", "TTL": forever, "KEEP_DELETED_CELLS": "FALSE", "NEW_VERSION_BEHAVIOR": "false"}
+
+// forever is HBase's TTL of cells that live for ever: the greatest int, which also reads FOREVER.
+var forever = strconv.Itoa(math.MaxInt32)
+
+// kept are those attributes of f that are not what HBase takes anyway.
+func kept(f admin.Family) map[string]string {
+	out := make(map[string]string)
+	for name, fallback := range keeping {
+		if v := valueOf(f, name); v != fallback {
+			out[name] = v
+		}
+	}
+	return out
+}
+
+// valueOf is an attribute in one way of writing it.
+func valueOf(f admin.Family, name string) string {
+	v, ok := f.Attributes[name]
+	switch {
+	case !ok || name == "TTL" && strings.EqualFold(v, "FOREVER"):
+		return keeping[name]
+	case name == "KEEP_DELETED_CELLS":
+		return strings.ToUpper(v)
+	case name == "NEW_VERSION_BEHAVIOR":
+		return strings.ToLower(v)
+	}
+	return v
+}
+
+func (t *tallies) judgeAttributes(want, have admin.Table) {
+	name := want.FullName()
+	right := true
+	for _, w := range want.Families {
+		h := have.Family(w.Name)
+		if h == nil {
+			continue
+		}
+		differs := make(map[string]string)
+		var found []string
+		for _, a := range slices.Sorted(maps.Keys(keeping)) {
+			if is, to := valueOf(*h, a), valueOf(w, a); worse(a, to, is) {
+				differs[a] = to
+				found = append(found, fmt.Sprintf("%s is %s, %s at the source", a, is, to))
+			}
+		}
+		if len(found) > 0 {
+			right = false
+			t.attributes.Add(checkAttributes.Warn("table "+name, "family "+w.Name+": "+strings.Join(found, "; "), fmt.Sprintf("In the hbase shell: alter '%s', %s", name, family(w.Name, differs))))
+		}
+	}
+	if right {
+		t.attributes.Right("table "+name, "no less is kept than at the source")
+	}
+}
+
+// worse tells whether the value is of an attribute keeps less, or otherwise, than want does.
+func worse(name, want, is string) bool {
+	w, err1 := strconv.ParseInt(want, 10, 64)
+	i, err2 := strconv.ParseInt(is, 10, 64)
+	if err1 == nil && err2 == nil {
+		return i < w
+	}
+	return want != is
+}
+
+const coprocessorPrefix = "coprocessor$"
+
+// coprocessors are the classes of a table's coprocessors, with the attribute's value.
+func coprocessors(t admin.Table) map[string]string {
+	classes := make(map[string]string)
+	for name, value := range t.Attributes {
+		if !strings.HasPrefix(strings.ToLower(name), coprocessorPrefix) {
+			continue
+		}
+		class := value // "path|class|priority|arguments"
+		if parts := strings.Split(value, "|"); len(parts) > 1 {
+			class = parts[1]
+		}
+		classes[strings.TrimSpace(class)] = value
+	}
+	return classes
+}
+
+func (t *tallies) judgeCoprocessors(want, have admin.Table) {
+	name := want.FullName()
+	wants, has := coprocessors(want), coprocessors(have)
+	right := true
+	for _, class := range slices.Sorted(maps.Keys(wants)) {
+		if _, ok := has[class]; !ok {
+			right = false
+			t.coprocessors.Add(checkCoprocessors.Warn("table "+name, "it lacks the source's coprocessor "+class,
+				fmt.Sprintf("If applications need it there, put the class on all servers of the destination and, in the hbase shell: alter '%s', 'coprocessor' => '%s'", name, wants[class])))
+		}
+	}
+	if right {
+		t.coprocessors.Right("table "+name, "the same as at the source, or none")
+	}
+}
+
+// applies makes a replication call with nothing in it.
+func (k *checker) applies(ctx context.Context) []check.Result {
+	if k.cfg.Mode == Mutation || k.cfg.NoOverwrite {
+		return []check.Result{checkWay.Right("", "by mutations, as configured")}
+	}
+	err := k.send(ctx, &call{request: new(pb.ReplicateWALEntryRequest)})
+	switch {
+	case err == nil:
+		return []check.Result{checkWay.Right("", "replication calls are taken")}
+	case refusesReplication(err) && k.cfg.Mode != Replication:
+		return []check.Result{checkWay.Warn("", "replication calls are refused, so changes are written by mutations: "+firstLine(err), "Set hbase.apply: mutation if that is meant; mutations are slower.")}
+	}
+	return []check.Result{checkWay.Fail("", firstLine(err), "")}
+}
+
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}
+
+func (k *checker) rights(ctx context.Context) []check.Result {
+	var grants []admin.Grant
+	cluster := admin.Grant{}
+	if k.cfg.Mode != Mutation && !k.cfg.NoOverwrite {
+		cluster.Actions = append(cluster.Actions, admin.Write)
+	}
+	if k.cfg.Create {
+		cluster.Actions = append(cluster.Actions, admin.Create)
+	}
+	if k.cfg.Create || k.cfg.LatePutWindow > 0 {
+		cluster.Actions = append(cluster.Actions, admin.Admin)
+	}
+	if len(cluster.Actions) > 0 {
+		grants = append(grants, cluster)
+	}
+	for _, d := range k.tables {
+		grants = append(grants, admin.Grant{Table: k.cfg.Mapping.Table(d.Name), Actions: []admin.Action{admin.Write}})
+	}
+	return k.cluster.CheckGrants(ctx, checkRights, grants)
+}
