@@ -12,7 +12,6 @@ import (
 
 	"github.com/waltap/waltap/internal/check"
 	"github.com/waltap/waltap/internal/hbase/admin"
-	"github.com/waltap/waltap/internal/hbase/pb"
 	"github.com/waltap/waltap/schema"
 )
 
@@ -260,7 +259,7 @@ func (k *checker) applies(ctx context.Context) []check.Result {
 	if k.cfg.Mode == Mutation || k.cfg.NoOverwrite {
 		return []check.Result{checkWay.Right("", "by mutations, as configured")}
 	}
-	err := k.send(ctx, &call{request: new(pb.ReplicateWALEntryRequest)})
+	err := k.send(ctx, new(call))
 	switch {
 	case err == nil:
 		return []check.Result{checkWay.Right("", "replication calls are taken")}
