@@ -26,7 +26,6 @@ import (
 	"github.com/waltap/waltap/connector/config"
 	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/internal/kafka"
-	"github.com/waltap/waltap/schema"
 )
 
 const (
@@ -296,12 +295,3 @@ func (w *Wave) targetName(table string) string { return w.Sink.Sink.Mapping.Tabl
 
 // prefix of the wave's topics.
 func (w *Wave) prefix() string { return w.Source.Source.TopicPrefix }
-
-// topic of a table's changes; a name that makes none was refused before.
-func (w *Wave) topic(table string) string {
-	t, err := schema.DataTopic(w.prefix(), table)
-	if err != nil {
-		return ""
-	}
-	return t
-}
