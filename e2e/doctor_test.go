@@ -118,13 +118,13 @@ func TestDoctor(t *testing.T) {
 	client := kafkaClient(t)
 	table := testenv.Name(t)
 	createTable(t, table, "a", "b")
-	topic := func(p *pipe, configs map[string]string) {
+	topic := func(t *testing.T, p *pipe, configs map[string]string) {
 		spec := kafka.TopicSpec{Name: p.name + ".default." + table, Partitions: 4, ReplicationFactor: 1,
 			Configs: map[string]string{"cleanup.policy": "delete", "max.message.bytes": "12582912", "retention.ms": "604800000"}}
 		for k, v := range configs {
 			spec.Configs[k] = v
 		}
-		if err := client.EnsureTopics(ctx, spec); err != nil {
+		if err := client.EnsureTopics(testenv.Context(t, time.Minute), spec); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -152,7 +152,7 @@ func TestDoctor(t *testing.T) {
 	t.Run("nothing is wrong", func(t *testing.T) {
 		p := sound(t, table, nil, nil)
 		green(t, examine(t, p.config()))
-		topic(p, nil)
+		topic(t, p, nil)
 		green(t, examine(t, p.config()))
 		peers, err := env.Src.Peers(ctx)
 		if err != nil || slices.ContainsFunc(peers, func(x judge.Peer) bool { return x.ID == p.name }) {
@@ -200,27 +200,27 @@ func TestDoctor(t *testing.T) {
 		}, check.Result{Check: "hbase.zookeeper", Severity: check.Warning, Subject: strconv.Itoa(closed), Remedy: "hbase.zookeeper.quorum"}},
 		{"a compacted topic", func(t *testing.T) *pipe {
 			p := sound(t, table, nil, nil)
-			topic(p, map[string]string{"cleanup.policy": "compact"})
+			topic(t, p, map[string]string{"cleanup.policy": "compact"})
 			return p
 		}, check.Result{Check: "topic.compaction", Severity: check.Failure, Found: "cleanup.policy=compact", Remedy: "--add-config cleanup.policy=delete"}},
 		{"a retention that is too short", func(t *testing.T) *pipe {
 			p := sound(t, table, nil, nil)
-			topic(p, map[string]string{"retention.ms": "3600000"})
+			topic(t, p, map[string]string{"retention.ms": "3600000"})
 			return p
 		}, check.Result{Check: "topic.retention", Severity: check.Failure, Found: "records stay for 1h0m0s, 24h0m0s is expected", Remedy: "--add-config retention.ms=86400000"}},
 		{"a message size that is too small", func(t *testing.T) *pipe {
 			p := sound(t, table, nil, nil)
-			topic(p, map[string]string{"max.message.bytes": "1048588"})
+			topic(t, p, map[string]string{"max.message.bytes": "1048588"})
 			return p
 		}, check.Result{Check: "topic.message.size", Severity: check.Failure, Found: "max.message.bytes=1048588", Remedy: "--add-config max.message.bytes=12582912"}},
 		{"more replicas in sync than there are", func(t *testing.T) *pipe {
 			p := sound(t, table, nil, nil)
-			topic(p, map[string]string{"min.insync.replicas": "2"})
+			topic(t, p, map[string]string{"min.insync.replicas": "2"})
 			return p
 		}, check.Result{Check: "topic.replicas", Severity: check.Failure, Found: "nothing can be written", Remedy: "--add-config min.insync.replicas=1"}},
 		{"a topic that nobody creates", func(t *testing.T) *pipe {
 			p := sound(t, table, keys{"topic.creation.enable": "false"}, nil)
-			topic(p, nil)
+			topic(t, p, nil)
 			return p
 		}, check.Result{Check: "topic.creation", Severity: check.Failure, Subject: "__waltap-offsets.", Found: "does not exist", Remedy: "kafka-topics.sh --bootstrap-server " + env.Kafka.Bootstrap() + " --create"}},
 		{"more replicas than brokers", func(t *testing.T) *pipe {
