@@ -50,7 +50,7 @@ JSON ?= docs/performance.json
 MARKDOWN ?= docs/performance.md
 endif
 bench: deps
-	go run ./e2e/bench -run='$(RUN)' -rounds=$(ROUNDS) -scale=$(SCALE) -profile='$(PROFILE)' -json='$(JSON)' -markdown='$(MARKDOWN)' $(if $(STRICT),-strict)
+	go run ./e2e/bench -run='$(RUN)' -rounds=$(ROUNDS) -scale=$(SCALE) -profile='$(PROFILE)' -json='$(JSON)' -markdown='$(MARKDOWN)' $(foreach k,$(KEYS),-key='$(k)') $(if $(STRICT),-strict)
 
 # that every kind of line of the bench works, at a tiny size: a minute
 bench-test: deps

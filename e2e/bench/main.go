@@ -35,6 +35,7 @@ type options struct {
 	markdown string
 	strict   bool
 	aa       bool
+	keys     keys // of waltap's sources, beside what the lines set
 }
 
 func main() {
@@ -47,6 +48,17 @@ func main() {
 	flag.StringVar(&o.markdown, "markdown", "", "file whose generated section is written anew")
 	flag.BoolVar(&o.strict, "strict", false, "exit with 1 when a gate is not reached, or A/A differs too much")
 	flag.BoolVar(&o.aa, "aa", true, "measure A/A and the control before all else; without them nothing tells how far ratios can be trusted")
+	flag.Func("key", "a further `key=value` of waltap's sources, such as producer.override.compression.type=lz4; may be repeated", func(v string) error {
+		k, value, ok := strings.Cut(v, "=")
+		if !ok {
+			return errors.New("want key=value")
+		}
+		if o.keys == nil {
+			o.keys = make(keys)
+		}
+		o.keys[k] = value
+		return nil
+	})
 	list := flag.Bool("list", false, "list the lines and end")
 	flag.Parse()
 	if *list {

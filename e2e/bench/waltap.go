@@ -68,6 +68,7 @@ func (b *bench) sourceKeys(name, table string, more keys) keys {
 		"topic.prefix": name, "table.include.list": table,
 	}
 	maps.Copy(k, more)
+	maps.Copy(k, b.options.keys)
 	return k
 }
 
