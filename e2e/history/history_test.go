@@ -168,3 +168,15 @@ func TestReadWrites(t *testing.T) {
 		t.Errorf("a broken line: %v", err)
 	}
 }
+
+// TestWriteOfUnknownCells: an increment that was repeated is acknowledged with nothing; one edit of one put must stand for it.
+func TestWriteOfUnknownCells(t *testing.T) {
+	writes := puts(1, 3)
+	writes[1].Cells = nil
+	if faults := Check(writes, topic(edits(1, 2, 3)), false); len(faults) != 0 {
+		t.Errorf("it is there: %v", faults)
+	}
+	if faults := Check(writes, topic(edits(1, 3)), false); !strings.Contains(strings.Join(faults, " "), "lost") {
+		t.Errorf("it is lost: %v", faults)
+	}
+}

@@ -59,3 +59,18 @@ func TestScanHasNotDeliveredALaterFamily(t *testing.T) {
 		t.Errorf("%d changes left out, want that of row b", n)
 	}
 }
+
+// A family that only an earlier life of the table had is left out with the rest of that life: it will never be captured, and HBase
+// would send the call for ever.
+func TestFamilyOfAnEarlierLifeIsLeftOut(t *testing.T) {
+	f := serve(t)
+	if err := f.call(t.Context(), edit{table: "t", seq: 20, written: 999, cells: []cell.Cell{of("gone", "x", "1"), of("f", "x", "1")}}); err != nil {
+		t.Fatal(err)
+	}
+	if n := f.newFamilies.Load(); n != 0 {
+		t.Errorf("told %d times of a new family", n)
+	}
+	if got := f.producer.changes(t); len(got) != 0 {
+		t.Errorf("published: %+v", got)
+	}
+}

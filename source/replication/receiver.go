@@ -291,7 +291,7 @@ func (d *decoder) entry(e *walentry.Entry, region string, replay bool) error {
 			}
 			continue
 		}
-		if !bytes.Equal(k.Family, known) && info.Families != nil {
+		if !bytes.Equal(k.Family, known) && info.Families != nil && int64(e.WriteTime) >= info.Since { // else it is left out by emit
 			if !info.Families[string(k.Family)] {
 				return d.newFamily(table, k.Family)
 			}
