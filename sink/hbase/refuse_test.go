@@ -94,7 +94,8 @@ func TestRefusalIsShort(t *testing.T) {
 
 func TestChangeWithoutAPlaceForItsFamily(t *testing.T) {
 	for _, evolve := range []bool{true, false} {
-		a := &Applier{cfg: Config{Evolve: evolve}, ready: map[string]*table{"default:t": {name: "default:t", families: map[string]bool{"f": true}, seen: time.Now()}}}
+		a := &Applier{cfg: Config{Evolve: evolve}, ready: map[string]*table{"default:t": {name: "default:t", families: map[string]bool{"f": true},
+			absent: map[string]bool{"z": true}, seen: time.Now()}}} // looked for just now
 		c := change0()
 		if _, err := a.table(t.Context(), "p.default.t", c); err != nil {
 			t.Error(err)

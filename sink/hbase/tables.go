@@ -25,6 +25,7 @@ type table struct {
 	taken, known map[string]bool
 
 	families map[string]bool // that it has
+	absent   map[string]bool // that changes had and it has not; looked for after the first of them
 	seen     time.Time
 	made     *schema.Table // the descriptor that it was last compared with; nil: none
 }
@@ -76,24 +77,31 @@ func (t *table) merges(c *schema.Change) (string, bool) {
 
 // table returns the table of c, ready to take c: created when Config.Create allows it, and given what it lacks when Config.Evolve does.
 // Nothing is ever taken away or lowered. A change for whose family there is no place is a
-// *refusal; the target is looked at again before, once a second.
+// *refusal; the target is looked at again before, for each family at once, then once a second.
 func (a *Applier) table(ctx context.Context, topic string, c *schema.Change) (*table, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	t := a.ready[c.Table]
 	if t != nil {
-		_, missing := t.missing(c)
-		if _, merges := t.merges(c); !missing && !merges {
+		family, missing := t.missing(c)
+		_, merges := t.merges(c)
+		if !missing && !merges {
 			if altered, err := a.altered(ctx, topic, c.Table, t); !altered || err != nil {
 				return t, err
 			}
 			t = nil
+		} else if missing && !t.absent[family] {
+			t = nil // it may have come since: the source published it before this change
 		}
 	}
 	if t == nil || time.Since(t.seen) > lookAgain {
+		before := a.ready[c.Table]
 		var err error
 		if t, err = a.ensureTable(ctx, topic, c.Table); err != nil {
 			return nil, err
+		}
+		if before != nil && time.Since(before.seen) <= lookAgain {
+			maps.Copy(t.absent, before.absent)
 		}
 		a.ready[c.Table] = t
 	}
@@ -102,6 +110,9 @@ func (a *Applier) table(ctx context.Context, topic string, c *schema.Change) (*t
 			c.Table, family, family)}
 	}
 	family, missing := t.missing(c)
+	if missing {
+		t.absent[family] = true
+	}
 	switch {
 	case !missing:
 		return t, nil
@@ -154,7 +165,7 @@ func (a *Applier) ensureTable(ctx context.Context, topic, table string) (*table,
 	if err != nil {
 		return nil, err
 	}
-	t.families, t.seen, t.made = make(map[string]bool), time.Now(), d
+	t.families, t.absent, t.seen, t.made = make(map[string]bool), make(map[string]bool), time.Now(), d
 	for _, f := range have.Families {
 		t.families[f.Name] = true
 	}
