@@ -20,7 +20,8 @@ const (
 	exitOK      = 0
 	exitFailure = 1 // the command ran and failed
 	exitUsage   = 2 // the command line or the configuration is wrong
-	// exitDifferent is of verify and repair, whose other failures are all exitFailure.
+	// exitDifferent is of commands that compare (verify, repair, migrate, schema), whose other failures are all exitFailure; of
+	// schema's, a command line that cannot be parsed has the same code.
 	exitDifferent = 2
 )
 

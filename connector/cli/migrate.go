@@ -251,15 +251,10 @@ func (cmd *migrateRepair) Run(e *env) error {
 	} else {
 		err = printRepair(e.stdout, r)
 	}
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case r.Clean():
-		return nil
-	case !r.Executed:
-		return differentError{fmt.Errorf("%d rows differ; nothing was written: --execute writes", r.Found.BadRows)}
 	}
-	return differentError{fmt.Errorf("%d rows differ still", r.After.BadRows)}
+	return repaired(r)
 }
 
 type migrateCutover struct {

@@ -48,9 +48,15 @@ func (cmd *repairCommand) Run(e *env) error {
 	} else {
 		err = printRepair(e.stdout, r)
 	}
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
+	}
+	return repaired(r)
+}
+
+// repaired is the outcome of a repair: nil when nothing differs (any more).
+func repaired(r *verify.RepairReport) error {
+	switch {
 	case r.Clean():
 		return nil
 	case !r.Executed:

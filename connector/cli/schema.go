@@ -14,10 +14,6 @@ import (
 	"github.com/waltap/waltap/schema"
 )
 
-// exitDiffers is the code of a comparison that found differences. Of the schema commands, faults of a configuration end with
-// exitFailure: only a command line that cannot be parsed ends with the same code.
-const exitDiffers = 2
-
 // exitError ends the process with a code, and no more words than have been written.
 type exitError int
 
@@ -291,7 +287,7 @@ func (s *schemaTo) diff(e *env) error {
 		return err
 	}
 	if !report.Same {
-		return exitError(exitDiffers)
+		return exitError(exitDifferent)
 	}
 	return nil
 }
@@ -328,7 +324,7 @@ func (cmd *schemaApplyCommand) Run(e *env) error {
 		return err
 	}
 	if len(left) > 0 {
-		return exitError(exitDiffers)
+		return exitError(exitDifferent)
 	}
 	return nil
 }
