@@ -23,7 +23,7 @@ func TestHeartbeatTableIsDropped(t *testing.T) {
 	ctx := testenv.Context(t, 2*time.Minute)
 	table := testenv.Name(t)
 	createTable(t, table, "a")
-	p := &pipe{name: table, tables: table, source: keys{"watermark.fallback.ms": "4000", "watermark.estimate.slack.ms": "3000"}}
+	p := &pipe{name: table, tables: table, source: keys{"watermark.fallback.ms": "10000", "watermark.estimate.slack.ms": "3000"}}
 	w := sourceOnly(t, p)
 	awaitStreaming(t, w)
 	writing, stop := context.WithCancel(ctx)

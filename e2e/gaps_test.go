@@ -348,12 +348,14 @@ func TestTableIsTruncatedAndScannedAgainWhileAnotherStreams(t *testing.T) {
 	c := startCapture(t, keys{"snapshot.mode": "when_needed", "table.include.list": other + ", ${TABLE}"})
 	stop := mutate(t, other, 50, "a")
 	c.emptyCopy(t)
+	limit(t, c.source, c.name+"_source", 10)
 	c.must(t, env.Src.TruncateTable(testenv.Context(t, time.Minute), c.table, false))
-	load(t, c.table, 50, "a")
+	load(t, c.table, 500, "a")
 	await(t, c.source, "_source", "the scan of the table", func(v status.ConnectorView) bool { return v.State == status.Snapshot })
 	if peerIsHeld(t, c.name) {
 		t.Error("the peer is held while one table is scanned again")
 	}
+	limit(t, c.source, c.name+"_source", 0)
 	awaitStreaming(t, c.source)
 	write(t, c.table, judge.Put("after", "a", "q", "v"))
 	stop()

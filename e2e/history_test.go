@@ -88,7 +88,7 @@ func (h *historyRun) stopWriting(t *testing.T) {
 	if h.writers == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), testenv.Patience*time.Minute)
 	defer cancel()
 	stats, err := h.writers.Stop(ctx)
 	h.writers = nil

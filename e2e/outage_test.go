@@ -37,7 +37,7 @@ func comeBack(t *testing.T, running func() bool, restart func(context.Context) e
 		if running() {
 			return
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), testenv.Patience*time.Minute)
 		defer cancel()
 		if err := restart(ctx); err != nil {
 			t.Error(err)

@@ -120,7 +120,7 @@ func (p *pipe) config() string {
 
 func (p *pipe) cleanUp(t *testing.T) {
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), testenv.Patience*30*time.Second)
 		defer cancel()
 		from := cmp.Or(p.from, env.Src)
 		peers, err := from.Peers(ctx)
@@ -168,7 +168,7 @@ func await(t *testing.T, w *testenv.Waltap, suffix, what string, ok func(status.
 		select {
 		case <-ctx.Done():
 			t.Fatalf("waiting for %s: last status %+v, %v\n%s", what, v, err, servers.LogTail(w.LogPath()))
-		case <-time.After(5 * time.Millisecond):
+		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
@@ -230,7 +230,7 @@ func mutateAt(t *testing.T, c *judge.Cluster, table string, spec judge.MutatorSp
 			return 0
 		}
 		stopped = true
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), testenv.Patience*2*time.Minute)
 		defer cancel()
 		s, err := m.Stop(ctx)
 		if err != nil {

@@ -15,9 +15,13 @@ import (
 )
 
 // startTwo runs the sink, and the source in two processes: the first to start leads, the second follows when the first is in that state.
-func (p *pipe) startTwo(t *testing.T, when status.State) (leads, follows *testenv.Waltap) {
+// With status.Snapshot their scan is held until both read, and goes on at a rate, rows a second of each.
+func (p *pipe) startTwo(t *testing.T, when status.State, rate int64) (leads, follows *testenv.Waltap) {
 	t.Helper()
 	p.cleanUp(t)
+	if when == status.Snapshot {
+		p.source["snapshot.max.rows.per.second"] = slow
+	}
 	env.StartWaltap(t, testenv.WaltapOptions{Name: "sink", Config: processYAML(p.sinkConfig())})
 	start := func(name string) *testenv.Waltap {
 		return env.StartWaltap(t, testenv.WaltapOptions{Name: name, Config: processYAML(p.sourceConfig()), Build: p.build})
@@ -27,6 +31,8 @@ func (p *pipe) startTwo(t *testing.T, when status.State) (leads, follows *testen
 	follows = start("follows")
 	if when == status.Snapshot {
 		await(t, follows, "_source", "its part of the scan", func(v status.ConnectorView) bool { return v.Snapshot != nil && v.Snapshot.Rows > 0 })
+		limit(t, leads, p.name+"_source", rate)
+		limit(t, follows, p.name+"_source", rate)
 	}
 	return leads, follows
 }
@@ -58,8 +64,8 @@ func TestOneOfTwoScanningProcessesIsKilled(t *testing.T) {
 			const interval = 500 * time.Millisecond
 			loadBinary(t, table, rows, 4)
 			p := &pipe{name: table, tables: table, source: keys{"snapshot.fetch.size": "64KiB", "snapshot.shard.max.bytes": "1MiB",
-				"snapshot.progress.interval.ms": "500", "snapshot.max.rows.per.second": fmt.Sprint(rate)}}
-			killed, other := kill(p.startTwo(t, status.Snapshot))
+				"snapshot.progress.interval.ms": "500"}}
+			killed, other := kill(p.startTwo(t, status.Snapshot, rate))
 			reading := func(w *testenv.Waltap) int64 {
 				return await(t, w, "_source", "the scan", func(v status.ConnectorView) bool { return v.Snapshot != nil }).Snapshot.Rows
 			}
@@ -99,9 +105,9 @@ func scanPausedForLong(t *testing.T, build testenv.BuildOptions) (late int) {
 	table := testenv.Name(t)
 	const rows = 30_000
 	loadBinary(t, table, rows, 2)
-	p := &pipe{name: table, tables: table, build: build, source: keys{"snapshot.shard.max.bytes": "1MiB", "snapshot.max.rows.per.second": "1500"}}
+	p := &pipe{name: table, tables: table, build: build, source: keys{"snapshot.shard.max.bytes": "1MiB"}}
 	stop := mutateAt(t, env.Src, table, judge.MutatorSpec{Families: []string{"a"}, Keys: 2000, Rate: 200})
-	leads, follows := p.startTwo(t, status.Snapshot)
+	leads, follows := p.startTwo(t, status.Snapshot, 1500)
 	await(t, follows, "_source", "its part of the scan", func(v status.ConnectorView) bool { return v.Snapshot.Rows > 1000 })
 	if err := follows.Pause(); err != nil {
 		t.Fatal(err)
@@ -180,7 +186,7 @@ func TestAStandbyTakesOver(t *testing.T) {
 	createTable(t, table, "a", "b")
 	load(t, table, 2000, "a", "b")
 	p := &pipe{name: table, tables: table}
-	leads, follows := p.startTwo(t, status.Running)
+	leads, follows := p.startTwo(t, status.Running, 0)
 	stop := mutate(t, table, 300, "a", "b")
 	takeOver := func(from, to *testenv.Waltap, end func() error) {
 		t.Helper()

@@ -19,6 +19,10 @@ import (
 	"github.com/waltap/waltap/schema"
 )
 
+// slow is a snapshot.max.rows.per.second, of each process, that holds a scan until a test has seen what it is to see, and lifts it by
+// limit.
+const slow = "20"
+
 // limit changes the limits of a running scan.
 func limit(t *testing.T, w *testenv.Waltap, connector string, rowsPerSecond int64) {
 	t.Helper()
@@ -155,12 +159,12 @@ func TestRegionsChangeDuringTheScan(t *testing.T) {
 	t.Parallel()
 	table := testenv.Name(t)
 	createTable(t, table, "a", "b")
-	load(t, table, 20_000, "a", "b")
-	p := &pipe{name: table, tables: table, source: keys{"snapshot.fetch.size": "16KiB", "snapshot.max.rows.per.second": "500"}}
+	load(t, table, torture[int64](4000, 20_000), "a", "b")
+	p := &pipe{name: table, tables: table, source: keys{"snapshot.fetch.size": "16KiB", "snapshot.max.rows.per.second": slow}}
 	stop := mutate(t, table, 500, "a", "b")
 	w := p.start(t)
 	begun := func(v status.ConnectorView) bool {
-		return v.State == status.Snapshot && v.Snapshot != nil && v.Snapshot.Rows > 200
+		return v.State == status.Snapshot && v.Snapshot != nil && v.Snapshot.Rows > 20
 	}
 	await(t, w, "_source", "the scan", begun)
 	ctx := testenv.Context(t, 2*time.Minute)
@@ -266,7 +270,7 @@ func TestScanThatHoldsTheWALTooLong(t *testing.T) {
 	table := testenv.Name(t)
 	createTable(t, table, "a")
 	load(t, table, 2000, "a")
-	p := &pipe{name: table, tables: table, source: keys{"snapshot.max.wal.hold": "3000", "snapshot.max.rows.per.second": "100"}}
+	p := &pipe{name: table, tables: table, source: keys{"snapshot.max.wal.hold": "6000", "snapshot.max.rows.per.second": "100"}}
 	w := p.start(t)
 	ctx := testenv.Context(t, time.Minute)
 	if code, err := w.Wait(ctx); err != nil || code == 0 {

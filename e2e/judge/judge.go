@@ -253,7 +253,7 @@ type Cluster struct {
 	judge *Judge
 	old   *Judge // does all but readsAndWrites; nil: judge does all
 	key   string
-	// Alone, when set, runs what rolls WALs or adds or changes peers, so that it does not happen while waltap does either: HBase
+	// Alone, when set, runs what rolls WALs, adds or changes peers or, of 1.x, lists them, so that it does not happen while waltap does either: HBase
 	// does not stand that (see admin.Cluster.Alone).
 	Alone func(ctx context.Context, change func(context.Context) error) error
 }

@@ -47,7 +47,9 @@ func (e *Env) OldHBase(t testing.TB) OldHBase {
 	if s.err != nil {
 		t.Fatal(s.err)
 	}
-	return OldHBase{s.hbase, e.Judge.OldCluster(s.judge, s.hbase.ClusterKey())}
+	c := e.Judge.OldCluster(s.judge, s.hbase.ClusterKey())
+	c.Alone = alone(s.hbase)
+	return OldHBase{s.hbase, c}
 }
 
 // ends are how what was started ends.

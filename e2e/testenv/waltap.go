@@ -180,7 +180,7 @@ func (w *Waltap) Restart() error {
 }
 
 // Stop ends waltap with SIGTERM and returns its exit code. One that is still there
-// after 30 s, or when ctx ends, is killed, which is an error.
+// after 2 min, or when ctx ends, is killed, which is an error.
 func (w *Waltap) Stop(ctx context.Context) (int, error) {
 	if err := w.Process.Stop(ctx); err != nil {
 		return -1, err
