@@ -26,7 +26,7 @@ type capture struct {
 func startCapture(t *testing.T, source keys) *capture {
 	t.Helper()
 	table := testenv.Name(t)
-	createTable(t, table, "a", "b")
+	createTableToAlter(t, env.Src, table, "a", "b")
 	load(t, table, 200, "a", "b")
 	p := &pipe{name: table, tables: table, source: keys{"table.refresh.interval.ms": "1000", "hbase.peer.zookeeper.session.timeout.ms": "4000"}}
 	for k, v := range source {

@@ -53,7 +53,7 @@ func TestOldHBaseKilledAndSplit(t *testing.T) {
 	table := testenv.Name(t)
 	rows := torture[int64](8000, 20_000)
 	p, old := oldPipe(t, table, table, keys{"snapshot.fetch.size": "16KiB", "snapshot.max.threads": "1", "snapshot.max.rows.per.second": fmt.Sprint(rows / 12)})
-	createTableAt(t, old.Cluster, table, "a", "b")
+	createTableToAlter(t, old.Cluster, table, "a", "b")
 	if _, err := old.Cluster.Load(ctx, table, judge.LoadSpec{Rows: rows, Seed: 7, Families: []string{"a", "b"}, Versions: 2, ValueSize: 20}); err != nil {
 		t.Fatal(err)
 	}
