@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/waltap/waltap/e2e/servers"
@@ -34,8 +35,9 @@ rootLogger.appenderRef.console.ref = console
 
 // Options says where the judge keeps its log and temporary files.
 type Options struct {
-	Dir    string // created
-	HeapMB int    // default 512
+	Dir      string   // created
+	HeapMB   int      // default 512
+	JVMFlags []string // added to the JVM's
 }
 
 // Judge is the running JVM. It is safe for concurrent use.
@@ -103,8 +105,8 @@ func run(ctx context.Context, o Options, jars, classes, class string) (*Judge, e
 	if heap == 0 {
 		heap = 512
 	}
-	args := append([]string{fmt.Sprintf("-Xmx%dm", heap), "-XX:+UseSerialGC", "-XX:-UsePerfData",
-		"-Djava.io.tmpdir=" + tmp, "-Dlog4j2.configurationFile=" + logConf}, servers.HBaseJVMFlags()...)
+	args := slices.Concat([]string{fmt.Sprintf("-Xmx%dm", heap), "-XX:+UseSerialGC", "-XX:-UsePerfData",
+		"-Djava.io.tmpdir=" + tmp, "-Dlog4j2.configurationFile=" + logConf}, servers.HBaseJVMFlags(), o.JVMFlags)
 	args = append(args, "-cp", classes+":"+jars+"/*", class)
 	j := &Judge{waiting: make(map[int64]chan answer)}
 	if err := j.start(java, args, dir); err != nil {

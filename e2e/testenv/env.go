@@ -93,7 +93,7 @@ func Start(ctx context.Context, o Options) (*Env, error) {
 	starts := []func(context.Context) error{
 		hbase(&e.Source, "source", o.SourceSite),
 		func(ctx context.Context) (err error) {
-			e.Judge, err = judge.Start(ctx, judge.Options{Dir: filepath.Join(dir, "judge")})
+			e.Judge, err = judge.Start(ctx, judge.Options{Dir: filepath.Join(dir, "judge"), JVMFlags: flags(0)})
 			return err
 		},
 	}

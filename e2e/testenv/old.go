@@ -40,7 +40,7 @@ func (e *Env) OldHBase(t testing.TB) OldHBase {
 				Version: servers.HBase1, HeapMB: 768, JVMFlags: servers.FastStart})
 			return err
 		}, func(ctx context.Context) (err error) {
-			s.judge, err = judge.StartOld(ctx, judge.Options{Dir: filepath.Join(e.Dir, "old-judge"), HeapMB: 256})
+			s.judge, err = judge.StartOld(ctx, judge.Options{Dir: filepath.Join(e.Dir, "old-judge"), HeapMB: 256, JVMFlags: servers.FastStart})
 			return err
 		})
 	}
