@@ -48,6 +48,7 @@ func everyKind() []judge.Mutation {
 }
 
 func TestChecksumSeesEveryDifference(t *testing.T) {
+	t.Parallel()
 	ctx := testenv.Context(t, 2*time.Minute)
 	table := testenv.Name(t)
 	createOnBoth(t, judge.Table{Name: table, Families: []judge.Family{family("a"), family("b")}})
@@ -128,6 +129,7 @@ func TestChecksumSeesEveryDifference(t *testing.T) {
 // TestChecksumAgreesWithNativeReplication compares a table with the copy that HBase
 // itself made of it while it was written to.
 func TestChecksumAgreesWithNativeReplication(t *testing.T) {
+	t.Parallel()
 	ctx := testenv.Context(t, 3*time.Minute)
 	table := testenv.Name(t)
 	createOnBoth(t, judge.Table{Name: table, Families: []judge.Family{family("a"), family("b")}, Splits: judge.HexSplits(2)})
@@ -189,6 +191,7 @@ func TestChecksumAgreesWithNativeReplication(t *testing.T) {
 }
 
 func TestTables(t *testing.T) {
+	t.Parallel()
 	ctx := testenv.Context(t, 2*time.Minute)
 	ns := testenv.Name(t)
 	table := ns + ":t"
