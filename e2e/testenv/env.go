@@ -140,7 +140,7 @@ func alone(h *servers.HBase) func(context.Context, func(context.Context) error) 
 			return err
 		}
 		defer a.Close()
-		return a.Alone(ctx, admin.PeerLock{Owner: fmt.Sprint("the judge, call ", lastName.Add(1))}, change)
+		return a.Alone(ctx, admin.PeerLock{Owner: fmt.Sprint("the judge, call ", lastName.Add(1)), SessionTimeout: time.Minute}, change)
 	}
 }
 
