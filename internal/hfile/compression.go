@@ -86,8 +86,10 @@ func (d *decompressor) decompress(c Compression, dst, src []byte) error {
 // groups reads Hadoop's framing of block codecs (BlockCompressorStream):
 //
 //	(int32 length of a group, uncompressed | (int32 length of a part, compressed | part)+)*
+//
+// Most writers end with a group of length 0.
 func groups(dst, src []byte, part func(dst, src []byte) (int, error)) error {
-	for len(dst) > 0 {
+	for len(dst) > 0 || len(src) > 0 {
 		if len(src) < 4 {
 			return io.ErrUnexpectedEOF
 		}
@@ -114,9 +116,6 @@ func groups(dst, src []byte, part func(dst, src []byte) (int, error)) error {
 			}
 			group, src = group[got:], src[n:]
 		}
-	}
-	if len(src) > 0 {
-		return errLength
 	}
 	return nil
 }

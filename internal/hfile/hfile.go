@@ -96,7 +96,6 @@ type File struct {
 	meta    Meta
 	layout  layout
 	root    []indexEntry
-	indexed bool // root is in an encoding that is read
 
 	checksum   byte // type of all blocks
 	blocks     atomic.Int64
@@ -141,9 +140,6 @@ func (f *File) readLoadOnOpen() error {
 	}
 	if err := f.readInfo(b.data); err != nil {
 		return f.wrap(t.fileInfo, err)
-	}
-	if !f.indexed {
-		return nil
 	}
 	if b, err = f.readBlock(t.loadOnOpen, t.offset, &block{}, d); err != nil {
 		return err

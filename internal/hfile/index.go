@@ -138,9 +138,9 @@ func (f *File) children(e *indexEntry, level int, d *decompressor) ([]indexEntry
 }
 
 // seek returns the offset of the last data block that begins with a row before row: all cells of row and behind it are in it or
-// behind it. A file whose index is in an encoding that is not read is read from its beginning.
+// behind it.
 func (f *File) seek(row []byte) (int64, error) {
-	if len(row) == 0 || !f.indexed || len(f.root) == 0 {
+	if len(row) == 0 || len(f.root) == 0 {
 		return f.trailer.first, nil
 	}
 	d := &decompressor{limit: f.o.MaxBlock}
@@ -248,5 +248,5 @@ func (f *File) Bytes(start, stop []byte) (int64, error) {
 // beside reports whether no row of the file is in the range.
 func (f *File) beside(start, stop []byte) bool {
 	return len(start) > 0 && bytes.Compare(f.meta.LastKey.Row, start) < 0 ||
-		len(stop) > 0 && f.meta.FirstRow != nil && bytes.Compare(f.meta.FirstRow, stop) >= 0
+		len(stop) > 0 && bytes.Compare(f.meta.FirstRow, stop) >= 0
 }

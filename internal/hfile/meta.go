@@ -32,7 +32,7 @@ type Meta struct {
 	IndexLevels  int
 	IndexEntries int // in the root of the data index
 
-	FirstRow []byte // nil: the file has no cells, or its index cannot be read
+	FirstRow []byte // nil: the file has no cells
 	// LastKey is the last cell, without value; nil: the file has no cells.
 	LastKey *cell.Cell
 
@@ -158,8 +158,10 @@ func (f *File) setMeta(info map[string][]byte) error {
 	if err := m.setLastKey(); err != nil {
 		return err
 	}
-	index, ok := info[infoIndexEncoding]
-	f.indexed = !ok || string(index) == "NONE"
+	if index, ok := info[infoIndexEncoding]; ok && string(index) != "NONE" {
+		return f.unsupported("index block encoding "+string(index)+" is not read",
+			"alter the family's INDEX_BLOCK_ENCODING to NONE and run a major compaction, or read this table by a scan (snapshot.reader: scan)")
+	}
 	f.meta = m
 	return nil
 }

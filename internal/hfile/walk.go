@@ -33,7 +33,7 @@ func (f *File) walk(start, stop []byte) (*walker, error) {
 	if w.at == f.trailer.first {
 		w.previous = -1
 	}
-	if len(stop) > 0 && f.indexed {
+	if len(stop) > 0 {
 		w.last, err = f.seek(stop)
 	}
 	return w, err
