@@ -4,10 +4,13 @@ package hfile
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -118,13 +121,7 @@ func size() int {
 // index, and with blocks decoded side by side.
 func TestCellsAreThoseOfJava(t *testing.T) {
 	t.Parallel()
-	files, err := Generate(testenv.Context(t, 10*time.Minute), func() string {
-		d := os.Getenv("KEEP")
-		if d == "" {
-			d = t.TempDir()
-		}
-		return d
-	}(), append(matrix(size(), 1), others(size())...))
+	files, err := Generate(testenv.Context(t, 10*time.Minute), t.TempDir(), append(matrix(size(), 1), others(size())...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,5 +239,77 @@ func TestOtherFilesAreRefused(t *testing.T) {
 		if !errors.As(err, &unsupported) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), files[i].Name) {
 			t.Errorf("%s: %v", files[i].Name, err)
 		}
+	}
+}
+
+var update = flag.Bool("update", false, "write internal/hfile/testdata again")
+
+// testdata are the files that the unit tests of internal/hfile read: one of each kind, as small as they can be.
+var testdata = []Spec{
+	{Name: "none-tags", Tags: true, BlockSize: 512},
+	{Name: "prefix-gz-ctags", Encoding: "PREFIX", Compression: "GZ", Tags: true, CompressTags: true, BlockSize: 512},
+	{Name: "diff-snappy-ctags", Encoding: "DIFF", Compression: "SNAPPY", Tags: true, CompressTags: true, BlockSize: 512, Checksum: "CRC32"},
+	{Name: "fastdiff-lz4-ctags", Encoding: "FAST_DIFF", Compression: "LZ4", Tags: true, CompressTags: true, BlockSize: 512},
+	{Name: "rowindex-zstd-tags", Encoding: "ROW_INDEX_V1", Compression: "ZSTD", Tags: true, BlockSize: 512},
+	{Name: "fastdiff-none", Encoding: "FAST_DIFF", Checksum: "NULL"},
+	{Name: "bulkload", Encoding: "FAST_DIFF", BulkLoad: true, NoMVCC: true},
+	{Name: "empty", Encoding: "FAST_DIFF", Compression: "SNAPPY", Rows: -1},
+	{Name: "three-levels", Encoding: "FAST_DIFF", Compression: "ZSTD", Plain: true, Rows: 60, BlockSize: 64, IndexSize: 64},
+	{Name: "hbase1-v2-fastdiff-gz", Version: 2, Encoding: "FAST_DIFF", Compression: "GZ", BlockSize: 512},
+	{Name: "hbase1-v3-prefix-ctags", Version: 3, Encoding: "PREFIX", Tags: true, CompressTags: true, BlockSize: 512},
+	{Name: "hbase1-v3-prefixtree", Version: 3, Encoding: "PREFIX_TREE", BlockSize: 512},
+	{Name: "encrypted", Encrypted: true},
+}
+
+// TestTestdata: what the unit tests read is what HBase writes, as the names and sums there say. With -update it writes them.
+func TestTestdata(t *testing.T) {
+	t.Parallel()
+	dir := "../../internal/hfile/testdata"
+	specs := make([]Spec, len(testdata))
+	for i, s := range testdata {
+		s.Name, s.Seed = s.Name+".hfile", int64(i)
+		if s.Rows++; s.Rows == 1 {
+			s.Rows = 25
+		}
+		specs[i] = s
+	}
+	files, err := Generate(testenv.Context(t, 5*time.Minute), t.TempDir(), specs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type sum struct {
+		Name  string
+		Cells int64
+		CRC   uint32
+	}
+	var sums []sum
+	for _, f := range files {
+		sums = append(sums, sum{f.Name, f.Cells, f.CRC})
+		if *update {
+			b, err := os.ReadFile(f.Path)
+			if err == nil {
+				err = os.WriteFile(filepath.Join(dir, f.Name), b, 0o644)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	b, err := json.MarshalIndent(sums, "", "\t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "sums.json")
+	if *update {
+		if err := os.WriteFile(path, append(b, '\n'), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(want, append(b, '\n')) {
+		t.Errorf("Java now finds in these files (-update writes them again)\n%s", b)
 	}
 }

@@ -180,7 +180,7 @@ func (f *File) SplitRows(n int) ([][]byte, error) {
 	var rows [][]byte
 	last := f.meta.FirstRow
 	for part, i := 1, 0; part < n; part++ {
-		at := f.trailer.first + int64(float64(f.meta.DataBytes)*float64(part)/float64(n))
+		at := f.trailer.first + int64(float64(f.trailer.last-f.trailer.first)*float64(part)/float64(n))
 		for i < len(places) && places[i].offset < at {
 			i++
 		}
@@ -247,6 +247,6 @@ func (f *File) Bytes(start, stop []byte) (int64, error) {
 
 // beside reports whether no row of the file is in the range.
 func (f *File) beside(start, stop []byte) bool {
-	return len(start) > 0 && bytes.Compare(f.meta.LastKey.Row, start) < 0 ||
+	return len(stop) > 0 && bytes.Compare(start, stop) >= 0 || len(start) > 0 && bytes.Compare(f.meta.LastKey.Row, start) < 0 ||
 		len(stop) > 0 && bytes.Compare(f.meta.FirstRow, stop) >= 0
 }
