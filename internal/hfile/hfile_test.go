@@ -416,3 +416,65 @@ func BenchmarkScan(b *testing.B) {
 		}
 	}
 }
+
+func TestCheck(t *testing.T) {
+	for _, want := range sums(t) {
+		h := open(t, read(t, want.Name), Options{})
+		tally, err := h.Check()
+		if err != nil || tally.Cells != want.Cells {
+			t.Errorf("%s: %+v, %v", want.Name, tally, err)
+		}
+	}
+	for _, test := range []struct {
+		name   string
+		damage func(f *File)
+		want   string
+	}{
+		{"order", func(f *File) { f.meta.LastKey.Row = []byte{0} }, "the last cell"},
+		{"sequence", func(f *File) { f.meta.MaxMVCC = 1 }, "sequence id"},
+		{"number of cells", func(f *File) { f.meta.Entries++ }, "the trailer says"},
+	} {
+		h := open(t, read(t, "rowindex-zstd-tags.hfile"), Options{})
+		test.damage(h)
+		if _, err := h.Check(); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v", test.name, err)
+		}
+	}
+	var last kept
+	c := Cell{Cell: cell.Cell{Row: []byte("b"), Family: []byte("f"), Type: cell.Put}}
+	last.keep(&c)
+	f := open(t, read(t, "empty.hfile"), Options{})
+	for name, damage := range map[string]func(c *Cell){
+		"before":  func(c *Cell) { c.Row = []byte("a") },
+		"family":  func(c *Cell) { c.Family = []byte("g") },
+		"type is": func(c *Cell) { c.Type = 5 },
+		"tags":    func(c *Cell) { c.Tags = []byte{0} },
+	} {
+		bad := c
+		damage(&bad)
+		if err := f.checkCell(&bad, &last); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := f.checkCell(&c, &last); err != nil {
+		t.Errorf("the same cell again: %v", err)
+	}
+}
+
+func TestCompare(t *testing.T) {
+	mk := func(row, family, qualifier string, ts int64, typ cell.Type, sequence int64) Cell {
+		return Cell{Cell: cell.Cell{Row: []byte(row), Family: []byte(family), Qualifier: []byte(qualifier), Timestamp: ts, Type: typ}, Sequence: sequence}
+	}
+	order := []Cell{
+		mk("a", "f", "", 9, cell.DeleteFamily, 1), mk("a", "f", "", 9, cell.DeleteFamilyVersion, 1), mk("a", "f", "", 8, cell.DeleteFamily, 1),
+		mk("a", "f", "q", 9, cell.DeleteColumn, 1), mk("a", "f", "q", 9, cell.Delete, 2), mk("a", "f", "q", 9, cell.Delete, 1), mk("a", "f", "q", 9, cell.Put, 7),
+		mk("a", "f", "q", -1, cell.Put, 7), mk("a", "f", "q\x00", 9, cell.Put, 7), mk("a", "g", "", 9, cell.Put, 7), mk("a\x00", "f", "", 9, cell.Put, 7),
+	}
+	for i := range order {
+		for j := range order {
+			if got := Compare(&order[i], &order[j]); (got < 0) != (i < j) || (got > 0) != (i > j) {
+				t.Errorf("cells %d and %d: %d", i, j, got)
+			}
+		}
+	}
+}
