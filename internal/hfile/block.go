@@ -72,6 +72,9 @@ func (f *File) parseHeader(b []byte, room int64) (header, error) {
 	if onDisk < 0 || headerSize+onDisk > room {
 		return h, fmt.Errorf("block of %d bytes where %d are left", headerSize+onDisk, room)
 	}
+	if onDisk > int64(f.o.MaxBlock)+int64(f.o.MaxBlock)/4 { // which no checksum has confirmed yet
+		return h, fmt.Errorf("block of %d bytes: of up to %d are read", headerSize+onDisk, f.o.MaxBlock)
+	}
 	h.onDisk = headerSize + int(onDisk)
 	sums := h.onDisk - h.body
 	switch {

@@ -138,7 +138,7 @@ func (d *decompressor) unzstd(dst, src []byte) (int, error) {
 	if d.zd == nil {
 		var err error
 		d.zd, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecodeAllCapLimit(true),
-			zstd.WithDecoderMaxMemory(uint64(d.limit)))
+			zstd.WithDecoderMaxMemory(uint64(max(d.limit, 8<<20)))) // with the window
 		if err != nil {
 			return 0, err
 		}

@@ -17,7 +17,10 @@ import (
 //	other: int32 n | n+1 times int32 offset of an entry from the first one on | (int64 offset | int32 size | key)*
 //
 // A key may be one that is no cell's: any that is above all cells before the block and not above its first (HFileWriterImpl.getMidpoint).
-const midKeySize = 8 + 4 + 4
+const (
+	midKeySize   = 8 + 4 + 4
+	minRootEntry = 8 + 4 + 1
+)
 
 // indexEntry is a block that an index block names.
 type indexEntry struct {
@@ -29,12 +32,12 @@ type indexEntry struct {
 // parseRoot reads the root of the data index.
 func (f *File) parseRoot(b []byte) ([]indexEntry, error) {
 	t := &f.trailer
-	if t.indexCount > uint64(len(b)) {
+	if t.indexCount > uint64(len(b)/minRootEntry) {
 		return nil, fmt.Errorf("data index: %d entries in %d bytes", t.indexCount, len(b))
 	}
 	entries := make([]indexEntry, 0, t.indexCount)
 	for range t.indexCount {
-		if len(b) < 13 {
+		if len(b) < minRootEntry {
 			return nil, errors.New("data index: cut off")
 		}
 		e := indexEntry{offset: int64(binary.BigEndian.Uint64(b)), size: int64(int32(binary.BigEndian.Uint32(b[8:])))}
@@ -165,7 +168,8 @@ func (f *File) errNoOrder() error {
 }
 
 // SplitRows returns up to n-1 rows, ascending, at which the file falls into n parts of about as many bytes each; as the index
-// knows no more than where blocks begin, there are fewer in a small file. Together with the files' sizes they serve to split a region.
+// knows no more than where blocks begin, there are fewer in a small file. A row need not be one of the file's. Together with the files' sizes
+// they serve to split a region.
 func (f *File) SplitRows(n int) ([][]byte, error) {
 	if !f.meta.UserOrder {
 		return nil, f.errNoOrder()
