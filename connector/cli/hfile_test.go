@@ -34,7 +34,7 @@ func TestHFile(t *testing.T) {
 		{"cells", []string{dir + "fastdiff-lz4-ctags.hfile", "--cells"}, exitOK, 75, []string{`K: 10/cf:/1700000006431/Put/vlen=184/seqid=61 V: \x94k#\x04`, " T[0]: 65 tag151 T[1]: 66 tag179\n"}, ""},
 		{"some cells", []string{dir + "fastdiff-lz4-ctags.hfile", "--cells", "--row-start", `10`, "--row-stop", `10\x00`, "--limit", "2", "--value-bytes", "3"}, exitOK, 2,
 			[]string{"K: 10/cf:", `V: \x94k#… T[0]`}, ""},
-		{"check", []string{dir + "three-levels.hfile", "--check"}, exitOK, 1, []string{"whole and in order: 61 rows, 305 cells (305 Put)", "305 data blocks, checksums verified"}, ""},
+		{"check", []string{dir + "deep-index.hfile", "--check"}, exitOK, 1, []string{"whole and in order: 61 rows, 305 cells (305 Put)", "305 data blocks, checksums verified"}, ""},
 		{"check of a file without checksums", []string{dir + "fastdiff-none.hfile", "--check"}, exitOK, 1, []string{"it has no checksums"}, ""},
 		{"damaged", []string{cut, "--check"}, exitFailure, 0, nil, "checksum"},
 		{"encrypted", []string{dir + "encrypted.hfile"}, exitFailure, 0, nil, "read this table by a scan"},

@@ -254,7 +254,7 @@ var testdata = []Spec{
 	{Name: "fastdiff-none", Encoding: "FAST_DIFF", Checksum: "NULL"},
 	{Name: "bulkload", Encoding: "FAST_DIFF", BulkLoad: true, NoMVCC: true},
 	{Name: "empty", Encoding: "FAST_DIFF", Compression: "SNAPPY", Rows: -1},
-	{Name: "three-levels", Encoding: "FAST_DIFF", Compression: "ZSTD", Plain: true, Rows: 60, BlockSize: 64, IndexSize: 64},
+	{Name: "deep-index", Encoding: "FAST_DIFF", Compression: "ZSTD", Plain: true, Rows: 60, BlockSize: 64, IndexSize: 64},
 	{Name: "hbase1-v2-fastdiff-gz", Version: 2, Encoding: "FAST_DIFF", Compression: "GZ", BlockSize: 512},
 	{Name: "hbase1-v3-prefix-ctags", Version: 3, Encoding: "PREFIX", Tags: true, CompressTags: true, BlockSize: 512},
 	{Name: "hbase1-v3-prefixtree", Version: 3, Encoding: "PREFIX_TREE", BlockSize: 512},

@@ -190,11 +190,11 @@ func (f *File) readBlock(offset, end int64, b *block, d *decompressor) (*block, 
 	if offset < 0 || end-offset < headerSize {
 		return nil, f.corrupt(offset, errors.New("no room for a block"))
 	}
-	var head [headerSize]byte
-	if err := f.readAt(head[:], offset); err != nil {
+	b.bytes = resize(b.bytes, int(min(end-offset, firstAsk))) // most blocks that are read alone are smaller
+	if err := f.readAt(b.bytes, offset); err != nil {
 		return nil, err
 	}
-	h, err := f.parseHeader(head[:], end-offset)
+	h, err := f.parseHeader(b.bytes, end-offset)
 	if err != nil {
 		return nil, f.corrupt(offset, err)
 	}
@@ -204,11 +204,13 @@ func (f *File) readBlock(offset, end int64, b *block, d *decompressor) (*block, 
 		return nil, f.corrupt(offset, err)
 	}
 	b.header, b.offset = h, offset
-	b.bytes = resize(b.bytes, h.onDisk)
-	copy(b.bytes, head[:])
-	if err := f.readAt(b.bytes[headerSize:], offset+headerSize); err != nil {
-		return nil, err
+	if have := len(b.bytes); have < h.onDisk {
+		b.bytes = append(make([]byte, 0, h.onDisk), b.bytes...)[:h.onDisk]
+		if err := f.readAt(b.bytes[have:], offset+int64(have)); err != nil {
+			return nil, err
+		}
 	}
+	b.bytes = b.bytes[:h.onDisk]
 	return b, f.unpack(b, d)
 }
 

@@ -76,7 +76,11 @@ func FuzzTrailer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h := &File{r: bytes.NewReader(b)}
-		if err := h.readTrailer(int64(len(b))); err != nil {
+		err := h.readTail(int64(len(b)))
+		if err == nil {
+			err = h.readTrailer(int64(len(b)))
+		}
+		if err != nil {
 			known(t, err)
 		}
 		tr := trailer{offset: 1 << 40}
@@ -113,7 +117,7 @@ func FuzzBlock(f *testing.F) {
 }
 
 func FuzzIndex(f *testing.F) {
-	h := open(f, read(f, "three-levels.hfile"), Options{})
+	h := open(f, read(f, "deep-index.hfile"), Options{})
 	d := &decompressor{limit: h.o.MaxBlock}
 	root, err := h.readBlock(h.trailer.loadOnOpen, h.trailer.offset, &block{}, d)
 	if err != nil {

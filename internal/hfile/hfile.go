@@ -24,6 +24,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 
 	"github.com/waltap/waltap/internal/hbase/cell"
@@ -97,7 +98,14 @@ type File struct {
 	layout  layout
 	root    []indexEntry
 
-	checksum   byte // type of all blocks
+	checksum byte // type of all blocks
+
+	tail      []byte // the end of the file, while it is opened
+	tailStart int64
+
+	mu    sync.Mutex
+	index map[int64][]indexEntry // blocks of it that were read, by their offset
+
 	blocks     atomic.Int64
 	dataBlocks atomic.Int64
 	bytes      atomic.Int64
@@ -118,6 +126,10 @@ func Open(r io.ReaderAt, size int64, o Options) (*File, error) {
 	o.ReadSize = cmp.Or(max(o.ReadSize, 0), defaultReadSize)
 	o.MaxBlock = cmp.Or(max(o.MaxBlock, 0), defaultMaxBlock)
 	f := &File{r: r, o: o, checksum: checksumUnknown}
+	if err := f.readTail(size); err != nil {
+		return nil, err
+	}
+	defer func() { f.tail = nil }()
 	if err := f.readTrailer(size); err != nil {
 		return nil, err
 	}
@@ -186,8 +198,27 @@ func (f *File) wrap(offset int64, err error) error {
 	return f.corrupt(offset, err)
 }
 
+// tailSize holds the trailer and, of most files, the load-on-open section: one read where a file system is far away.
+const tailSize = 64 << 10
+
+func (f *File) readTail(size int64) error {
+	if size < trailerSizeV2 {
+		return f.corrupt(0, fmt.Errorf("%d bytes are no HFile", size))
+	}
+	b := make([]byte, min(size, tailSize))
+	if err := f.readAt(b, size-int64(len(b))); err != nil {
+		return err
+	}
+	f.tail, f.tailStart = b, size-int64(len(b))
+	return nil
+}
+
 // readAt fills b from offset.
 func (f *File) readAt(b []byte, offset int64) error {
+	if skip := offset - f.tailStart; f.tail != nil && skip >= 0 && skip+int64(len(b)) <= int64(len(f.tail)) {
+		copy(b, f.tail[skip:])
+		return nil
+	}
 	n, err := f.r.ReadAt(b, offset)
 	f.bytes.Add(int64(n))
 	if n == len(b) {

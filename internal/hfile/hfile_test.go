@@ -151,7 +151,7 @@ func TestFirstAndLast(t *testing.T) {
 }
 
 func TestRanges(t *testing.T) {
-	for _, name := range []string{"three-levels.hfile", "rowindex-zstd-tags.hfile", "hbase1-v2-fastdiff-gz.hfile", "empty.hfile"} {
+	for _, name := range []string{"deep-index.hfile", "rowindex-zstd-tags.hfile", "hbase1-v2-fastdiff-gz.hfile", "empty.hfile"} {
 		h := open(t, read(t, name), Options{})
 		var cells, rows [][]byte
 		var rowOf []int
@@ -187,7 +187,7 @@ func TestRanges(t *testing.T) {
 
 // TestRangeReadsItsBlocks: of a file with a block for each cell, a row of five cells takes as many blocks and the one before.
 func TestRangeReadsItsBlocks(t *testing.T) {
-	h := open(t, read(t, "three-levels.hfile"), Options{})
+	h := open(t, read(t, "deep-index.hfile"), Options{})
 	var rows [][]byte
 	if err := scan(h, nil, nil, func(c *Cell) {
 		if len(rows) == 0 || !bytes.Equal(rows[len(rows)-1], c.Row) {
@@ -235,7 +235,7 @@ func TestSplitRows(t *testing.T) {
 			}
 		}
 	}
-	if rows, _ := open(t, read(t, "three-levels.hfile"), Options{}).SplitRows(8); len(rows) != 7 {
+	if rows, _ := open(t, read(t, "deep-index.hfile"), Options{}).SplitRows(8); len(rows) != 7 {
 		t.Errorf("300 blocks fall into %d parts", len(rows)+1)
 	}
 }
@@ -297,7 +297,7 @@ func TestLimits(t *testing.T) {
 
 // TestReadAheadIsBounded: what is in the goroutines' hands is bounded, however slow the Scanner is.
 func TestReadAheadIsBounded(t *testing.T) {
-	b := read(t, "three-levels.hfile")
+	b := read(t, "deep-index.hfile")
 	h := open(t, b, Options{Workers: 2, ReadAhead: 4000})
 	s, err := h.Scan(nil, nil)
 	if err != nil {
@@ -319,7 +319,7 @@ func TestReadAheadIsBounded(t *testing.T) {
 }
 
 func TestClosedEarly(t *testing.T) { // and TestMain sees that no goroutine is left
-	b := read(t, "three-levels.hfile")
+	b := read(t, "deep-index.hfile")
 	for stop := range 20 {
 		s, err := open(t, b, Options{Workers: stop % 4, ReadAhead: 3000}).Scan(nil, nil)
 		if err != nil {
@@ -355,7 +355,7 @@ func (f failing) ReadAt(b []byte, offset int64) (int, error) {
 }
 
 func TestReadErrors(t *testing.T) {
-	b := read(t, "three-levels.hfile")
+	b := read(t, "deep-index.hfile")
 	for _, workers := range []int{0, 2} {
 		h, err := Open(failing{bytes.NewReader(b), 20000, 21000}, int64(len(b)), Options{Name: "n", Workers: workers, ReadSize: 2000})
 		if err != nil {
@@ -370,6 +370,41 @@ func TestReadErrors(t *testing.T) {
 	}
 	if _, err := Open(failing{bytes.NewReader(b), int64(len(b)) - 10, int64(len(b))}, int64(len(b)), Options{}); !errors.Is(err, errDisk) {
 		t.Errorf("trailer: %v", err)
+	}
+}
+
+// counting counts the calls of ReadAt.
+type counting struct {
+	io.ReaderAt
+	calls int
+}
+
+func (c *counting) ReadAt(b []byte, offset int64) (int, error) {
+	c.calls++
+	return c.ReaderAt.ReadAt(b, offset)
+}
+
+// TestFewReads: a far file system is asked once to open a small file, once for each index block, once for a row's blocks.
+func TestFewReads(t *testing.T) {
+	b := read(t, "deep-index.hfile")
+	r := &counting{ReaderAt: bytes.NewReader(b)}
+	h, err := Open(r, int64(len(b)), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.calls != 1 || h.Stats().Bytes != tailSize {
+		t.Errorf("%d reads of %d bytes to open it", r.calls, h.Stats().Bytes)
+	}
+	row := h.Meta().LastKey.Row
+	for _, want := range []int{2*4 + 1, 1} { // four index blocks for each end of the range, at most; then they are known
+		r.calls = 0
+		if n := len(all(t, h, row, append(bytes.Clone(row), 0))); n != 5 || r.calls > want {
+			t.Errorf("%d cells by %d reads", n, r.calls)
+		}
+	}
+	r.calls = 0
+	if n := len(all(t, h, nil, nil)); n != 305 || r.calls != 1 {
+		t.Errorf("%d cells by %d reads", n, r.calls)
 	}
 }
 
@@ -408,7 +443,7 @@ func TestScanAllocatesNothing(t *testing.T) {
 }
 
 func BenchmarkScan(b *testing.B) {
-	data := read(b, "three-levels.hfile")
+	data := read(b, "deep-index.hfile")
 	b.ReportAllocs()
 	for b.Loop() {
 		if err := scan(open(b, data, Options{}), nil, nil, func(*Cell) {}); err != nil {

@@ -120,8 +120,31 @@ func keyRow(key []byte) ([]byte, bool) {
 	return key[2 : 2+n], true
 }
 
-// children reads the index block that e, of the level, counted from the data blocks up, names.
+// maxIndexBlocks is how many index blocks a File keeps: those on the way to both ends of a range.
+const maxIndexBlocks = 8
+
+// children returns the entries of the index block that e, of the level, counted from the data blocks up, names. They are not to be changed.
 func (f *File) children(e *indexEntry, level int, d *decompressor) ([]indexEntry, error) {
+	f.mu.Lock()
+	entries, ok := f.index[e.offset]
+	f.mu.Unlock()
+	if ok {
+		return entries, nil
+	}
+	entries, err := f.readIndex(e, level, d)
+	if err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.index == nil || len(f.index) >= maxIndexBlocks {
+		f.index = make(map[int64][]indexEntry)
+	}
+	f.index[e.offset] = entries
+	return entries, nil
+}
+
+func (f *File) readIndex(e *indexEntry, level int, d *decompressor) ([]indexEntry, error) {
 	b, err := f.readBlock(e.offset, e.offset+e.size, &block{}, d)
 	if err != nil {
 		return nil, err

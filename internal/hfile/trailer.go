@@ -46,9 +46,6 @@ type trailer struct {
 }
 
 func (f *File) readTrailer(size int64) error {
-	if size < trailerSizeV2 {
-		return f.corrupt(0, fmt.Errorf("%d bytes are no HFile", size))
-	}
 	n := min(size, trailerSizeV3)
 	b := make([]byte, n)
 	if err := f.readAt(b, size-n); err != nil {
