@@ -143,7 +143,8 @@ func run(ctx context.Context, old bool, dir string, specs io.Reader) ([]byte, er
 		}
 		path += ":" + codecs + "/*"
 	}
-	args := append([]string{"-Xmx1g", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-Djava.io.tmpdir=" + dir}, servers.HBaseJVMFlags()...)
+	args := append([]string{"-Xmx1g", "-XX:-UsePerfData", "-Djava.io.tmpdir=" + dir}, servers.HBaseJVMFlags()...)
+	args = append(args, servers.FastStart...)
 	cmd := exec.CommandContext(ctx, java, append(args, "-cp", path, class)...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.Dir = specs, &stdout, &stderr, dir

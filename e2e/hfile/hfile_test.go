@@ -114,7 +114,7 @@ func size() int {
 	if os.Getenv("TORTURE") == "1" {
 		return 20_000
 	}
-	return 500
+	return 300
 }
 
 // TestCellsAreThoseOfJava: the cells of every file are those that Java's scanner finds, in its order; also in ranges of rows, by the
