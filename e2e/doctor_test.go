@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"net"
 	"os"
@@ -416,6 +417,7 @@ func TestDoctorOfAClusterThatChecksRights(t *testing.T) {
 	if len(missing) == 0 || !strings.Contains(missing[0].Found, "it lacks ADMIN, CREATE on the cluster") || !strings.Contains(missing[0].Remedy, "grant 'waltap', 'AC'") {
 		t.Errorf("of the rights is told: %+v", missing)
 	}
+	verifyWithRights(ctx, t, own, h, table)
 	if err := own.Grant(ctx, "waltap", "RCA"); err != nil {
 		t.Fatal(err)
 	}
@@ -431,5 +433,36 @@ func TestDoctorOfAClusterThatChecksRights(t *testing.T) {
 			t.Fatalf("when the rights are given: %+v", missing)
 		}
 		time.Sleep(500 * time.Millisecond)
+	}
+}
+
+// verifyWithRights compares a table with another one of the same cluster, first without any rights there, then with those of docs/kafka-acls.md.
+func verifyWithRights(ctx context.Context, t *testing.T, own *judge.Cluster, h *servers.HBase, table string) {
+	t.Helper()
+	if err := own.CreateTable(ctx, judge.Table{Name: table + "_copy", Families: []judge.Family{{Name: "a"}}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{table, table + "_copy"} {
+		if err := own.Write(ctx, name, judge.PutAt("row", "a", "q", 7, "v")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	verify := func() testenv.Result {
+		return testenv.RunWaltap(ctx, t, "verify", "-q", "--source-quorum", h.ZKQuorum(), "--target-quorum", h.ZKQuorum(), "--table", table+"="+table+"_copy")
+	}
+	if r := verify(); r.ExitCode != 1 || !strings.Contains(r.Stderr, "AccessDeniedException") && !strings.Contains(r.Stderr, "ermission") {
+		t.Errorf("verify without rights: %+v", r)
+	}
+	if err := own.Grant(ctx, "waltap", "RA"); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		r := verify()
+		if r.ExitCode == 0 && strings.Contains(r.Stdout, "GOODROWS=1") {
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("verify with the rights R and A: %+v", r)
+		}
 	}
 }

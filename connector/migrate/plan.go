@@ -11,6 +11,7 @@ import (
 
 	"github.com/waltap/waltap/connector/config"
 	"github.com/waltap/waltap/connector/tables"
+	"github.com/waltap/waltap/internal/crash"
 	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/schema"
 	"github.com/waltap/waltap/sink"
@@ -137,6 +138,7 @@ func (m *Migration) Plan(ctx context.Context, e Env, waves []string) (_ *Plan, e
 		if err := p.wave(ctx, w); err != nil {
 			return nil, fmt.Errorf("plan wave %s: %w", w.Name, err)
 		}
+		crash.Point(crash.Planned)
 	}
 	return p.plan, nil
 }

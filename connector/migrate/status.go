@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/waltap/waltap/connector/status"
+	"github.com/waltap/waltap/internal/crash"
 	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/source/capture"
 )
@@ -336,9 +337,11 @@ func (m *Migration) Pause(ctx context.Context, e Env, wave string, pause bool) (
 	}
 	if st.Paused != pause {
 		st.Paused = pause
+		crash.Point(crash.PauseUnsaved)
 		if err := s.store.save(ctx, w.Name, st); err != nil {
 			return err
 		}
+		crash.Point(crash.PauseSaved)
 	}
 	if !pause {
 		s.say("wave %s is resumed; its connectors start where waltap migrate start runs", w.Name)

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/waltap/waltap/internal/crash"
 	"github.com/waltap/waltap/schema"
 	"github.com/waltap/waltap/sink"
 	"github.com/waltap/waltap/sink/hbase"
@@ -102,6 +103,7 @@ func Repair(ctx context.Context, o RepairOptions) (_ *RepairReport, err error) {
 		}
 		defer remove()
 	}
+	crash.Point(crash.RepairFound)
 	rows, err := readRows(from)
 	if err != nil {
 		return nil, err
@@ -296,6 +298,7 @@ func (r *repair) flush(ctx context.Context, t *table, key []byte) error {
 		var permanent *sink.PermanentError
 		switch {
 		case err == nil:
+			crash.Point(crash.RepairWritten)
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)

@@ -21,9 +21,14 @@ const (
 
 // The points of waltap migrate, in the order in which its steps pass them.
 const (
+	Planned          = "planned"             // plan: one more wave is looked at, nothing is shown
 	MigrateRecorded  = "migrate-recorded"    // start: what was there before is recorded, nothing is changed
 	MigrateApplied   = "migrate-applied"     // start: the destination has its tables, no connector runs
-	VerifyUnsaved    = "verify-unsaved"      // verify: it is through, its result is not saved
+	PauseUnsaved     = "pause-unsaved"       // pause, resume: it is decided, not saved
+	PauseSaved       = "pause-saved"         // pause, resume: it is saved, not told
+	RepairFound      = "repair-found"        // repair: what differs is found, nothing is written
+	RepairWritten    = "repair-written"      // repair: one more row is written
+	VerifyUnsaved    = "verify-unsaved"      // verify, repair: it is through, its result is not saved
 	FenceSaved       = "fence-saved"         // cutover: the fence is decided, no table is closed
 	TableFenced      = "table-fenced"        // cutover: one more table is closed
 	FenceClosed      = "fence-closed"        // cutover: all are, that is not saved
@@ -38,5 +43,5 @@ const (
 // Points lists all of them.
 var Points = []string{HoldUnsaved, PeerNotAdded, PeerAdded, PeerDisabled, MidShard, ShardUnsaved, Scanned, EnabledUnsaved,
 	BeforeProduce, Produced, Unanswered, AppliedUnmarked,
-	MigrateRecorded, MigrateApplied, VerifyUnsaved, FenceSaved, TableFenced, FenceClosed, CutOverSaved, ReverseSaved, TableUnfenced, PeerRemoved,
+	Planned, MigrateRecorded, MigrateApplied, PauseUnsaved, PauseSaved, RepairFound, RepairWritten, VerifyUnsaved, FenceSaved, TableFenced, FenceClosed, CutOverSaved, ReverseSaved, TableUnfenced, PeerRemoved,
 	AttributesPartly, TopicDeleted}
