@@ -551,7 +551,7 @@ func (m *migration) killedRepairs(t *testing.T) {
 func TestMigrationFromOldHBase(t *testing.T) {
 	t.Parallel()
 	old := env.OldHBase(t)
-	m := newMigrationFrom(t, old.Cluster, 3, keys{"hbase.zookeeper.quorum": old.ZKQuorum(), "hbase.peer.zookeeper.session.timeout.ms": "4000"}, nil)
+	m := newMigrationFrom(t, old.Cluster, torture(3, 7), keys{"hbase.zookeeper.quorum": old.ZKQuorum(), "hbase.peer.zookeeper.session.timeout.ms": "4000"}, nil)
 	for _, x := range m.tables {
 		if _, err := m.src.Load(testenv.Context(t, time.Minute), x.source, judge.LoadSpec{Rows: torture[int64](1000, 50_000), Seed: 7, Families: []string{"a", "b"}, Versions: 2, ValueSize: 20}); err != nil {
 			t.Fatal(err)
@@ -563,8 +563,12 @@ func TestMigrationFromOldHBase(t *testing.T) {
 	if now := m.trace(t); now != untouched {
 		t.Errorf("the plan has changed\n%s\nto\n%s", untouched, now)
 	}
+	m.killedWithAProbe(t, old)
 	w := m.start(t)
 	m.awaitFollowing(t, w)
+	if peers, err := m.src.Peers(testenv.Context(t, time.Minute)); err != nil || slices.ContainsFunc(peers, func(p judge.Peer) bool { return strings.Contains(p.ID, m.name) && strings.Contains(p.ID, "_probe_") }) {
+		t.Errorf("peers after the next start: %+v, %v", peers, err)
+	}
 	m.run(t, 0, "verify", "-q")
 	m.run(t, 0, "cutover")
 	t.Logf("%d writes at the source", stop())
@@ -574,4 +578,18 @@ func TestMigrationFromOldHBase(t *testing.T) {
 		t.Errorf("waltap migrate start has ended with %d, %v; want 0 after the clean-up", code, err)
 	}
 	m.checkCleaned(t, false)
+}
+
+// killedWithAProbe kills the start while a peer stands there that ships nothing: waltap peer list names it, the next start removes it.
+func (m *migration) killedWithAProbe(t *testing.T, old testenv.OldHBase) {
+	t.Helper()
+	m.build = testenv.BuildOptions{Tags: []string{"waltap_crash"}}
+	w := m.start(t, "WALTAP_CRASH="+crash.PeerProbed)
+	if code, err := w.Wait(testenv.Context(t, 2*time.Minute)); err != nil || code != -1 {
+		t.Fatalf("start was to be killed at %s and ended with %d, %v\n%s", crash.PeerProbed, code, err, servers.LogTail(w.LogPath()))
+	}
+	r := testenv.RunWaltap(testenv.Context(t, time.Minute), t, "peer", "--quorum", old.ZKQuorum(), "list")
+	if !strings.Contains(r.Stdout, "_probe_1") || !strings.Contains(r.Stdout, "waltap peer remove "+m.name) {
+		t.Errorf("waltap peer list does not name the probe that was left: %+v", r)
+	}
 }

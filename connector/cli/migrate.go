@@ -85,7 +85,7 @@ func (cmd *migratePlan) Run(e *env) error {
 		err = p.Print(e.stdout)
 	}
 	if err == nil && p.Refused() {
-		return differentError{errors.New("something must be settled before the migration starts: see the lines that say refused")}
+		return different(errors.New("something must be settled before the migration starts: see the lines that say refused"))
 	}
 	return err
 }
@@ -213,7 +213,8 @@ func (f *compareFlags) options(e *env) migrate.VerifyOptions {
 type migrateVerify struct {
 	compareFlags `embed:""`
 
-	Full bool `help:"Compare all rows, also after a clean pass."`
+	Full       bool  `help:"Compare all rows, also after a clean pass."`
+	MaxBadRows int64 `help:"Stop when so many rows are bad; 0: never." placeholder:"N"`
 }
 
 func (cmd *migrateVerify) Run(e *env) error {
@@ -222,7 +223,7 @@ func (cmd *migrateVerify) Run(e *env) error {
 		return err
 	}
 	o := cmd.options(e)
-	o.Full = cmd.Full
+	o.Full, o.MaxBadRows = cmd.Full, cmd.MaxBadRows
 	r, err := m.Verify(e.ctx, menv, cmd.Wave, o)
 	if err != nil {
 		return err
@@ -281,7 +282,7 @@ func (cmd *migrateCutover) Run(e *env) error {
 		return m.Undo(e.ctx, menv, cmd.Wave, o)
 	}
 	if err = m.Cutover(e.ctx, menv, cmd.Wave, o); errors.Is(err, migrate.ErrNotGreen) {
-		return differentError{err}
+		return different(err)
 	}
 	return err
 }
@@ -303,9 +304,9 @@ func (cmd *migrateCutover) rehearse(e *env, m *migrate.Migration, menv migrate.E
 	}
 	switch {
 	case !r.Gate.Green():
-		return differentError{migrate.ErrNotGreen}
+		return different(migrate.ErrNotGreen)
 	case r.FreezeMS > r.MaxFreezeMS:
-		return differentError{errors.New("the freeze would be longer than migration.freeze.max.ms allows")}
+		return different(errors.New("the freeze would be longer than migration.freeze.max.ms allows"))
 	}
 	return nil
 }

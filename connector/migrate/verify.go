@@ -20,6 +20,7 @@ type VerifyOptions struct {
 	// DifferencesFile gets a line of JSON for each difference; "": none.
 	DifferencesFile string
 	Parallel        int // ranges compared at once; 0: the default
+	MaxBadRows      int64
 	Progress        func(verify.Progress)
 }
 
@@ -70,7 +71,7 @@ func (s *session) compare(ctx context.Context, w *Wave, st *State, o VerifyOptio
 		return nil, nil, err
 	}
 	defer done()
-	options.DifferencesFile, options.Progress, options.Parallel = o.DifferencesFile, o.Progress, o.Parallel
+	options.DifferencesFile, options.Progress, options.Parallel, options.MaxBadRows = o.DifferencesFile, o.Progress, o.Parallel, o.MaxBadRows
 	last := (*Pass)(nil)
 	if v := st.Verified; !o.Full && v != nil && v.Base != nil && v.Base.Clean && covers(v.Base.Tables, p.tables) {
 		last = v.Base

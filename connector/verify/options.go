@@ -78,6 +78,9 @@ type Options struct {
 	// NoRecheck counts rows that differ at first sight: false alarms where the tables are written to.
 	NoRecheck bool
 
+	// MaxBadRows ends the comparison when so many rows are bad; 0: it goes to the end. Rows that were in hand then count, too.
+	MaxBadRows int64
+
 	Parallel   int   // ranges compared at once; default 4
 	FetchBytes int64 // asked of a region server per call; default 2 MiB
 	ShardBytes int64 // a region above it is compared in several ranges; default 1 GiB

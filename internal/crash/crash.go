@@ -8,6 +8,7 @@ const (
 	HoldUnsaved     = "hold-unsaved"     // the capture has decided to hold, or to open, its peer, no state is saved
 	PeerNotAdded    = "peer-not-added"   // the state is saved, the peer is not added
 	PeerAdded       = "peer-added"       // the peer is added, waltap knows it by the saved capture id only
+	PeerProbed      = "peer-probed"      // HBase 1.x: a probe stands beside the peer, to see that the region servers know it
 	PeerDisabled    = "peer-disabled"    // a peer that shipped is disabled, its table list is still the old one
 	MidShard        = "mid-shard"        // a row in the middle of a shard was read
 	ShardUnsaved    = "shard-unsaved"    // Kafka has a shard, its progress is not saved
@@ -41,7 +42,7 @@ const (
 )
 
 // Points lists all of them.
-var Points = []string{HoldUnsaved, PeerNotAdded, PeerAdded, PeerDisabled, MidShard, ShardUnsaved, Scanned, EnabledUnsaved,
+var Points = []string{HoldUnsaved, PeerNotAdded, PeerAdded, PeerProbed, PeerDisabled, MidShard, ShardUnsaved, Scanned, EnabledUnsaved,
 	BeforeProduce, Produced, Unanswered, AppliedUnmarked,
 	Planned, MigrateRecorded, MigrateApplied, PauseUnsaved, PauseSaved, RepairFound, RepairWritten, VerifyUnsaved, FenceSaved, TableFenced, FenceClosed, CutOverSaved, ReverseSaved, TableUnfenced, PeerRemoved,
 	AttributesPartly, TopicDeleted}
