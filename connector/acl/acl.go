@@ -246,7 +246,7 @@ func OfMigration(p *config.Process, source, sink *config.Connector) (*MigrationR
 		}
 	}
 	return &MigrationRights{
-		Start: unique(from, to, MigrateStart.Rights), Steps: unique(steps),
+		Start: Unique(from, to, MigrateStart.Rights), Steps: Unique(steps),
 		ReverseStart: reversed(source, sink, Source.Rights, Sink.Rights), ReverseSteps: back,
 	}, nil
 }
@@ -264,11 +264,11 @@ func reversed(source, sink *config.Connector, lists ...[]Right) []Right {
 		r.Name, r.Prefixed = strings.TrimSuffix(r.Name, "."), true
 		out = append(out, r)
 	}
-	return unique(out)
+	return Unique(out)
 }
 
-// unique joins lists; of rights to the same the first stays.
-func unique(lists ...[]Right) []Right {
+// Unique joins lists; of rights to the same the first stays.
+func Unique(lists ...[]Right) []Right {
 	var out []Right
 	for _, r := range slices.Concat(lists...) {
 		if !slices.ContainsFunc(out, func(o Right) bool {

@@ -7,10 +7,6 @@ import (
 	"github.com/waltap/waltap/source/capture"
 )
 
-// assumedRate is what one process is assumed to copy in a second, bytes, where nothing is known: it is a round figure below what
-// one core does, not a measurement of the clusters at hand.
-const assumedRate = 40 << 20
-
 // Where a rate is from.
 const (
 	rateAssumed  = "assumed: nothing was scanned yet"
@@ -40,7 +36,7 @@ func (p *planner) rate(ctx context.Context, w *Wave) (rate int64, from string, e
 	if limit > 0 {
 		return limit, rateLimit, nil
 	}
-	return assumedRate, rateAssumed, nil
+	return capture.AssumedScanRate, rateAssumed, nil
 }
 
 // shortScan is one that tells nothing about how long others take.

@@ -20,7 +20,7 @@ var (
 		Remedy: "Create the table, or set hbase.table.create: true."}
 	checkFamilies = &check.Check{Name: "destination.families", Title: "The families are there, or are added",
 		Means:  "The captured families of each table, by their names at the destination.",
-		Remedy: "In the hbase shell: alter 'namespace:table', {NAME => 'family'}; or set hbase.table.create: true."}
+		Remedy: "In the hbase shell: alter 'namespace:table', {NAME => 'family'}; or set hbase.table.create: true, or schema.evolution: basic."}
 	checkAttributes = &check.Check{Name: "destination.attributes", Title: "The families keep what the source's keep",
 		Means:  "VERSIONS, MIN_VERSIONS, TTL, KEEP_DELETED_CELLS and NEW_VERSION_BEHAVIOR of families that are there. Fewer versions, a shorter life or other treatment of delete markers make the copy differ.",
 		Limits: "Attributes about storage and speed (compression, encoding, block size), which may differ.",
@@ -33,7 +33,7 @@ var (
 		Means:  "An empty ReplicateWALEntry call at a region server, which writes nothing (hbase.apply: auto, replication).",
 		Remedy: "hbase.apply: mutation, which is slower; or let HBase 1.x replicate (hbase.replication: true)."}
 	checkRights = &check.Check{Name: "destination.rights", Title: "HBase lets us do what we need",
-		Means:  "Where HBase checks rights (AccessController), it is asked for those of our user: WRITE on the cluster for replication calls, on the tables for mutations; CREATE and ADMIN for hbase.table.create and hbase.table.late.put.window.ms.",
+		Means:  "Where HBase checks rights (AccessController), it is asked for those of our user: WRITE on the cluster for replication calls, on the tables for mutations; CREATE and ADMIN for hbase.table.create, ADMIN for schema.evolution: basic and hbase.table.late.put.window.ms.",
 		Limits: "HBase before 2.2 cannot be asked.",
 		Remedy: "In the hbase shell, as an administrator: grant 'waltap', 'RWCA'"}
 
@@ -94,7 +94,7 @@ func (k *checker) compare(ctx context.Context) []check.Result {
 			continue
 		}
 		t.tables.Right("table "+names[i], "there, or will be created")
-		t.judgeFamilies(want, there[at], k.cfg.Create)
+		t.judgeFamilies(want, there[at], k.cfg.Create || k.cfg.Evolve)
 		t.judgeAttributes(want, there[at])
 		t.judgeCoprocessors(want, there[at])
 	}
@@ -220,7 +220,7 @@ func (k *checker) rights(ctx context.Context) []check.Result {
 	if k.cfg.Create {
 		cluster.Actions = append(cluster.Actions, admin.Create)
 	}
-	if k.cfg.Create || k.cfg.LatePutWindow > 0 {
+	if k.cfg.Create || k.cfg.Evolve || k.cfg.LatePutWindow > 0 {
 		cluster.Actions = append(cluster.Actions, admin.Admin)
 	}
 	if len(cluster.Actions) > 0 {
