@@ -20,6 +20,7 @@ import (
 	"github.com/waltap/waltap/e2e/testenv"
 	"github.com/waltap/waltap/internal/check"
 	"github.com/waltap/waltap/internal/kafka"
+	capturing "github.com/waltap/waltap/source/capture"
 )
 
 // doctorExit are the exit codes of waltap doctor.
@@ -311,6 +312,44 @@ func TestDoctorOfARunningConnector(t *testing.T) {
 	}
 }
 
+// TestDoctorOfAnOldSource: of an HBase 1.4 nothing is wrong, and little cannot be told; a table without scope is, as elsewhere.
+func TestDoctorOfAnOldSource(t *testing.T) {
+	t.Parallel()
+	ctx := testenv.Context(t, 3*time.Minute)
+	old := env.OldHBase(t)
+	table := testenv.Name(t)
+	if err := old.Cluster.CreateTable(ctx, judge.Table{Name: table, Families: []judge.Family{{Name: "a", Scope: 1}}}); err != nil {
+		t.Fatal(err)
+	}
+	source := keys{"hbase.zookeeper.quorum": old.ZKQuorum(), "hbase.peer.zookeeper.session.timeout.ms": "4000"}
+	r := examine(t, sound(t, table, source, nil).config())
+	for _, x := range results(r, check.Warning, check.Failure) {
+		t.Errorf("%+v", x)
+	}
+	told := make(map[string]check.Severity)
+	for _, x := range results(r, check.OK, check.Unknown) {
+		if x.Check == "hbase.version" && told[x.Check] == "" && !strings.Contains(x.Found, "1.4.14") {
+			t.Errorf("%+v", x)
+		}
+		if told[x.Check] != check.Unknown {
+			told[x.Check] = x.Severity
+		}
+	}
+	for _, c := range capturing.Checks {
+		want := check.OK
+		if slices.Contains([]string{"source.bulkload", "source.wals.scan", "source.shipping"}, c.Name) {
+			want = check.Unknown
+		}
+		if told[c.Name] != want && c.Name != "source.rights" {
+			t.Errorf("%s is %q, want %s", c.Name, told[c.Name], want)
+		}
+	}
+	if err := old.Cluster.CreateTable(ctx, judge.Table{Name: table + "_0", Families: []judge.Family{{Name: "a"}}}); err != nil {
+		t.Fatal(err)
+	}
+	ailing(t, examine(t, sound(t, table+"_0", source, nil).config()), check.Result{Check: "source.scope", Severity: check.Failure, Subject: "table default:" + table + "_0", Remedy: "REPLICATION_SCOPE => '1'"})
+}
+
 // TestDoctorNamesAPeerWithoutATableList: such a peer would ship the tables of other tests, so this one runs alone.
 func TestDoctorNamesAPeerWithoutATableList(t *testing.T) {
 	ctx := testenv.Context(t, 2*time.Minute)
@@ -424,6 +463,12 @@ func TestDoctorOfAClusterThatChecksRights(t *testing.T) {
 	for {
 		missing, other := look()
 		if len(missing) == 0 {
+			held := results(examine(t, processYAML(p.sourceConfig())), check.OK)
+			if !slices.ContainsFunc(held, func(x check.Result) bool {
+				return x.Check == "source.wals.scan" && strings.Contains(x.Found, "MiB/s since they were started")
+			}) {
+				t.Errorf("of the WALs that a scan holds is told: %+v", held)
+			}
 			if len(other) != 1 || other[0].Check != "source.bulkload" || !strings.Contains(other[0].Found, "hbase.replication.bulkload.enabled is true") {
 				t.Errorf("when the rights are given, told is %+v", other)
 			}
