@@ -91,6 +91,7 @@ func TestMigrationWithThePrintedRights(t *testing.T) {
 	if reverse {
 		m.run(t, 0, "cutover", "--reverse")
 		m.run(t, 0, "cutover", "--undo")
+		m.run(t, 0, "verify", "-q")
 	}
 	for _, x := range m.tables { // there is something to compare since the repair
 		if err := env.Src.Write(testenv.Context(t, time.Minute), x.source, judge.Put("later", "a", "q", "v")); err != nil {

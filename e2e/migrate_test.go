@@ -453,6 +453,9 @@ func TestMigrationKilledInEveryStep(t *testing.T) {
 		}
 	}
 	m.identical(t)
+	if r := m.run(t, 2, "cutover"); !strings.Contains(r.Stdout, "no pass of all rows was made") { // writers were at the destination
+		t.Errorf("a cut-over after the way back, before a verify, says\n%s", r.Stdout)
+	}
 	m.run(t, 0, "verify", "-q")
 	m.killed(t, crash.TableFenced, "cutover")
 	m.run(t, 0, "cutover")

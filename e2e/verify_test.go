@@ -345,7 +345,9 @@ func TestVerifyReplicationAgrees(t *testing.T) {
 		t.Errorf("resumed %t, stopped %t", v.Resumed, v.Stopped)
 	}
 	planted.check(t, &v)
-	repair(t, 0, append(args, "--delete-extra", "--execute")...)
+	if r := repair(t, 0, append(args, "--delete-extra", "--execute")...); r.Compared.GoodRows+r.Compared.BadRows < int64(n) || r.Compared.BadRows != r.Found.BadRows {
+		t.Errorf("repair says that it has compared %d rows, %d bad, and found %d", r.Compared.GoodRows+r.Compared.BadRows, r.Compared.BadRows, r.Found.BadRows)
+	}
 	agrees(t, table, table, 0)
 	v = verify(t, args...)
 	v.clean(t, int64(n))
@@ -375,6 +377,7 @@ func awaitVisible(t *testing.T, table, target string) {
 type repaired struct {
 	Executed      bool
 	Actions, Left []repairAction
+	Compared      verdict
 	Found, After  verdict
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/waltap/waltap/connector/config"
 	"github.com/waltap/waltap/connector/migrate"
 	"github.com/waltap/waltap/connector/verify"
+	"github.com/waltap/waltap/source/scan"
 )
 
 type migrateCommands struct {
@@ -106,7 +107,7 @@ func (cmd *migrateStart) Run(e *env) error {
 type migrateStatus struct {
 	migrationFlags `embed:""`
 
-	JSON     bool          `name:"json" help:"Write it as JSON: once, or with --interval a line each time."`
+	JSON     bool          `name:"json" help:"Write it as JSON, once."`
 	Once     bool          `help:"Show it once."`
 	Interval time.Duration `help:"How often it is read." default:"2s"`
 }
@@ -215,6 +216,11 @@ type migrateVerify struct {
 
 	Full       bool  `help:"Compare all rows, also after a clean pass."`
 	MaxBadRows int64 `help:"Stop when so many rows are bad; 0: never." placeholder:"N"`
+
+	MaxRowsPerSecond int64  `help:"Hold the reading back, at each end; 0: no limit." placeholder:"N"`
+	MaxMBPerSecond   int64  `name:"max-mb-per-second" help:"The same in MiB." placeholder:"N"`
+	State            string `help:"Keep the progress of a pass over all rows in this file, so that --resume can go on from it." placeholder:"FILE"`
+	Resume           bool   `help:"Go on where the pass of --state was ended; begin it when there is none."`
 }
 
 func (cmd *migrateVerify) Run(e *env) error {
@@ -223,7 +229,11 @@ func (cmd *migrateVerify) Run(e *env) error {
 		return err
 	}
 	o := cmd.options(e)
-	o.Full, o.MaxBadRows = cmd.Full, cmd.MaxBadRows
+	o.Full, o.MaxBadRows, o.StateFile, o.Resume = cmd.Full, cmd.MaxBadRows, cmd.State, cmd.Resume
+	o.Limits = scan.Limits{RowsPerSecond: cmd.MaxRowsPerSecond, BytesPerSecond: cmd.MaxMBPerSecond << 20}
+	if cmd.Resume && cmd.State == "" {
+		return usageError{errors.New("--resume needs --state")}
+	}
 	r, err := m.Verify(e.ctx, menv, cmd.Wave, o)
 	if err != nil {
 		return err

@@ -91,6 +91,8 @@ type Options struct {
 	// StateFile keeps the progress; with Resume a comparison goes on from it. It is removed when the comparison is complete.
 	StateFile string
 	Resume    bool
+	// Era tells comparisons apart whose ends are not what they were, though all else is equal: none goes on from another's state.
+	Era string
 	// DifferencesFile gets a line of JSON for each difference. Exceptions adds those that leave a row good.
 	DifferencesFile string
 	Exceptions      bool
