@@ -76,12 +76,22 @@ func newMigrationFrom(t *testing.T, src *judge.Cluster, regions int, source keys
 	}
 	top := keys{"migration.name": name}
 	for k, v := range more {
-		top[k] = v
+		top[k] = strings.ReplaceAll(v, "NAME", name)
 	}
 	m.top, m.connectors = top, []string{p.sourceConfig(), p.sinkConfig()}
 	m.file = m.write(t, env.Kafka.Bootstrap(), nil)
 	m.cleanUp(t)
 	return m
+}
+
+// yaml is the migration's file.
+func (m *migration) yaml(t *testing.T) string {
+	t.Helper()
+	b, err := os.ReadFile(m.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }
 
 // write writes the migration's file, with more keys of Kafka's.
@@ -175,27 +185,34 @@ func (m *migration) start(t *testing.T, extra ...string) *testenv.Waltap {
 	return env.StartWaltap(t, testenv.WaltapOptions{Args: []string{"migrate", "start", "-f", m.file}, Env: extra, Build: m.build})
 }
 
-// status reads waltap migrate status.
+// status reads waltap migrate status, of the first wave.
 func (m *migration) status(t *testing.T) migrate.WaveStatus {
+	t.Helper()
+	return m.waves(t)[0]
+}
+
+func (m *migration) waves(t *testing.T) []migrate.WaveStatus {
 	t.Helper()
 	r := testenv.RunWaltap(testenv.Context(t, time.Minute), t, "migrate", "status", "--json", "-f", m.file)
 	var s migrate.Status
 	if err := json.Unmarshal([]byte(r.Stdout), &s); err != nil || r.ExitCode != 0 {
 		t.Fatalf("waltap migrate status: exit code %d, %v\n%s\n%s", r.ExitCode, err, r.Stdout, r.Stderr)
 	}
-	return s.Waves[0]
+	return s.Waves
 }
 
-// awaitFollowing waits until all tables follow.
+// awaitFollowing waits until all tables of all waves follow.
 func (m *migration) awaitFollowing(t *testing.T, w *testenv.Waltap) migrate.WaveStatus {
 	t.Helper()
 	ctx := testenv.Context(t, 2*time.Minute)
 	for {
-		s := m.status(t)
-		done := len(s.Tables) > 0 && s.Watermark != nil && !slices.ContainsFunc(s.Tables, func(x migrate.TableStatus) bool { return x.Phase != "follows" })
+		s := m.waves(t)
+		behind := slices.ContainsFunc(s, func(s migrate.WaveStatus) bool {
+			return len(s.Tables) == 0 || s.Watermark == nil || slices.ContainsFunc(s.Tables, func(x migrate.TableStatus) bool { return x.Phase != "follows" })
+		})
 		switch {
-		case done:
-			return s
+		case !behind:
+			return s[0]
 		case w != nil && !w.Running():
 			t.Fatalf("waltap migrate start has ended\n%s", servers.LogTail(w.LogPath()))
 		case ctx.Err() != nil:
