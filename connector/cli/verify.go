@@ -143,6 +143,9 @@ func (f *endsFlags) fromFile(ctx context.Context, log *slog.Logger) (o verify.Op
 	if err != nil {
 		return o, done, fmt.Errorf("read the configuration:\n%w", err)
 	}
+	if len(cfg.Migration.Waves) > 0 {
+		return o, done, errors.New("the file is of a migration in waves, whose connectors have names of their own: waltap migrate verify --wave, waltap migrate repair --wave")
+	}
 	if o, err = verify.FromConfig(cfg, f.Source, f.Sink, log); err != nil {
 		return o, done, err
 	}
