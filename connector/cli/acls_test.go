@@ -9,6 +9,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 
+	"github.com/waltap/waltap/connector/acl"
+	"github.com/waltap/waltap/connector/migrate"
 	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/internal/secret"
 )
@@ -35,6 +37,9 @@ connectors:
 const scramUser = "security.protocol: SASL_PLAINTEXT\nsasl: {mechanism: SCRAM-SHA-256, username: alice, password: '${file:DIR/secrets.properties:password}'}"
 
 func TestACLs(t *testing.T) {
+	if acl.StateTopic != migrate.StateTopic {
+		t.Errorf("rights are listed for topic %s, and the state of migrations is on %s", acl.StateTopic, migrate.StateTopic)
+	}
 	run := func(args ...string) (int, string, string) {
 		var out, errs bytes.Buffer
 		code := Main(append([]string{"acls"}, args...), &out, &errs)
