@@ -15,7 +15,7 @@ import (
 )
 
 // TestMigrationKilledInEveryStep kills each step in its middle, several times, and repeats it: it ends as one that nobody has killed.
-// At full size each step is killed at all of its places, 33 kills; make test takes those below that are farthest from a beginning or an end.
+// At full size each step is killed at all of its places, 32 kills; make test takes 17 of them.
 func TestMigrationKilledInEveryStep(t *testing.T) {
 	t.Parallel()
 	m := newMigration(t, 2, nil, nil)
@@ -141,8 +141,10 @@ func (m *migration) killedRepairs(t *testing.T) {
 		return n
 	}
 	all := rows * len(m.tables)
-	m.killed(t, crash.RepairFound, "repair", "-q", "--execute")
-	m.run(t, 2, "repair", "-q")
+	if torture(0, 1) > 0 {
+		m.killed(t, crash.RepairFound, "repair", "-q", "--execute")
+		m.run(t, 2, "repair", "-q")
+	}
 	if n := lacking(); n != all {
 		t.Errorf("the destination lacks %d rows before anything is written, want %d", n, all)
 	}
@@ -153,7 +155,9 @@ func (m *migration) killedRepairs(t *testing.T) {
 			t.Errorf("the destination lacked %d rows and lacks %d after a repair that was killed in its middle", before, n)
 		}
 	}
-	m.killed(t, crash.VerifyUnsaved, "repair", "-q", "--execute")
+	if torture(0, 1) > 0 {
+		m.killed(t, crash.VerifyUnsaved, "repair", "-q", "--execute")
+	}
 	m.run(t, 0, "repair", "-q", "--execute")
 	if n := lacking(); n != 0 {
 		t.Errorf("the destination lacks %d rows after the repair", n)
