@@ -64,6 +64,7 @@ type Applier struct {
 	way     atomic.Int32 // of Auto: what is known of it
 
 	builders sync.Pool // *callBuilder
+	chunks   sync.Pool // *chunk
 
 	mu      sync.Mutex
 	ready   map[string]*table // by name at the source; those that stand at the target
@@ -95,7 +96,8 @@ func Open(ctx context.Context, cfg Config) (*Applier, error) {
 		return nil, fmt.Errorf("read the destination's cluster id: %w", err)
 	}
 	return &Applier{cfg: cfg, cluster: cluster, id: id, writer: mutate.New(cluster, cfg.CallTimeout),
-		builders: sync.Pool{New: func() any { return new(callBuilder) }}, ready: make(map[string]*table), sources: make(map[string]string)}, nil
+		builders: sync.Pool{New: func() any { return new(callBuilder) }}, chunks: sync.Pool{New: func() any { return new(chunk) }},
+		ready: make(map[string]*table), sources: make(map[string]string)}, nil
 }
 
 // Close closes the connections.
