@@ -24,7 +24,7 @@ func BenchmarkCollect(b *testing.B) {
 				records[i] = kafka.RawRecord{Key: c.Row, Value: schema.AppendAvro(nil, &c), Offset: int64(i)}
 			}
 			s := newSink(Config{BatchBytes: 1 << 30, Linger: time.Hour}, nil)
-			w := &worker{Sink: s, tp: kafka.TopicPartition{Topic: "t"}, recent: newRecent(recentCells)}
+			w := &worker{Sink: s, tp: kafka.TopicPartition{Topic: "t"}, recent: newRecent(recentCells), limits: s.cfg.limitsOf(1)}
 			collect := collector{w: w, decoder: s.cfg.Schemas.NewDecoder()}
 			fetched := make(chan *kafka.RawFetch, 1)
 			b.ReportAllocs()

@@ -93,7 +93,7 @@ func (c *collector) take(res *kafka.RawFetch, idle bool) {
 }
 
 func (c *collector) full(b *Batch) bool {
-	return len(b.Changes)+b.Skipped+len(b.dead) >= c.w.cfg.BatchRecords || b.Bytes >= c.w.cfg.BatchBytes
+	return len(b.Changes)+b.Skipped+len(b.dead) >= c.w.limits.records || b.Bytes >= c.w.limits.batchBytes
 }
 
 // fill moves fetched records into b until it is full, or one of them stops the sink.

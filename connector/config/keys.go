@@ -379,12 +379,12 @@ var ownKeys = []Key{
 	},
 	{
 		Name: "batch.max.records", Scope: InSink, Type: Integer, Default: "4000", Min: 1, Max: 1_000_000,
-		Doc: "Most records applied in one batch.",
+		Doc: "Most records applied in one batch. Each partition has one; with more than 8 in a process, they are smaller, so that all together take no more memory.",
 		set: number(func(t *target) *int { return &t.sink.BatchMaxRecords }),
 	},
 	{
 		Name: "batch.max.bytes", Scope: InSink, Type: Size, Default: "4MiB", Min: 1 << 10, Max: 1 << 30,
-		Doc: "Most bytes of records applied in one batch. A larger record is applied alone.",
+		Doc: "Most bytes of records applied in one batch. A larger record is applied alone. With more than 8 partitions in a process less, as batch.max.records.",
 		set: number(func(t *target) *int64 { return &t.sink.BatchMaxBytes }),
 	},
 	{
