@@ -16,9 +16,9 @@ type limits struct {
 
 // Least that a partition has, unless it is configured to have less.
 const (
-	leastRecords     = 500 // a call of 500 rows costs the destination hardly more a row than one of 4000
+	leastRecords     = 500
 	leastBytes       = 64 << 10
-	leastRecentCells = 1 << 14
+	leastRecentCells = 1 << 16 // it remembers as many cells well as warm reads records: a third
 )
 
 // limitsOf is for each of n partitions.

@@ -348,7 +348,7 @@ var ownKeys = []Key{
 	},
 	{
 		Name: "hbase.apply", Scope: InSink, Type: String, Default: "auto", Values: []string{"auto", "replication", "mutation"},
-		Doc: "How changes are written. replication: by the call that HBase's own replication makes, the faster way. mutation: by puts and deletes, as a client does, for targets that do not serve that call, or not to us. auto: by replication until the target refuses it, which is logged, then by mutation.",
+		Doc: "How changes are written. mutation: by puts and deletes to the servers of their rows, as a client does. replication: by the call that HBase's own replication makes; it takes all tags, and costs the target more. auto: by mutation, but for cells with tags other than a TTL, which a target with cell ACLs or visibility labels takes from no client: these by replication until the target refuses it, which is logged.",
 		set: text(func(t *target) *ApplyMode { return &t.sink.Apply }),
 	},
 	{

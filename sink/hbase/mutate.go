@@ -68,12 +68,17 @@ func (k *chunk) takes(c mapped) bool {
 		k.mutations+mutationsOf(c.Change) <= maxMutations && k.bytes+sizeOf(c) <= maxCallBytes
 }
 
+// sizeOf is about what the cells of c occupy in a call: a family may have a longer name at the target.
 func sizeOf(c mapped) (size int) {
 	for i := range c.Cells {
-		size += mutate.Codec.Size(cellOf(c, i))
+		k := &c.Cells[i]
+		size += cellOverhead + len(c.Row) + len(k.Family) + len(k.Qualifier) + len(k.Value) + len(k.Tags)
 	}
 	return size
 }
+
+// cellOverhead is what a cell has in a call beside its parts.
+const cellOverhead = 26
 
 // add makes a mutation of each run of puts and each run of delete markers.
 func (k *chunk) add(c mapped) {

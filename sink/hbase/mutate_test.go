@@ -162,3 +162,43 @@ func TestRoundsOfFilling(t *testing.T) {
 		t.Errorf("the column of two versions is %+v", m)
 	}
 }
+
+func TestWhichTagsNoClientMayWrite(t *testing.T) {
+	tag := func(typ byte) []byte { return []byte{0, 2, typ, 'x'} }
+	for _, tc := range []struct {
+		tags     []byte
+		reserved bool
+	}{
+		{nil, false}, {tag(8), false}, {tag(1), true}, {tag(2), true}, {tag(65), true},
+		{slices.Concat(tag(8), tag(2)), true}, {slices.Concat(tag(8), tag(8)), false}, {[]byte{0, 9, 8}, true},
+	} {
+		c := change("r", schema.Put, schema.Put)
+		c.Cells[1].Tags = tc.tags
+		if got := hasReservedTags(c.Change); got != tc.reserved {
+			t.Errorf("tags % x: reserved %v", tc.tags, got)
+		}
+	}
+}
+
+func TestWhichChangesNeedNoFurtherLook(t *testing.T) {
+	last := change("r", schema.Put)
+	for name, tc := range map[string]struct {
+		change func(*schema.Change)
+		alike  bool
+	}{
+		"the same":        {func(*schema.Change) {}, true},
+		"another row":     {func(c *schema.Change) { c.Row = []byte("s") }, true},
+		"another table":   {func(c *schema.Change) { c.Table = "shop:u" }, false},
+		"another family":  {func(c *schema.Change) { c.Cells[0].Family = []byte("other") }, false},
+		"a second family": {func(c *schema.Change) { c.Cells[1].Family = []byte("other") }, false},
+	} {
+		c := change("r", schema.Put, schema.Put)
+		tc.change(c.Change)
+		if got := last.alike(c.Change); got != tc.alike {
+			t.Errorf("%s: %v, want %v", name, got, tc.alike)
+		}
+	}
+	if (mapped{}).alike(last.Change) {
+		t.Error("the first of a batch needs a look")
+	}
+}
