@@ -30,8 +30,8 @@ var (
 		Limits: "Whether the destination's region servers can load the class, and coprocessors of hbase-site.xml.",
 		Remedy: "Put the class on all servers of the destination and alter the table, if applications there need it; an observer that derives data at the source must not run at the destination too."}
 	checkWay = &check.Check{Name: "destination.apply", Title: "The destination takes changes in the configured way",
-		Means:  "An empty ReplicateWALEntry call at a region server, which writes nothing (hbase.apply: auto, replication).",
-		Remedy: "hbase.apply: mutation, which is slower; or let HBase 1.x replicate (hbase.replication: true)."}
+		Means:  "An empty ReplicateWALEntry call at a region server, which writes nothing (hbase.apply: replication; auto, for cells with tags).",
+		Remedy: "hbase.apply: mutation; or let HBase 1.x replicate (hbase.replication: true)."}
 	checkRights = &check.Check{Name: "destination.rights", Title: "HBase lets us do what we need",
 		Means:  "Where HBase checks rights (AccessController), it is asked for those of our user: WRITE on the cluster for replication calls, on the tables for mutations; CREATE and ADMIN for hbase.table.create, ADMIN for schema.evolution: basic and hbase.table.late.put.window.ms.",
 		Limits: "HBase before 2.2 cannot be asked.",
@@ -201,7 +201,7 @@ func (k *checker) applies(ctx context.Context) []check.Result {
 	case err == nil:
 		return []check.Result{checkWay.Right("", "replication calls are taken")}
 	case refusesReplication(err) && k.cfg.Mode != Replication:
-		return []check.Result{checkWay.Warn("", "replication calls are refused, so changes are written by mutations: "+firstLine(err), "Set hbase.apply: mutation if that is meant; mutations are slower.")}
+		return []check.Result{checkWay.Warn("", "replication calls are refused, so that cells with tags, too, are written by mutations, which a destination with cell ACLs or visibility labels does not take: "+firstLine(err), "Set hbase.apply: mutation if that is meant.")}
 	}
 	return []check.Result{checkWay.Fail("", firstLine(err), "")}
 }
