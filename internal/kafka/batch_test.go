@@ -282,3 +282,20 @@ func FuzzDecodeFetch(f *testing.F) {
 		}
 	})
 }
+
+// TestHeaderTemplate: with the values filled in, the bytes are those of the headers.
+func TestHeaderTemplate(t *testing.T) {
+	headers := []Header{{"op", []byte("put")}, {"table", []byte("seq")}, {"seq", []byte("4711")}, {"null", nil}, {"ts", nil}, {"source", []byte("wal")}}
+	for _, open := range [][]string{nil, {"seq"}, {"seq", "ts"}, {"op", "source"}} {
+		var values [][]byte
+		for _, h := range headers {
+			if slices.Contains(open, h.Key) {
+				values = append(values, h.Value)
+			}
+		}
+		got := NewHeaderTemplate(headers, open...).Append([]byte("before"), values...)
+		if want := AppendHeaders([]byte("before"), headers); !bytes.Equal(got, want) {
+			t.Errorf("open %v:\ngot  %q\nwant %q", open, got, want)
+		}
+	}
+}
