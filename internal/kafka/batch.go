@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go/compress"
-	"github.com/segmentio/kafka-go/compress/snappy"
 )
 
 // A record batch of format 2, the only one written since Kafka 0.11 (https://kafka.apache.org/documentation/#recordbatch).
@@ -98,7 +97,7 @@ func (b *batchBuilder) finish() ([]byte, error) {
 	if b.codec != compress.None {
 		b.out.Reset()
 		b.out.Write(b.buf[:batchOverhead])
-		w := codecOf(b.codec).NewWriter(&b.out)
+		w := compressor(b.codec, &b.out)
 		if _, err := w.Write(b.buf[batchOverhead:]); err != nil {
 			return nil, fmt.Errorf("compress records with %s: %w", b.codec, err)
 		}
@@ -117,18 +116,6 @@ func (b *batchBuilder) finish() ([]byte, error) {
 	be.PutUint64(batch[batchMaxTime:], uint64(b.maxTime))
 	be.PutUint32(batch[batchRecords:], uint32(b.count))
 	return batch, nil
-}
-
-// fastSnappy takes 0.18 CPU seconds for a million records of 350 bytes; kafka-go's own choice takes 0.52, and what comes of it is 2 %
-// smaller (BenchmarkCompress).
-var fastSnappy = &snappy.Codec{Compression: snappy.FasterCompression}
-
-// codecOf is how batches are compressed.
-func codecOf(c compress.Compression) compress.Codec {
-	if c == compress.Snappy {
-		return fastSnappy
-	}
-	return c.Codec()
 }
 
 // BatchBytes is what a topic's max.message.bytes must be for r: its size alone in a batch, compressed.
