@@ -138,7 +138,7 @@ var kafkaKeys = []Key{
 
 	{
 		Name: "producer.override.compression.type", Scope: InSource, Type: String, Default: "none", Values: []string{"none", "gzip", "snappy", "lz4", "zstd"},
-		Doc: "Compression of record batches.",
+		Doc: "Compression of record batches. snappy takes the least time here, and half of the broker's; see performance.md.",
 		set: text(func(t *target) *string { return &t.source.Producer.CompressionType }),
 	},
 	{
