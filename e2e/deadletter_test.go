@@ -80,7 +80,8 @@ func TestDeadLetters(t *testing.T) {
 	}
 	load(t, table, 300, "a", "b")
 	deadSource, deadSink := "dead-"+table+"-source", "dead-"+table+"-sink"
-	p := &pipe{name: table, tables: table, source: keys{"topic.creation.default.max.message.bytes": "1MiB"}, sink: keys{"hbase.table.create": "false"}}
+	p := &pipe{name: table, tables: table, source: keys{"topic.creation.default.max.message.bytes": "1MiB",
+		"producer.override.compression.type": "none"}, sink: keys{"hbase.table.create": "false"}}
 	p.cleanUp(t)
 
 	// Over the limit: without a policy HBase keeps the edit, and what follows it.

@@ -87,3 +87,51 @@ func TestABatchGivesItsContextBack(t *testing.T) {
 		t.Errorf("answered %d times, context %v; want once, and the context ended with it", answered, b.ctx.Err())
 	}
 }
+
+// recordingProducer keeps what it is given.
+type recordingProducer struct{ recs []kafka.Record }
+
+func (p *recordingProducer) ProduceEncoded(_ context.Context, _ kafka.TopicPartition, recs kafka.Records, done func(error)) {
+	for rec := range recs.All() {
+		rec.Value = nil
+		for i := range rec.Headers {
+			rec.Headers[i].Value = slices.Clone(rec.Headers[i].Value)
+		}
+		p.recs = append(p.recs, rec)
+	}
+	done(nil)
+}
+
+// TestHeadersFollowTheChange: whatever differs from the change before, the headers are those that schema gives the change by itself.
+func TestHeadersFollowTheChange(t *testing.T) {
+	p := &recordingProducer{}
+	pub := NewPublisher(p, 0, func(string, Tally) {})
+	pub.Route("n:t", "p.n.t", 1, Encoding{})
+	pub.Route("n:u", "p.n.u", 1, Encoding{})
+	b := pub.Begin(t.Context())
+	changes := map[string][]schema.Change{} // by table
+	for i := range 200 {
+		c := schema.Change{Table: []string{"n:t", "n:u"}[i/3%2], Row: []byte("r"), Sequence: uint64(i / 2 * 1000), Timestamp: int64(i/5) - 10,
+			Source: schema.Source{Kind: []schema.Kind{schema.KindScan, schema.KindWAL}[i/50%2]},
+			Cells:  []schema.Cell{{Family: []byte("f"), Type: []schema.CellType{schema.Put, schema.DeleteFamily, schema.DeleteColumn}[i/2%3]}}}
+		changes[c.Table] = append(changes[c.Table], c)
+		if err := b.Add(&c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.CommitWait(nil); err != nil {
+		t.Fatal(err)
+	}
+	if len(p.recs) != 200 {
+		t.Fatalf("%d records, want 200", len(p.recs))
+	}
+	for _, rec := range p.recs {
+		table := string(rec.Headers[1].Value)
+		c := changes[table][0]
+		changes[table] = changes[table][1:]
+		want, _ := schema.AppendHeaders([]kafka.Header(nil), nil, &c)
+		if !slices.EqualFunc(rec.Headers, want, func(a, b kafka.Header) bool { return a.Key == b.Key && string(a.Value) == string(b.Value) }) {
+			t.Fatalf("headers of %+v:\n%q, want\n%q", c, rec.Headers, want)
+		}
+	}
+}

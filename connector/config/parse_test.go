@@ -67,7 +67,7 @@ func TestDefaults(t *testing.T) {
 				TopicCreation:    TopicCreation{Enable: true, Partitions: 8, ReplicationFactor: -1, MaxMessageBytes: 12 << 20},
 				KeyConverter:     Converter{Format: FormatBytes, AutoRegister: true},
 				ValueConverter:   Converter{Format: FormatAvro, AutoRegister: true},
-				Producer:         Producer{CompressionType: "none", BatchSize: 1044480, RequestTimeout: 10 * time.Second},
+				Producer:         Producer{CompressionType: "snappy", BatchSize: 1044480, RequestTimeout: 10 * time.Second},
 				Watermark:        Watermark{Mode: WatermarkHeartbeat, Margin: 5 * time.Second, Patience: 2 * time.Minute, Slack: 310 * time.Second},
 				PeerOnEnd:        PeerRemove,
 				Errors:           Errors{Tolerance: ToleranceNone, DeadLetterFactor: -1, DeadLetterContext: true},

@@ -192,8 +192,9 @@ func runAA(ctx context.Context, b *bench, s Shape) ([]Line, error) {
 }
 
 func runWALToKafka(ctx context.Context, b *bench, s Shape) ([]Line, error) {
-	ours := repeat(b.rounds+b.warmUp, func() side { return b.kafkaSide("") })
-	theirs := repeat(b.rounds+b.warmUp, func() side { return b.countingSide(nil) })
+	rounds := b.rounds + b.warmUps()
+	ours := repeat(rounds, func() side { return b.kafkaSide("") })
+	theirs := repeat(rounds, func() side { return b.countingSide(nil) })
 	profiled := b.profileSides(func() side { return b.kafkaSide("wal-kafka." + fileName(s.Name)) })
 	bl, err := b.newBacklog(ctx, s, receivers(ours, theirs, profiled)...)
 	if err != nil {

@@ -113,7 +113,7 @@ func (b *bench) scanToKafka(ctx context.Context, table string, cells int64, prof
 	pids := b.servers()
 	pids[source] = w.PID()
 	var before map[string]float64
-	err = w.await(ctx, pollInterval/2, func(v *status.ProcessView) (bool, error) {
+	err = w.await(ctx, pollInterval, func(v *status.ProcessView) (bool, error) {
 		c := &v.Connectors[0]
 		if start.IsZero() && (c.State == status.Snapshot || c.Cells > 0) {
 			start = time.Now()
@@ -148,7 +148,7 @@ func runScanToKafka(ctx context.Context, b *bench, s Shape) ([]Line, error) {
 	if err != nil {
 		return nil, err
 	}
-	ours, theirs, err := b.alternate(ctx, b.warmUp, "kafka", "discard",
+	ours, theirs, err := b.alternate(ctx, b.warmUps(), "kafka", "discard",
 		func() (*Drain, error) { return b.scanToKafka(ctx, table, cells, "") },
 		func() (*Drain, error) { return b.discard(ctx, table, cells) })
 	if err == nil && b.profiles != "" {

@@ -97,7 +97,7 @@ func (b *batchBuilder) finish() ([]byte, error) {
 	if b.codec != compress.None {
 		b.out.Reset()
 		b.out.Write(b.buf[:batchOverhead])
-		w := b.codec.Codec().NewWriter(&b.out)
+		w := compressor(b.codec, &b.out)
 		if _, err := w.Write(b.buf[batchOverhead:]); err != nil {
 			return nil, fmt.Errorf("compress records with %s: %w", b.codec, err)
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -285,4 +286,49 @@ func FuzzDecodeFetch(f *testing.F) {
 			t.Error("more records than bytes")
 		}
 	})
+}
+
+// TestHeaderTemplate: with the values filled in, the bytes are those of the headers.
+func TestHeaderTemplate(t *testing.T) {
+	headers := []Header{{"op", []byte("put")}, {"table", []byte("seq")}, {"seq", []byte("4711")}, {"null", nil}, {"ts", nil}, {"source", []byte("wal")}}
+	for _, open := range [][]string{nil, {"seq"}, {"seq", "ts"}, {"op", "source"}} {
+		var values [][]byte
+		for _, h := range headers {
+			if slices.Contains(open, h.Key) {
+				values = append(values, h.Value)
+			}
+		}
+		got := NewHeaderTemplate(headers, open...).Append([]byte("before"), values...)
+		if want := AppendHeaders([]byte("before"), headers); !bytes.Equal(got, want) {
+			t.Errorf("open %v:\ngot  %q\nwant %q", open, got, want)
+		}
+	}
+}
+
+// TestCompressedInSeveralBlocks: batches of more than a codec's block, compressible and not, one after the other.
+func TestCompressedInSeveralBlocks(t *testing.T) {
+	random := rand.NewChaCha8([32]byte{7})
+	for codec := range compress.Compression(5) {
+		for n := range 5 {
+			var recs []Record
+			for size := 0; size < 300<<10*n; {
+				value := bytes.Repeat([]byte("waltap "), 40<<(2*n))
+				if len(recs)%2 == 0 {
+					random.Read(value)
+				}
+				recs = append(recs, Record{Key: fmt.Appendf(nil, "row-%d", len(recs)), Value: value})
+				size += len(value)
+			}
+			recs = append(recs, Record{Value: []byte("last")})
+			got, err := decodeBatches(encode(t, codec, 0, recs...), 0, nil)
+			if err != nil || len(got.records) != len(recs) {
+				t.Fatalf("%s: %d of %d records, %v", codec, len(got.records), len(recs), err)
+			}
+			for i := range recs {
+				if !bytes.Equal(got.records[i].Key, recs[i].Key) || !bytes.Equal(got.records[i].Value, recs[i].Value) {
+					t.Fatalf("%s: record %d of %d differs", codec, i, len(recs))
+				}
+			}
+		}
+	}
 }

@@ -2,6 +2,8 @@ package kafka
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/segmentio/kafka-go/compress"
@@ -28,4 +30,44 @@ func BenchmarkDecodeBatches(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed())/float64(b.N*len(recs)), "ns/record")
+}
+
+// BenchmarkCompress lays out and compresses a batch of records as the source writes them, of cells of 100 random bytes.
+func BenchmarkCompress(b *testing.B) {
+	random := rand.NewChaCha8([32]byte{1})
+	recs := make([]Record, 750)
+	for i := range recs {
+		value := make([]byte, 100)
+		random.Read(value)
+		recs[i] = Record{Key: fmt.Appendf(nil, "%016x", random.Uint64()),
+			Value: slices.Concat([]byte("\xc3\x01\x32\xf5\xa6\x8c\x92\xa2\xb2\x53 default:orders 16 hex digits\xc8\x01"), value,
+				[]byte("0.1.0 orders-source 16 bytes of uuid 1588230740abcdef1588230740abcdef")),
+			Headers: []Header{
+				{"waltap.op", []byte("put")}, {"waltap.table", []byte("default:orders")}, {"waltap.seq", fmt.Append(nil, 1000+i)},
+				{"waltap.ts", []byte("1790000000000")}, {"waltap.source", []byte("wal")},
+			}}
+	}
+	var records Records
+	for i := range recs {
+		records.Add(&recs[i])
+	}
+	for _, c := range []compress.Compression{compress.None, compress.Snappy, compress.Lz4, compress.Zstd} {
+		b.Run(c.String(), func(b *testing.B) {
+			builder, size := batchBuilder{codec: c}, 0
+			b.ReportAllocs()
+			for b.Loop() {
+				builder.reset()
+				for i := range records.Len() {
+					builder.add(&records, i, 1<<20)
+				}
+				batch, err := builder.finish()
+				if err != nil {
+					b.Fatal(err)
+				}
+				size = len(batch)
+			}
+			b.ReportMetric(float64(b.Elapsed())/float64(b.N*len(recs)), "ns/record")
+			b.ReportMetric(float64(size)/float64(len(recs)), "bytes/record")
+		})
+	}
 }

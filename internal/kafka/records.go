@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"iter"
+	"slices"
 	"time"
 )
 
@@ -31,7 +32,7 @@ func (r *Records) Bytes() []byte { return r.buf }
 // Grow replaces the buffer by a larger one, which the caller chooses; what was in the other is copied.
 func (r *Records) Grow(buf []byte) { r.buf = append(buf[:0], r.buf...) }
 
-// Append adds a record whose headers are encoded already, see AppendHeaders. Nothing of the arguments is kept.
+// Append adds a record whose headers are encoded already, see HeaderTemplate. Nothing of the arguments is kept.
 func (r *Records) Append(key, value, headers []byte) {
 	r.buf = appendNullBytes(r.buf, key)
 	r.buf = appendNullBytes(r.buf, value)
@@ -73,6 +74,35 @@ func AppendHeaders(dst []byte, headers []Header) []byte {
 		dst = appendNullBytes(dst, h.Value)
 	}
 	return dst
+}
+
+// HeaderTemplate is a list of headers, encoded but for the values of some of them.
+type HeaderTemplate struct {
+	parts [][]byte // what stands before each of these values, and behind the last one
+}
+
+// NewHeaderTemplate leaves the values open that the headers with these keys have, which stand in that order.
+func NewHeaderTemplate(headers []Header, open ...string) *HeaderTemplate {
+	t := &HeaderTemplate{}
+	part := binary.AppendVarint(nil, int64(len(headers)))
+	for _, h := range headers {
+		part = append(binary.AppendVarint(part, int64(len(h.Key))), h.Key...)
+		if slices.Contains(open, h.Key) {
+			t.parts, part = append(t.parts, part), nil
+			continue
+		}
+		part = appendNullBytes(part, h.Value)
+	}
+	t.parts = append(t.parts, part)
+	return t
+}
+
+// Append appends the headers with the values that were left open, as Records.Append takes them.
+func (t *HeaderTemplate) Append(dst []byte, values ...[]byte) []byte {
+	for i, v := range values {
+		dst = appendNullBytes(append(dst, t.parts[i]...), v)
+	}
+	return append(dst, t.parts[len(values)]...)
 }
 
 // body is record i, and its time; now when it has none.

@@ -37,7 +37,7 @@ type Call struct {
 	// Service the connection is for, and the method asked of it.
 	Service, Method string
 	// Param is the encoded parameter message; nil when there is none. It is
-	// the handler's to keep.
+	// the handler's until that returns.
 	Param []byte
 	// Cells streams the cell block from the socket, CellBytes long. It fails
 	// with io.ErrUnexpectedEOF when the connection ends inside the block, with

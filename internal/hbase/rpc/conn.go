@@ -276,7 +276,10 @@ func (c *serverConn) serveCall(call *Call, header *pb.RequestHeader, size, left 
 	c.reader.within(c.server.cfg.StallTimeout, call.Deadline)
 	if header.GetRequestParam() {
 		var used int64
-		call.Param, used, err = readDelimited(c.br, "request parameter", left, c.server.cfg.MaxParamBytes)
+		buf := c.server.params.Get().(*[]byte)
+		defer c.server.params.Put(buf)
+		*buf, used, err = appendDelimited(*buf, c.br, "request parameter", left, c.server.cfg.MaxParamBytes)
+		call.Param = *buf
 		left -= used
 		var tooBig *sizeError
 		switch {

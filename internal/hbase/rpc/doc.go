@@ -89,6 +89,11 @@ type byteReader interface {
 // message and the bytes used; when err is a *sizeError only the length has
 // been read.
 func readDelimited(r byteReader, what string, left, limit int64) (msg []byte, used int64, err error) {
+	return appendDelimited(nil, r, what, left, limit)
+}
+
+// appendDelimited is readDelimited into the room that dst has, from its beginning.
+func appendDelimited(dst []byte, r byteReader, what string, left, limit int64) (msg []byte, used int64, err error) {
 	n, used, err := readUvarint(r, what, left)
 	if err != nil {
 		return nil, used, err
@@ -99,7 +104,7 @@ func readDelimited(r byteReader, what string, left, limit int64) (msg []byte, us
 	if int64(n) > limit {
 		return nil, used, &sizeError{what: what, size: int64(n), limit: limit}
 	}
-	msg, err = cell.AppendFrom(nil, r, int64(n))
+	msg, err = cell.AppendFrom(dst[:0], r, int64(n))
 	used += int64(len(msg))
 	if err != nil {
 		return nil, used, fmt.Errorf("read %s: %w", what, err)

@@ -26,7 +26,8 @@ const (
 //
 // It runs on the connection's goroutine: until it returns, no further call of
 // that connection is read. It must be done with c.Cells when it returns (the
-// server discards what is left), but may answer later, from any goroutine.
+// server discards what is left), and with c.Param, whose memory is used again;
+// but it may answer later, from any goroutine.
 // Every call must be answered exactly once, before c.Deadline if the answer is
 // to be of use; until then it occupies its share of MaxBytesInFlight.
 //
@@ -90,6 +91,8 @@ type Server struct {
 	room   *semaphore.Weighted
 	taken  atomic.Int64
 	notice noticeLimiter
+	// params are *[]byte for Call.Param: of a call of 25 000 edits it has 3 MB, and growing a new one took a tenth of the CPU time of single puts.
+	params sync.Pool
 
 	// ctx is what calls live under; stop ends it when Shutdown gives up.
 	ctx  context.Context
@@ -131,6 +134,7 @@ func NewServer(cfg ServerConfig) *Server {
 		listeners: make(map[net.Listener]struct{}),
 		conns:     make(map[*serverConn]struct{}),
 	}
+	s.params.New = func() any { return new([]byte) }
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.accepting, s.drain = context.WithCancel(s.ctx)
 	return s
