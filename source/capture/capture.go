@@ -132,6 +132,12 @@ type Config struct {
 	// Undeliverable says what becomes of what cannot be delivered; all but its MaxBytes, Compression and counters.
 	Undeliverable source.Policy
 
+	// Successors tells a process that stops whether another one is to go on with its work: then it receives until that one does. Nil:
+	// when others are in the connector's group.
+	Successors func() bool
+	// Owned, if set, lists the tasks that this process is to have, if it can be chosen.
+	Owned func() []int
+
 	ConnectTimeout time.Duration
 	Stats          Stats
 	Log            *slog.Logger
@@ -173,7 +179,12 @@ func (c *Capture) run(ctx context.Context) error {
 		return err
 	}
 	producer := c.cfg.Kafka.NewProducer(c.cfg.Producer)
-	defer producer.Close()
+	handedOver := false
+	defer func() {
+		if !handedOver {
+			producer.Close()
+		}
+	}()
 	c.producer = producer
 	c.pub = source.NewPublisher(producer, 0, c.cfg.Stats.Acked)
 	policy := c.cfg.Undeliverable
@@ -199,11 +210,22 @@ func (c *Capture) run(ctx context.Context) error {
 	if err := c.prepareWatermark(ctx); err != nil {
 		return err
 	}
-	r, err := c.listen(ctx)
+	r, err := c.listen()
 	if err != nil {
 		return err
 	}
-	return errors.Join(c.follow(ctx, r), r.close())
+	err = c.follow(ctx, r)
+	if ctx.Err() != nil && r.open() {
+		handedOver = c.leadership.HandOver(func() error {
+			defer producer.Close()
+			c.awaitSuccessor(r)
+			return r.close()
+		})
+	}
+	if handedOver {
+		return err
+	}
+	return errors.Join(err, r.close())
 }
 
 func (c *Capture) selectTables(ctx context.Context) error {
@@ -283,6 +305,15 @@ func scopeText(s string) string {
 
 // follow brings every table under capture and stays until ctx ends or the capture is broken.
 func (c *Capture) follow(ctx context.Context, r *receiver) error {
+	takesOver, err := c.takesOver(ctx)
+	if err != nil {
+		return err
+	}
+	if !takesOver {
+		if err := c.register(ctx, r); err != nil {
+			return err
+		}
+	}
 	st, err := c.ensurePeer(ctx)
 	if err != nil {
 		return err
@@ -298,6 +329,10 @@ func (c *Capture) follow(ctx context.Context, r *receiver) error {
 			return err
 		}
 	}
+	if err := c.register(ctx, r); err != nil {
+		return err
+	}
+	r.letIn()
 	return c.stream(ctx, r, st)
 }
 
