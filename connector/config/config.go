@@ -26,13 +26,14 @@ import (
 type Process struct {
 	BootstrapServers []string // bootstrap.servers, host:port
 	GroupID          string   // group.id
-	Listeners        string   // listeners, http://host:port; port 0 lets the system choose
+	Listeners        string   // listeners, http://host:port or https://host:port; port 0 lets the system choose
 	Profiles         bool     // listeners.pprof.enable
 	LogFormat        LogFormat
 	LogLevel         slog.Level
 	Kafka            Kafka
 	// Providers are the names of config.providers beside file, directory and env.
 	Providers  map[string]secret.Provider
+	REST       REST
 	Migration  Migration
 	Connectors []Connector
 }

@@ -53,6 +53,7 @@ func parseProcess(file string, content []byte, f *faults) *Process {
 	security := new(security)
 	parseKeys(s, InProcess, &target{process: p, security: security}, f)
 	completeSecurity(s, p, security, f)
+	completeREST(s, p, f)
 	if connectors == nil {
 		return p
 	}

@@ -49,7 +49,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := &Process{
 		BootstrapServers: []string{"k:9092"}, GroupID: "waltap", Listeners: "http://127.0.0.1:8083", LogFormat: LogText, LogLevel: slog.LevelInfo,
-		Kafka: Kafka{ClientID: "waltap"}, Migration: Migration{MaxFreeze: time.Hour, Fence: FenceReadOnly},
+		Kafka: Kafka{ClientID: "waltap"}, REST: REST{MaxBody: 1 << 20}, Migration: Migration{MaxFreeze: time.Hour, Fence: FenceReadOnly},
 		Connectors: []Connector{{
 			Name: "orders-source", Class: HBaseSource,
 			Source: &Source{

@@ -67,7 +67,9 @@ func ErrRebalancing() error {
 func ErrNotFound(name string) error { return Errorf(NotFound, "Connector %s not found", name) }
 
 // ErrNoStatus says that nobody has reported a connector's state yet.
-func ErrNoStatus(name string) error { return Errorf(NotFound, "No status found for connector %s", name) }
+func ErrNoStatus(name string) error {
+	return Errorf(NotFound, "No status found for connector %s", name)
+}
 
 // ErrNoTask says that a connector has no such task.
 func ErrNoTask(name string, task int) error {
