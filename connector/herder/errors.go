@@ -19,6 +19,8 @@ const (
 	Conflict
 	// Rebalancing: the work is being dealt out anew, or its owner is not known at the moment. To be sent again.
 	Rebalancing
+	// Refused: partitions or offsets are none of a source's, or an offset of a sink's is below 0: Connect answers with 500, as its connectors do.
+	Refused
 	// NotReady: the herder starts, or Kafka does not answer. To be sent again.
 	NotReady
 )

@@ -58,8 +58,8 @@ type Herder interface {
 	// Offsets are, of a sink, the committed offsets of its consumer group, with the partitions {"kafka_topic","kafka_partition"} and
 	// the offsets {"kafka_offset"}; of a source, its entries on the offsets topic.
 	Offsets(ctx context.Context, name string) ([]Offset, error)
-	// AlterOffsets sets some of them, and removes those whose Offset is nil. NotStopped unless the connector is stopped, BadRequest for
-	// partitions or offsets that are none of the connector's. The result is the sentence that is the answer's message.
+	// AlterOffsets sets some of them, and removes those whose Offset is nil. NotStopped unless the connector is stopped; for partitions or offsets
+	// that are none of the connector's, BadRequest of a sink and Refused of a source, or of a sink's offset below 0. The result is the sentence that is the answer's message.
 	AlterOffsets(ctx context.Context, name string, offsets []Offset) (message string, err error)
 	// ResetOffsets removes all of them. NotStopped unless the connector is stopped.
 	ResetOffsets(ctx context.Context, name string) (message string, err error)

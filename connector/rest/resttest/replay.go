@@ -38,7 +38,7 @@ func Replay(ctx context.Context, s Side, script []Step) ([]Answer, error) {
 			}
 			select {
 			case <-ctx.Done():
-				return nil, fmt.Errorf("%s: %s %s: %w, last answer %d %s", step.Name, step.Method, step.Path, ctx.Err(), a.Code, a.Body)
+				return out, fmt.Errorf("%s: %s %s: %w, last answer %d %s", step.Name, step.Method, step.Path, ctx.Err(), a.Code, a.Body)
 			case <-time.After(pause):
 			}
 		}
@@ -137,3 +137,37 @@ func stopped(a Answer) bool {
 	s, ok := statusOf(a)
 	return ok && s.Connector.State == "STOPPED" && len(s.Tasks) == 0
 }
+
+// recording is an answer with the request it was given to.
+type recording struct {
+	Step    string `json:"step"`
+	Request string `json:"request"`
+	Answer
+}
+
+// Write writes answers for Read.
+func Write(script []Step, answers []Answer) ([]byte, error) {
+	list := make([]recording, len(answers))
+	for i, a := range answers {
+		list[i] = recording{script[i].Name, script[i].request(), a}
+	}
+	return json.MarshalIndent(list, "", " ")
+}
+
+// Read reads answers that Write has written; the script must be the same.
+func Read(b []byte, script []Step) ([]Answer, error) {
+	var list []recording
+	if err := json.Unmarshal(b, &list); err != nil {
+		return nil, fmt.Errorf("read recorded answers: %w", err)
+	}
+	out := make([]Answer, len(list))
+	for i, r := range list {
+		if len(list) != len(script) || r.Step != script[i].Name || r.Request != script[i].request() {
+			return nil, fmt.Errorf("the answers were recorded with another script (%q, %q): record them again", r.Step, r.Request)
+		}
+		out[i] = r.Answer
+	}
+	return out, nil
+}
+
+func (s Step) request() string { return s.Method + " " + s.Path + " " + s.Body }

@@ -1,5 +1,7 @@
 package resttest
 
+import "strings"
+
 // A Side is a server that the script is replayed against, and what differs between servers by nature.
 type Side struct {
 	URL string
@@ -18,6 +20,8 @@ type Step struct {
 	// Until repeats the request until it holds for the answer, nil: it is sent once. A refusal because of a rebalance is always
 	// sent again.
 	Until func(Answer) bool
+	// Named: the keys of the answer are names of the server's own, such as those of its loggers, or of its plug-ins' keys.
+	Named bool
 }
 
 // Script is sent in this order: each step stands on what those before have done.
@@ -63,7 +67,7 @@ var Script = steps(
 		get("expand unknown", "/connectors?expand=nothing"),
 		get("info", "/connectors/one"),
 		get("info of none", "/connectors/none"),
-		get("config", "/connectors/one/config"),
+		get("config", "/connectors/one/config").named(),
 		get("config of none", "/connectors/none/config"),
 		get("status", "/connectors/one/status"),
 		get("status of none", "/connectors/none/status"),
@@ -96,7 +100,7 @@ var Script = steps(
 		get("get plus and question mark", "/connectors/a%2Bb%3Fc"),
 		get("get plus as it is", "/connectors/a+b%3Fc"),
 		get("get around", "/connectors/around"),
-		get("slash, status", "/connectors/a%2Fb/status").until(state("STOPPED")),
+		get("slash, status", "/connectors/a%2Fb/status"),
 		get("slash, config", "/connectors/a%2Fb/config"),
 		get("slash, tasks", "/connectors/a%2Fb/tasks"),
 		get("slash, offsets", "/connectors/a%2Fb/offsets"),
@@ -111,7 +115,7 @@ var Script = steps(
 		del("delete umlaut", "/connectors/gr%C3%B6%C3%9Fe"),
 		del("delete plus and question mark", "/connectors/a%2Bb%3Fc"),
 		del("delete around", "/connectors/around"),
-		get("gone", "/connectors/a%2Fb").until(code(404)),
+		get("gone", "/connectors/around").until(code(404)),
 	),
 	group("config",
 		put("replace", "/connectors/one/config", `{source}`),
@@ -124,9 +128,8 @@ var Script = steps(
 		put("nested", "/connectors/one/config", `{"connector.class":{"a":1}}`),
 		put("number as a value", "/connectors/byput/config", `{source+number}`),
 		patch("patch", "/connectors/byput/config", `{"tasks.max":"1","errors.deadletterqueue.topic.name":null}`),
-		get("patched", "/connectors/byput/config"),
+		get("patched", "/connectors/byput/config").named(),
 		patch("patch to invalid", "/connectors/byput/config", `{"tasks.max":"x"}`),
-		patch("patch the name", "/connectors/byput/config", `{"name":"two"}`),
 		patch("patch none", "/connectors/none/config", `{"tasks.max":"1"}`),
 		patch("patch malformed", "/connectors/byput/config", `{"tasks.max"`),
 		patch("patch empty", "/connectors/byput/config", `{}`),
@@ -225,7 +228,7 @@ var Script = steps(
 		get("validate by get", "/connector-plugins/{sourceClass}/config/validate"),
 	),
 	group("loggers",
-		get("loggers", "/admin/loggers"),
+		get("loggers", "/admin/loggers").named(),
 		get("root", "/admin/loggers/root"),
 		get("unknown logger", "/admin/loggers/no.such.logger"),
 		put("set", "/admin/loggers/some.logger", `{"level":"DEBUG"}`),
@@ -266,7 +269,10 @@ var Script = steps(
 		get("status gone", "/connectors/one/status").until(code(404)),
 		del("delete again", "/connectors/one"),
 		del("delete none", "/connectors/none"),
-		get("none left", "/connectors").until(func(a Answer) bool { return string(a.Body) == "[]" }),
+		// Connect takes names with a slash or %2F, and then refuses every path with them.
+		get("left", "/connectors").until(func(a Answer) bool {
+			return !strings.Contains(string(a.Body), `"one"`) && !strings.Contains(string(a.Body), `"paused"`)
+		}),
 	),
 )
 
@@ -285,11 +291,18 @@ func group(name string, list ...Step) []Step {
 	return list
 }
 
-func get(name, path string) Step         { return Step{Name: name, Method: "GET", Path: path} }
-func del(name, path string) Step         { return Step{Name: name, Method: "DELETE", Path: path} }
-func post(name, path, body string) Step  { return Step{Name: name, Method: "POST", Path: path, Body: body} }
-func put(name, path, body string) Step   { return Step{Name: name, Method: "PUT", Path: path, Body: body} }
-func patch(name, path, body string) Step { return Step{Name: name, Method: "PATCH", Path: path, Body: body} }
+func get(name, path string) Step { return Step{Name: name, Method: "GET", Path: path} }
+func del(name, path string) Step { return Step{Name: name, Method: "DELETE", Path: path} }
+func post(name, path, body string) Step {
+	return Step{Name: name, Method: "POST", Path: path, Body: body}
+}
+func put(name, path, body string) Step {
+	return Step{Name: name, Method: "PUT", Path: path, Body: body}
+}
+func patch(name, path, body string) Step {
+	return Step{Name: name, Method: "PATCH", Path: path, Body: body}
+}
 
 func (s Step) until(f func(Answer) bool) Step { s.Until = f; return s }
+func (s Step) named() Step                    { s.Named = true; return s }
 func (s Step) as(contentType string) Step     { s.Type = contentType; return s }
