@@ -14,6 +14,7 @@
 package capture
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -82,6 +83,7 @@ type Config struct {
 
 	Tasks             int32 // into how many the scan is dealt, when the task topic is created
 	TopicPrefix       string
+	OffsetsTopic      string // of the progress; "": that of the prefix
 	TopicCreate       bool
 	Partitions        int32
 	ReplicationFactor int16
@@ -142,6 +144,8 @@ type Config struct {
 	Stats          Stats
 	Log            *slog.Logger
 }
+
+func (c *Config) offsetsTopic() string { return cmp.Or(c.OffsetsTopic, schema.OffsetsTopic(c.TopicPrefix)) }
 
 // Capture is one source connector at work: what the leading process does.
 type Capture struct {

@@ -43,7 +43,9 @@ type Config struct {
 	Store     *checkpoint.Store
 	Connector string
 	Topic     string // exists
-	Log       *slog.Logger
+	// Wants, if set, lists the tasks that this process is to have where the choice is free.
+	Wants func() []int
+	Log   *slog.Logger
 }
 
 // Group is the consumer group of a connector's processes.
