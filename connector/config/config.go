@@ -35,7 +35,16 @@ type Process struct {
 	Providers  map[string]secret.Provider
 	REST       REST
 	Migration  Migration
+	Worker     Worker
 	Connectors []Connector
+}
+
+// Worker is what workers of one group need beyond a process.
+type Worker struct {
+	ConfigTopic, StatusTopic, OffsetTopic string // "": see the keys' defaults
+	ReplicationFactor                     int16  // -1: the brokers' default
+	Advertised                            string // host:port; "": of the listener
+	SessionTimeout                        time.Duration
 }
 
 // ListenAddress is the host:port of Listeners.
@@ -106,6 +115,8 @@ type Source struct {
 	Watermark Watermark
 	EndTime   time.Time // zero: none
 	PeerOnEnd PeerOnEnd
+
+	PeerOnDelete PeerOnEnd
 
 	Errors    Errors
 	Oversized OversizedPolicy

@@ -14,7 +14,7 @@ const maxMilliseconds = int64(365 * 24 * time.Hour / time.Millisecond)
 
 // keys is the one table of configuration keys, in the order of the reference. Only
 // a connector's name, and the list of connectors itself, stand beside it.
-var keys = slices.Concat(ownKeys, restKeys, signalKeys, migrationKeys, filterKeys, converterKeys, kafkaKeys)
+var keys = slices.Concat(ownKeys, workerKeys, restKeys, signalKeys, migrationKeys, filterKeys, converterKeys, kafkaKeys)
 
 // ownKeys are those of waltap's own; those that Kafka's users know are converterKeys and kafkaKeys.
 var ownKeys = []Key{
@@ -259,6 +259,11 @@ var ownKeys = []Key{
 		Name: "peer.on.end", Scope: InSource, Type: String, Default: "remove", Values: []string{"remove", "keep"},
 		Doc: "What becomes of the peer when end.time has come. keep: HBase keeps its WALs for it until you remove it.",
 		set: text(func(t *target) *PeerOnEnd { return &t.source.PeerOnEnd }),
+	},
+	{
+		Name: "hbase.peer.on.delete", Scope: InSource, Type: String, Default: "remove", Values: []string{"remove", "keep"},
+		Doc: "What becomes of the connector's own peer, its heartbeat table and its znodes when the connector is deleted. keep: HBase keeps its WALs for the peer until you remove it (waltap peer remove).",
+		set: text(func(t *target) *PeerOnEnd { return &t.source.PeerOnDelete }),
 	},
 	{
 		Name: "snapshot.shard.max.bytes", Scope: InSource, Type: Size, Default: "1GiB", Min: 1 << 20,

@@ -85,6 +85,7 @@ const (
 	codeReassignmentInProg    = ErrorCode(kafkago.ReassignmentInProgress)
 	codeUnknownTopicID        = ErrorCode(kafkago.UnknownTopicID)
 	codeConcurrentTransaction = ErrorCode(kafkago.ConcurrentTransactions)
+	codeMemberIDRequired      = ErrorCode(kafkago.MemberIDRequired)
 )
 
 // retriable: the same request may succeed a moment later, perhaps at another broker.

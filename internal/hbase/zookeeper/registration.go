@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -142,6 +143,15 @@ func (r *Registration) LastError() error {
 
 // Child is the path of the ephemeral znode.
 func (r *Registration) Child() string { return r.child }
+
+// Others lists the other workers of the virtual cluster that are registered now.
+func (r *Registration) Others(ctx context.Context) ([]string, error) {
+	names, err := r.conn.Children(ctx, path.Dir(r.child))
+	if err != nil {
+		return nil, fmt.Errorf("list the workers of virtual cluster %s: %w", r.cfg.Root, err)
+	}
+	return slices.DeleteFunc(names, func(name string) bool { return name == path.Base(r.child) }), nil
+}
 
 // Close removes the child, ends the session and waits until nothing runs any more. Sources stop choosing this
 // worker when they see the child gone; calls already on their way still arrive.
