@@ -4,6 +4,7 @@ package connector
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +16,9 @@ import (
 	"time"
 
 	"github.com/waltap/waltap/connector/config"
+	"github.com/waltap/waltap/connector/herder"
 	"github.com/waltap/waltap/connector/status"
+	"github.com/waltap/waltap/connector/worker"
 	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/source/scan"
 )
@@ -32,11 +35,16 @@ const (
 
 // process is one running waltap.
 type process struct {
-	cfg    *config.Process
-	status *status.Process
-	log    *slog.Logger
-	kafka  *kafka.Client
-	limits map[string]*scan.Limiter // of the sources' scans, by connector
+	cfg     *config.Process
+	status  *status.Process
+	loggers *herder.Loggers
+	log     *slog.Logger
+	kafka   *kafka.Client
+	worker  *worker.Worker // nil: of waltap run
+	api     API            // nil without worker
+
+	limitsMu sync.Mutex
+	limits   map[string]*scan.Limiter // of the sources' scans, by connector
 }
 
 // Run runs the connectors of cfg until ctx ends, all of them have ended, or one has failed: then the others are
@@ -56,7 +64,8 @@ func NewStatus(cfg *config.Process) *status.Process {
 
 // RunStatus is Run with the status that it keeps, a new one of cfg.
 func RunStatus(ctx context.Context, cfg *config.Process, st *status.Process, stderr io.Writer) error {
-	p := &process{cfg: cfg, log: newLogger(cfg, stderr), status: st, limits: newLimits(cfg)}
+	loggers := newLoggers(cfg, stderr)
+	p := &process{cfg: cfg, loggers: loggers, log: loggers.Logger(rootLogger), status: st, limits: newLimits(cfg)}
 	stop, err := p.serve()
 	if err != nil {
 		return err
@@ -78,27 +87,66 @@ func RunStatus(ctx context.Context, cfg *config.Process, st *status.Process, std
 	return p.run(ctx)
 }
 
-func newLogger(cfg *config.Process, w io.Writer) *slog.Logger {
-	o := &slog.HandlerOptions{Level: cfg.LogLevel}
+// rootLogger is the name of the process's own logger; those of connectors are below it.
+const rootLogger = "waltap"
+
+// newLoggers makes the loggers of a process, whose levels can be changed while it runs.
+func newLoggers(cfg *config.Process, w io.Writer) *herder.Loggers {
+	o := &slog.HandlerOptions{Level: slog.LevelDebug}
 	if cfg.LogFormat == config.LogJSON {
-		return slog.New(slog.NewJSONHandler(w, o))
+		return herder.NewLoggers(slog.NewJSONHandler(w, o), cfg.LogLevel)
 	}
-	return slog.New(slog.NewTextHandler(w, o))
+	return herder.NewLoggers(slog.NewTextHandler(w, o), cfg.LogLevel)
 }
 
 // serve opens the process's port.
 func (p *process) serve() (stop func(), err error) {
-	handler, err := status.NewHandler(p.status)
-	if err != nil {
-		return nil, err
-	}
 	l, err := net.Listen("tcp", p.cfg.ListenAddress())
 	if err != nil {
 		return nil, fmt.Errorf("listeners: %w", err)
 	}
-	handler = limitsHandler(p.limits, handler)
+	if stop, err = p.serveOn(l); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return stop, nil
+}
+
+// Served is what the API of a process stands on.
+type Served struct {
+	Herder  herder.Herder
+	Process *config.Process
+	Loggers *herder.Loggers
+	Kafka   *kafka.Client
+	Next    http.Handler // serves what is not of the API
+	Log     *slog.Logger
+}
+
+// API makes the handler of a process's port; package rest has it.
+type API func(Served) (http.Handler, error)
+
+// serveOn serves the process's port.
+func (p *process) serveOn(l net.Listener) (stop func(), err error) {
+	handler, err := status.NewHandler(p.status)
+	if err != nil {
+		return nil, err
+	}
+	handler = limitsHandler(p.limiter, handler)
 	if p.cfg.Profiles {
 		handler = profilesHandler(handler)
+	}
+	if h := p.herder(); h != nil {
+		handler, err = p.api(Served{Herder: h, Process: p.cfg, Loggers: p.loggers, Kafka: p.kafka, Next: handler, Log: p.log})
+		if err != nil {
+			return nil, err
+		}
+	}
+	secure, err := p.cfg.REST.TLS()
+	if err != nil {
+		return nil, err
+	}
+	scheme := "http://"
+	if secure != nil {
+		l, scheme = tls.NewListener(l, secure), "https://"
 	}
 	srv := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
 	var done sync.WaitGroup
@@ -107,7 +155,7 @@ func (p *process) serve() (stop func(), err error) {
 			p.log.Error("the HTTP port is closed", "error", err)
 		}
 	})
-	p.log.Info("serving /status, /metrics, /healthz and /readyz", "address", "http://"+l.Addr().String(), "version", Version, "go", goVersion())
+	p.log.Info("serving /status, /metrics, /healthz and /readyz", "address", scheme+l.Addr().String(), "version", Version, "go", goVersion())
 	return func() {
 		ctx, cancel := context.WithTimeout(context.Background(), httpShutdown)
 		defer cancel()
@@ -145,7 +193,7 @@ func (p *process) run(ctx context.Context) error {
 	for i := range p.cfg.Connectors {
 		all.Go(func() {
 			c, st := &p.cfg.Connectors[i], p.status.Connectors[i]
-			if err := p.connector(ctx, c, st); err != nil {
+			if err := p.connector(ctx, c, st, worker.Options{}); err != nil {
 				errs[i] = fmt.Errorf("connector %s: %w", c.Name, err)
 				st.Fail(err)
 				cancelAll(errs[i])
@@ -158,10 +206,10 @@ func (p *process) run(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func (p *process) connector(ctx context.Context, c *config.Connector, st *status.Connector) error {
-	log := p.log.With("connector", c.Name)
+func (p *process) connector(ctx context.Context, c *config.Connector, st *status.Connector, o worker.Options) error {
+	log := p.loggers.Logger(rootLogger+".connector."+c.Name).With("connector", c.Name)
 	if c.Source != nil {
-		return p.source(ctx, c, st, log)
+		return p.source(ctx, c, st, o, log)
 	}
 	return p.sink(ctx, c, st, log)
 }
