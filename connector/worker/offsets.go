@@ -158,6 +158,9 @@ func (w *Worker) AlterOffsets(ctx context.Context, name string, offsets []herder
 			} else if !ok {
 				return herder.Errorf(herder.Refused, "partition %v is none of connector %s's, see GET /connectors/%s/offsets", o.Partition, name, name)
 			}
+			if err := sameForm(was, o.Offset); err != nil {
+				return herder.Errorf(herder.Refused, "offset %v of partition %v: %v, see GET /connectors/%s/offsets", o.Offset, o.Partition, err, name)
+			}
 			partitions[i] = p
 		}
 		for i, o := range offsets {
@@ -173,6 +176,30 @@ func (w *Worker) AlterOffsets(ctx context.Context, name string, offsets []herder
 		}
 		return nil
 	})
+}
+
+// sameForm finds a field of an offset that the one before does not have, or that is of another type there.
+func sameForm(was json.RawMessage, next map[string]any) error {
+	var old map[string]any
+	if err := json.Unmarshal(was, &old); err != nil {
+		return err
+	}
+	for k, v := range next {
+		b, err := json.Marshal(v)
+		if err != nil {
+			return err
+		}
+		var plain any // as old was read
+		if err := json.Unmarshal(b, &plain); err != nil {
+			return err
+		}
+		if before, known := old[k]; !known {
+			return fmt.Errorf("there is no field %q", k)
+		} else if fmt.Sprintf("%T", before) != fmt.Sprintf("%T", plain) {
+			return fmt.Errorf("field %q is of another type", k)
+		}
+	}
+	return nil
 }
 
 func (w *Worker) alterSink(ctx context.Context, s *config.Sink, offsets []herder.Offset) error {

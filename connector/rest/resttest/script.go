@@ -22,6 +22,8 @@ type Step struct {
 	Until func(Answer) bool
 	// Named: the keys of the answer are names of the server's own, such as those of its loggers, or of its plug-ins' keys.
 	Named bool
+	// More: a list that is empty at Connect may have entries, as a source of another kind has others.
+	More bool
 }
 
 // Script is sent in this order: each step stands on what those before have done.
@@ -195,7 +197,7 @@ var Script = steps(
 		patch("alter", "/connectors/one/offsets", `{"offsets":[{"partition":{partition},"offset":{offset}}]}`),
 		get("altered", "/connectors/one/offsets"),
 		patch("remove one", "/connectors/one/offsets", `{"offsets":[{"partition":{partition},"offset":null}]}`),
-		get("removed", "/connectors/one/offsets"),
+		get("removed", "/connectors/one/offsets").more(),
 		patch("sink, alter", "/connectors/copy/offsets", `{"offsets":[{"partition":{"kafka_topic":"{topic}","kafka_partition":0},"offset":{"kafka_offset":1}}]}`),
 		get("sink, altered", "/connectors/copy/offsets"),
 		patch("sink, wrong partition", "/connectors/copy/offsets", `{"offsets":[{"partition":{"topic":"t"},"offset":{"kafka_offset":1}}]}`),
@@ -304,5 +306,6 @@ func patch(name, path, body string) Step {
 }
 
 func (s Step) until(f func(Answer) bool) Step { s.Until = f; return s }
+func (s Step) more() Step                     { s.More = true; return s }
 func (s Step) named() Step                    { s.Named = true; return s }
 func (s Step) as(contentType string) Step     { s.Type = contentType; return s }
