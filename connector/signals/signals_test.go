@@ -44,7 +44,7 @@ func (r *rig) listen() (stop func()) {
 	ctx, cancel := context.WithCancel(r.ctx)
 	ended := make(chan error, 1)
 	go func() {
-		ended <- Listen(ctx, Config{Kafka: r.client, Topic: "s", Connector: "c", Prefix: "orders", Log: slog.New(slog.DiscardHandler),
+		err := Listen(ctx, Config{Kafka: r.client, Topic: "s", Connector: "c", Prefix: "orders", Log: slog.New(slog.DiscardHandler),
 			Handle: func(_ context.Context, s herder.Signal) error {
 				select {
 				case err := <-r.refuse:
@@ -54,6 +54,10 @@ func (r *rig) listen() (stop func()) {
 				r.got <- s.ID + " " + s.Type
 				return nil
 			}})
+		if err != nil {
+			r.Log(err)
+		}
+		ended <- err
 	}()
 	return func() {
 		r.Helper()

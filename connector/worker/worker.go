@@ -43,6 +43,8 @@ type Config struct {
 	Control func(ctx context.Context, c *config.Connector) (Control, error)
 	// Limits changes the speed of a source's scan; see Signal.
 	Limits func(name string, rows, bytes *int64) bool
+	// Pause lets a source's scan read nothing, or go on; see Signal.
+	Pause func(name string, paused bool) bool
 	// SetLogLevel gives a logger a level.
 	SetLogLevel func(logger, level string) error
 	Status      *status.Process
