@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"sync"
@@ -95,7 +96,7 @@ func completeWorker(cfg *config.Process, at net.Addr) error {
 // workerConfig is what the process's worker needs; id is its own.
 func (p *process) workerConfig(id string) worker.Config {
 	return worker.Config{
-		Process: p.cfg, Kafka: p.kafka, Version: Version, ID: id, Run: p.instance, Control: p.control, Limits: p.setLimits,
+		Process: p.cfg, Kafka: p.kafka, Version: Version, ID: id, Run: p.instance, Parse: p.parse, Control: p.control, Limits: p.setLimits,
 		SetLogLevel: func(logger, level string) error { _, err := p.loggers.Set(logger, level); return err },
 		Status:      p.status, Log: p.log,
 	}
@@ -110,6 +111,18 @@ func (p *process) instance(ctx context.Context, c *config.Connector, st *status.
 		p.limitsMu.Unlock()
 	}
 	return p.connector(ctx, c, st, o)
+}
+
+// parse reads a connector's configuration; one of the process's file was read before.
+func (p *process) parse(name string, props map[string]string) (*config.Connector, error) {
+	raw := maps.Clone(props)
+	delete(raw, "name")
+	for i := range p.cfg.Connectors {
+		if c := &p.cfg.Connectors[i]; c.Name == name && maps.Equal(c.Raw, raw) {
+			return c, nil
+		}
+	}
+	return p.cfg.ParseConnector(name, props)
 }
 
 // control opens the control of a source's peer.

@@ -447,9 +447,15 @@ func (w *Worker) Progress(ctx context.Context, name string) ([]herder.Progress, 
 	if _, err := w.entry(ctx, name); err != nil {
 		return nil, err
 	}
-	there := w.present()
+	var owners []string
+	if a := w.now(); a != nil {
+		owners = a.Tasks[name]
+	}
 	out := []herder.Progress{}
-	for _, key := range w.statuses.keys(func(key string) bool { n, worker, ok := progressOf(key); return ok && n == name && there[worker] }) {
+	for _, key := range w.statuses.keys(func(key string) bool {
+		n, worker, ok := progressOf(key)
+		return ok && n == name && slices.Contains(owners, worker)
+	}) {
 		var p herder.Progress
 		if w.statuses.get(key, &p) {
 			out = append(out, p)

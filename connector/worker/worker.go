@@ -17,8 +17,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -43,6 +41,10 @@ type Config struct {
 	Control func(ctx context.Context, c *config.Connector) (Control, error)
 	// Limits changes the speed of a source's scan; see Signal.
 	Limits func(name string, rows, bytes *int64) bool
+	// Parse reads a connector's configuration.
+	Parse func(name string, props map[string]string) (*config.Connector, error)
+	// Ended, if set, is told of each connector that has come to its end here (nil) or has failed.
+	Ended func(name string, err error)
 	// SetLogLevel gives a logger a level.
 	SetLogLevel func(logger, level string) error
 	Status      *status.Process
@@ -109,6 +111,8 @@ func New(ctx context.Context, cfg Config) (*Worker, error) {
 // is what keeps it from being one.
 func (w *Worker) Run(ctx context.Context) error {
 	logs, stopLogs := context.WithCancel(context.WithoutCancel(ctx))
+	units, stopUnits := context.WithCancel(context.WithoutCancel(ctx))
+	w.ctx = units
 	gctx, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
 	var readers sync.WaitGroup
@@ -123,8 +127,6 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	read(w.config, w.configs.apply)
 	read(w.status, w.statuses.apply)
-	units, stopUnits := context.WithCancel(context.WithoutCancel(ctx))
-	w.ctx = units
 	caughtUp := make(chan struct{})
 	go func() { caught.Wait(); close(caughtUp) }()
 	select {
@@ -140,16 +142,20 @@ func (w *Worker) Run(ctx context.Context) error {
 	stopped := make(chan struct{})
 	go func() { w.running.Wait(); close(stopped) }()
 	var err error
+	patience := time.After(stopTimeout)
+	if w.cfg.Alone {
+		patience = nil // whoever runs it says how long
+	}
 	select {
 	case <-stopped:
-	case <-time.After(stopTimeout):
+	case <-patience:
 		err = fmt.Errorf("connectors did not stop within %s", stopTimeout)
 	}
 	stopLogs()
 	readers.Wait()
 	err = errors.Join(err, w.config.close(), w.status.close())
-	if ctx.Err() == nil {
-		err = errors.Join(context.Cause(gctx), err)
+	if cause := context.Cause(gctx); ctx.Err() == nil && !errors.Is(cause, context.Canceled) {
+		err = errors.Join(cause, err)
 	}
 	return err
 }
@@ -183,6 +189,16 @@ func (w *Worker) work(ctx context.Context) error {
 			w.mu.Unlock()
 		},
 	})
+}
+
+// Ready returns when connectors can be created, or with ctx.
+func (w *Worker) Ready(ctx context.Context) error {
+	select {
+	case <-w.ready:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // GroupOf is the group of a process's workers. The name of the group is not that of any connector's.
@@ -373,9 +389,17 @@ func (w *Worker) unit(name string) *unit {
 
 // parse reads a configuration, with this worker's secrets.
 func (w *Worker) parse(name string, props map[string]string) (*config.Connector, error) {
-	given := maps.Clone(props)
-	return w.cfg.Process.ParseConnector(name, given)
+	return w.cfg.Parse(name, props)
 }
+
+func (w *Worker) ended(name string, err error) {
+	if w.cfg.Ended != nil {
+		w.cfg.Ended(name, err)
+	}
+}
+
+// SetKafka is for a worker that is alone and was made before Kafka was reached. It is called before Run.
+func (w *Worker) SetKafka(c *kafka.Client) { w.cfg.Kafka = c }
 
 // put writes a value to the status topic.
 func (w *Worker) put(ctx context.Context, key string, value any) error {
@@ -451,6 +475,3 @@ func (w *Worker) change(ctx context.Context, decide func(*configs) (key string, 
 	}
 	return 0, herder.ErrRebalancing()
 }
-
-// sorted lists the keys of a map.
-func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
