@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -30,7 +31,8 @@ func RunWorker(ctx context.Context, cfg *config.Process, api API, stderr io.Writ
 	if err != nil {
 		return fmt.Errorf("listeners: %w", err)
 	}
-	if err := completeWorker(cfg, l.Addr()); err != nil {
+	id, err := completeWorker(cfg, l.Addr())
+	if err != nil {
 		return errors.Join(err, l.Close())
 	}
 	cctx, cancel := context.WithTimeout(ctx, connectTimeout)
@@ -38,7 +40,7 @@ func RunWorker(ctx context.Context, cfg *config.Process, api API, stderr io.Writ
 	if err == nil {
 		defer client.Close()
 		p.kafka = client
-		p.worker, err = worker.New(cctx, p.workerConfig(cfg.Worker.Advertised))
+		p.worker, err = worker.New(cctx, p.workerConfig(id))
 	}
 	cancel()
 	if err != nil {
@@ -62,35 +64,31 @@ func RunWorker(ctx context.Context, cfg *config.Process, api API, stderr io.Writ
 	})
 	defer shown.Wait()
 	defer cancelProgress()
-	p.log.Info("worker of a group", "group.id", cfg.GroupID, "worker", cfg.Worker.Advertised, "config.storage.topic", cfg.Worker.ConfigTopic, "status.storage.topic", cfg.Worker.StatusTopic)
+	p.log.Info("worker of a group", "group.id", cfg.GroupID, "worker", id, "config.storage.topic", cfg.Worker.ConfigTopic, "status.storage.topic", cfg.Worker.StatusTopic)
 	return p.worker.Run(ctx)
 }
 
-// completeWorker fills in what the keys' defaults say.
-func completeWorker(cfg *config.Process, at net.Addr) error {
+// completeWorker fills in what the keys' defaults say, and finds the worker's id.
+func completeWorker(cfg *config.Process, at net.Addr) (id string, err error) {
 	w := &cfg.Worker
 	w.ConfigTopic = cmp.Or(w.ConfigTopic, "__waltap-configs."+cfg.GroupID)
 	w.StatusTopic = cmp.Or(w.StatusTopic, "__waltap-status."+cfg.GroupID)
 	if w.ConfigTopic == w.StatusTopic {
-		return fmt.Errorf("config.storage.topic and status.storage.topic are both %s: they must differ", w.ConfigTopic)
-	}
-	if w.Advertised != "" {
-		if _, _, err := net.SplitHostPort(w.Advertised); err != nil {
-			return fmt.Errorf("rest.advertised.listener: %w: want host:port", err)
-		}
-		return nil
+		return "", fmt.Errorf("config.storage.topic and status.storage.topic are both %s: they must differ", w.ConfigTopic)
 	}
 	host, port, err := net.SplitHostPort(at.String())
 	if err != nil {
-		return fmt.Errorf("listeners: %w", err)
+		return "", fmt.Errorf("listeners: %w", err)
 	}
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+	if ip := net.ParseIP(host); w.AdvertisedHost == "" && ip != nil && ip.IsUnspecified() {
 		if host, err = os.Hostname(); err != nil {
-			return fmt.Errorf("find this machine's name: %w: set rest.advertised.listener", err)
+			return "", fmt.Errorf("find this machine's name: %w: set rest.advertised.host.name", err)
 		}
 	}
-	w.Advertised = net.JoinHostPort(host, port)
-	return nil
+	if w.AdvertisedPort != 0 {
+		port = strconv.Itoa(w.AdvertisedPort)
+	}
+	return net.JoinHostPort(cmp.Or(w.AdvertisedHost, host), port), nil
 }
 
 // workerConfig is what the process's worker needs; id is its own.

@@ -51,7 +51,7 @@ type testWorker struct {
 
 func (w *world) start(id string) *testWorker {
 	w.Helper()
-	return w.startWith(id, &config.Process{GroupID: "g", Worker: config.Worker{ConfigTopic: "configs", StatusTopic: "status", ReplicationFactor: 1, SessionTimeout: 6 * time.Second}}, false)
+	return w.startWith(id, &config.Process{GroupID: "g", Worker: config.Worker{ConfigTopic: "configs", StatusTopic: "status", ConfigReplicas: 1, StatusReplicas: 1, SessionTimeout: 6 * time.Second}}, false)
 }
 
 func (w *world) startWith(id string, p *config.Process, alone bool) *testWorker {

@@ -31,9 +31,9 @@ type wish struct {
 
 // Options are what a connector needs to know of the worker that runs it.
 type Options struct {
-	// Successors tells whether others are to go on with the work when this one stops.
+	// Successors tells whether others are to go on with the work when this one stops; nil: the connector finds out.
 	Successors func() bool
-	// Owned lists the tasks of this worker.
+	// Owned lists the tasks of this worker; nil: the connector's processes share them.
 	Owned func() []int
 	// OffsetsTopic, if not "", holds the progress of sources.
 	OffsetsTopic string
@@ -180,7 +180,11 @@ func (u *unit) start(want *wish) {
 		return
 	}
 	i.config = c
-	o := Options{Successors: u.successors.Load, Owned: func() []int { return slices.Clone(u.wish.Load().tasks) }, OffsetsTopic: u.w.cfg.Process.Worker.OffsetTopic}
+	o := Options{OffsetsTopic: u.w.cfg.Process.Worker.OffsetTopic}
+	if !u.w.cfg.Alone { // else the connector's own processes are all that there are
+		o.Successors = u.successors.Load
+		o.Owned = func() []int { return slices.Clone(u.wish.Load().tasks) }
+	}
 	go func() {
 		defer close(i.done)
 		i.err = u.w.cfg.Run(ctx, c, i.st, o)

@@ -98,10 +98,10 @@ func New(ctx context.Context, cfg Config) (*Worker, error) {
 	}
 	p := &cfg.Process.Worker
 	var err error
-	if w.config, err = openLog(ctx, cfg.Kafka, "config.storage.topic", p.ConfigTopic, p.ReplicationFactor); err != nil {
+	if w.config, err = openLog(ctx, cfg.Kafka, "config.storage.topic", p.ConfigTopic, p.ConfigReplicas); err != nil {
 		return nil, err
 	}
-	if w.status, err = openLog(ctx, cfg.Kafka, "status.storage.topic", p.StatusTopic, p.ReplicationFactor); err != nil {
+	if w.status, err = openLog(ctx, cfg.Kafka, "status.storage.topic", p.StatusTopic, p.StatusReplicas); err != nil {
 		return nil, errors.Join(err, w.config.close())
 	}
 	return w, nil
@@ -249,7 +249,7 @@ func (w *Worker) assigned(p kafka.PeerAssignment) {
 	w.log.Info("tasks shared out among the workers", "generation", a.Generation, "leader", a.Leader, "workers", a.workers(), "tasks", a.owned(w.id))
 	for member, worker := range a.Members {
 		if worker == w.id && member != p.MemberID {
-			w.log.Error("two workers have the same id: set rest.advertised.listener of each to another host:port", "worker", w.id)
+			w.log.Error("two workers have the same id: set rest.advertised.host.name and rest.advertised.port so that they differ", "worker", w.id)
 		}
 	}
 	w.mu.Lock()
