@@ -145,7 +145,9 @@ type Config struct {
 	Log            *slog.Logger
 }
 
-func (c *Config) offsetsTopic() string { return cmp.Or(c.OffsetsTopic, schema.OffsetsTopic(c.TopicPrefix)) }
+func (c *Config) offsetsTopic() string {
+	return cmp.Or(c.OffsetsTopic, schema.OffsetsTopic(c.TopicPrefix))
+}
 
 // Capture is one source connector at work: what the leading process does.
 type Capture struct {

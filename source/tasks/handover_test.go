@@ -82,7 +82,7 @@ func TestTasksGoToWhoWantsThem(t *testing.T) {
 		want    string
 	}{
 		{[]kafka.BalanceMember{member("a", claim{Wants: []int{1, 2}}), member("b", claim{Wants: []int{0, 3, 4}})}, "map[a:[1 2] b:[0 3 4]]"},
-		{[]kafka.BalanceMember{member("a", claim{Leading: 5, Wants: []int{1}}), member("b", claim{Wants: []int{0, 3, 4}})}, "map[a:[0 1] b:[2 3 4]]"}, // who leads goes on
+		{[]kafka.BalanceMember{member("a", claim{Leading: 5, Wants: []int{1}}), member("b", claim{Wants: []int{0, 3, 4}})}, "map[a:[0 1] b:[2 3 4]]"},         // who leads goes on
 		{[]kafka.BalanceMember{member("a", claim{Wants: []int{3}}), member("b", claim{Wants: []int{3}}), member("c", claim{})}, "map[a:[0 4] b:[1 3] c:[2]]"}, // of two that want one, who does not lead
 	} {
 		got := make(map[string][]int32)
