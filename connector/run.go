@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"runtime/debug"
@@ -49,8 +50,9 @@ type process struct {
 
 // Run runs the connectors of cfg until ctx ends, all of them have ended, or one has failed: then the others are
 // stopped cleanly and its error is returned. Progress and log go to stderr.
-func Run(ctx context.Context, cfg *config.Process, stderr io.Writer) error {
-	return RunStatus(ctx, cfg, NewStatus(cfg), stderr)
+// api, if it is not nil, serves the REST API of the connectors on the process's port.
+func Run(ctx context.Context, cfg *config.Process, api API, stderr io.Writer) error {
+	return runStatus(ctx, cfg, NewStatus(cfg), api, stderr)
 }
 
 // NewStatus is the status of connectors that are about to start.
@@ -62,10 +64,22 @@ func NewStatus(cfg *config.Process) *status.Process {
 	return p
 }
 
-// RunStatus is Run with the status that it keeps, a new one of cfg.
+// RunStatus is Run, without a REST API, with the status that it keeps, a new one of cfg.
 func RunStatus(ctx context.Context, cfg *config.Process, st *status.Process, stderr io.Writer) error {
+	return runStatus(ctx, cfg, st, nil, stderr)
+}
+
+func runStatus(ctx context.Context, cfg *config.Process, st *status.Process, api API, stderr io.Writer) error {
 	loggers := newLoggers(cfg, stderr)
-	p := &process{cfg: cfg, loggers: loggers, log: loggers.Logger(rootLogger), status: st, limits: newLimits(cfg)}
+	p := &process{cfg: cfg, loggers: loggers, log: loggers.Logger(rootLogger), status: st, api: api, limits: newLimits(cfg)}
+	all := &together{names: make(map[string]bool)}
+	c := p.workerConfig(cfg.ListenAddress())
+	c.Alone, c.Ended = true, all.ended
+	w, err := worker.New(ctx, c)
+	if err != nil {
+		return err
+	}
+	p.worker = w
 	stop, err := p.serve()
 	if err != nil {
 		return err
@@ -84,7 +98,7 @@ func RunStatus(ctx context.Context, cfg *config.Process, st *status.Process, std
 	})
 	defer shown.Wait()
 	defer cancel()
-	return p.run(ctx)
+	return p.run(ctx, all)
 }
 
 // rootLogger is the name of the process's own logger; those of connectors are below it.
@@ -134,7 +148,7 @@ func (p *process) serveOn(l net.Listener) (stop func(), err error) {
 	if p.cfg.Profiles {
 		handler = profilesHandler(handler)
 	}
-	if h := p.herder(); h != nil {
+	if h := p.herder(); h != nil && p.api != nil {
 		handler, err = p.api(Served{Herder: h, Process: p.cfg, Loggers: p.loggers, Kafka: p.kafka, Next: handler, Log: p.log})
 		if err != nil {
 			return nil, err
@@ -173,37 +187,76 @@ func goVersion() string {
 	return "unknown"
 }
 
+// together are the connectors of a process that ends with them.
+type together struct {
+	mu     sync.Mutex
+	names  map[string]bool // that have not ended
+	errs   []error
+	cancel context.CancelCauseFunc
+}
+
+// ended notes that a connector has come to its end, or has failed: then the others are stopped.
+func (t *together) ended(name string, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.names, name)
+	if err != nil {
+		err = fmt.Errorf("connector %s: %w", name, err)
+		t.errs = append(t.errs, err)
+		t.cancel(err)
+	}
+	if len(t.names) == 0 {
+		t.cancel(nil)
+	}
+}
+
 // run connects to Kafka and runs every connector.
-func (p *process) run(ctx context.Context) error {
+func (p *process) run(ctx context.Context, all *together) error {
 	cctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	client, err := kafka.Connect(cctx, KafkaConfig(p.cfg, p.log))
 	cancel()
 	if err != nil {
-		for _, s := range p.status.Connectors {
+		for _, s := range p.status.Now() {
 			s.Fail(err)
 		}
 		return err
 	}
 	defer client.Close()
 	p.kafka = client
-	ctx, cancelAll := context.WithCancelCause(ctx)
-	defer cancelAll(nil)
-	errs := make([]error, len(p.cfg.Connectors))
-	var all sync.WaitGroup
+	p.worker.SetKafka(client)
+	ctx, all.cancel = context.WithCancelCause(ctx)
+	defer all.cancel(nil)
 	for i := range p.cfg.Connectors {
-		all.Go(func() {
-			c, st := &p.cfg.Connectors[i], p.status.Connectors[i]
-			if err := p.connector(ctx, c, st, worker.Options{}); err != nil {
-				errs[i] = fmt.Errorf("connector %s: %w", c.Name, err)
-				st.Fail(err)
-				cancelAll(errs[i])
-				return
-			}
-			st.Set(status.Stopped, "")
-		})
+		all.names[p.cfg.Connectors[i].Name] = true
 	}
-	all.Wait()
-	return errors.Join(errs...)
+	var creating sync.WaitGroup
+	var failed error
+	creating.Go(func() {
+		if failed = p.create(ctx); failed != nil {
+			all.cancel(failed)
+		}
+	})
+	err = p.worker.Run(ctx)
+	creating.Wait()
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	return errors.Join(append(all.errs, err, failed)...)
+}
+
+// create gives the connectors of the file to the worker.
+func (p *process) create(ctx context.Context) error {
+	if err := p.worker.Ready(ctx); err != nil {
+		return nil // it is stopped
+	}
+	for i := range p.cfg.Connectors {
+		c := &p.cfg.Connectors[i]
+		props := maps.Clone(c.Raw)
+		props["name"] = c.Name
+		if _, err := p.worker.Create(ctx, c.Name, props, herder.TargetRunning); err != nil && ctx.Err() == nil {
+			return fmt.Errorf("connector %s: %w", c.Name, err)
+		}
+	}
+	return nil
 }
 
 func (p *process) connector(ctx context.Context, c *config.Connector, st *status.Connector, o worker.Options) error {

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -29,7 +31,8 @@ func RunWorker(ctx context.Context, cfg *config.Process, api API, stderr io.Writ
 	if err != nil {
 		return fmt.Errorf("listeners: %w", err)
 	}
-	if err := completeWorker(cfg, l.Addr()); err != nil {
+	id, err := completeWorker(cfg, l.Addr())
+	if err != nil {
 		return errors.Join(err, l.Close())
 	}
 	cctx, cancel := context.WithTimeout(ctx, connectTimeout)
@@ -37,7 +40,7 @@ func RunWorker(ctx context.Context, cfg *config.Process, api API, stderr io.Writ
 	if err == nil {
 		defer client.Close()
 		p.kafka = client
-		p.worker, err = worker.New(cctx, p.workerConfig(cfg.Worker.Advertised))
+		p.worker, err = worker.New(cctx, p.workerConfig(id))
 	}
 	cancel()
 	if err != nil {
@@ -61,41 +64,37 @@ func RunWorker(ctx context.Context, cfg *config.Process, api API, stderr io.Writ
 	})
 	defer shown.Wait()
 	defer cancelProgress()
-	p.log.Info("worker of a group", "group.id", cfg.GroupID, "worker", cfg.Worker.Advertised, "config.storage.topic", cfg.Worker.ConfigTopic, "status.storage.topic", cfg.Worker.StatusTopic)
+	p.log.Info("worker of a group", "group.id", cfg.GroupID, "worker", id, "config.storage.topic", cfg.Worker.ConfigTopic, "status.storage.topic", cfg.Worker.StatusTopic)
 	return p.worker.Run(ctx)
 }
 
-// completeWorker fills in what the keys' defaults say.
-func completeWorker(cfg *config.Process, at net.Addr) error {
+// completeWorker fills in what the keys' defaults say, and finds the worker's id.
+func completeWorker(cfg *config.Process, at net.Addr) (id string, err error) {
 	w := &cfg.Worker
 	w.ConfigTopic = cmp.Or(w.ConfigTopic, "__waltap-configs."+cfg.GroupID)
 	w.StatusTopic = cmp.Or(w.StatusTopic, "__waltap-status."+cfg.GroupID)
 	if w.ConfigTopic == w.StatusTopic {
-		return fmt.Errorf("config.storage.topic and status.storage.topic are both %s: they must differ", w.ConfigTopic)
-	}
-	if w.Advertised != "" {
-		if _, _, err := net.SplitHostPort(w.Advertised); err != nil {
-			return fmt.Errorf("rest.advertised.listener: %w: want host:port", err)
-		}
-		return nil
+		return "", fmt.Errorf("config.storage.topic and status.storage.topic are both %s: they must differ", w.ConfigTopic)
 	}
 	host, port, err := net.SplitHostPort(at.String())
 	if err != nil {
-		return fmt.Errorf("listeners: %w", err)
+		return "", fmt.Errorf("listeners: %w", err)
 	}
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+	if ip := net.ParseIP(host); w.AdvertisedHost == "" && ip != nil && ip.IsUnspecified() {
 		if host, err = os.Hostname(); err != nil {
-			return fmt.Errorf("find this machine's name: %w: set rest.advertised.listener", err)
+			return "", fmt.Errorf("find this machine's name: %w: set rest.advertised.host.name", err)
 		}
 	}
-	w.Advertised = net.JoinHostPort(host, port)
-	return nil
+	if w.AdvertisedPort != 0 {
+		port = strconv.Itoa(w.AdvertisedPort)
+	}
+	return net.JoinHostPort(cmp.Or(w.AdvertisedHost, host), port), nil
 }
 
 // workerConfig is what the process's worker needs; id is its own.
 func (p *process) workerConfig(id string) worker.Config {
 	return worker.Config{
-		Process: p.cfg, Kafka: p.kafka, Version: Version, ID: id, Run: p.instance, Control: p.control, Limits: p.setLimits, Pause: p.pauseScan,
+		Process: p.cfg, Kafka: p.kafka, Version: Version, ID: id, Run: p.instance, Parse: p.parse, Control: p.control, Limits: p.setLimits, Pause: p.pauseScan,
 		SetLogLevel: func(logger, level string) error { _, err := p.loggers.Set(logger, level); return err },
 		Status:      p.status, Log: p.log,
 	}
@@ -110,6 +109,18 @@ func (p *process) instance(ctx context.Context, c *config.Connector, st *status.
 		p.limitsMu.Unlock()
 	}
 	return p.connector(ctx, c, st, o)
+}
+
+// parse reads a connector's configuration; one of the process's file was read before.
+func (p *process) parse(name string, props map[string]string) (*config.Connector, error) {
+	raw := maps.Clone(props)
+	delete(raw, "name")
+	for i := range p.cfg.Connectors {
+		if c := &p.cfg.Connectors[i]; c.Name == name && maps.Equal(c.Raw, raw) {
+			return c, nil
+		}
+	}
+	return p.cfg.ParseConnector(name, props)
 }
 
 // control opens the control of a source's peer.

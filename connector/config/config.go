@@ -42,8 +42,9 @@ type Process struct {
 // Worker is what workers of one group need beyond a process.
 type Worker struct {
 	ConfigTopic, StatusTopic, OffsetTopic string // "": see the keys' defaults
-	ReplicationFactor                     int16  // -1: the brokers' default
-	Advertised                            string // host:port; "": of the listener
+	ConfigReplicas, StatusReplicas        int16  // -1: the brokers' default
+	AdvertisedHost                        string // "": that of the listener
+	AdvertisedPort                        int    // 0: that of the listener
 	SessionTimeout                        time.Duration
 }
 

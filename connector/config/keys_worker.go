@@ -23,14 +23,24 @@ var workerKeys = []Key{
 		set: text(func(t *target) *string { return &t.process.Worker.OffsetTopic }),
 	},
 	{
-		Name: "storage.replication.factor", Scope: InProcess, Type: Integer, Default: "-1", Min: -1, Max: math.MaxInt16,
-		Doc: "Replicas of config.storage.topic and status.storage.topic when waltap creates them. -1: the brokers' default.",
-		set: number(func(t *target) *int16 { return &t.process.Worker.ReplicationFactor }),
+		Name: "config.storage.replication.factor", Scope: InProcess, Type: Integer, Default: "-1", Min: -1, Max: math.MaxInt16,
+		Doc: "Replicas of config.storage.topic when waltap creates it. -1: the brokers' default.",
+		set: number(func(t *target) *int16 { return &t.process.Worker.ConfigReplicas }),
 	},
 	{
-		Name: "rest.advertised.listener", Scope: InProcess, Type: String, DefaultDoc: "host name and port of listeners", Example: "worker1.example.com:8083",
-		Doc: "Of waltap worker: the worker's id, host:port, in every status. Each worker needs another one.",
-		set: text(func(t *target) *string { return &t.process.Worker.Advertised }),
+		Name: "status.storage.replication.factor", Scope: InProcess, Type: Integer, Default: "-1", Min: -1, Max: math.MaxInt16,
+		Doc: "Replicas of status.storage.topic when waltap creates it. -1: the brokers' default.",
+		set: number(func(t *target) *int16 { return &t.process.Worker.StatusReplicas }),
+	},
+	{
+		Name: "rest.advertised.host.name", Scope: InProcess, Type: String, DefaultDoc: "the host of listeners, or the machine's hostname", Example: "worker1.example.com",
+		Doc: "Of waltap worker: the host in the worker's id, host:port, which stands in every status. Each worker needs another id.",
+		set: into(parseHost, func(t *target) *string { return &t.process.Worker.AdvertisedHost }),
+	},
+	{
+		Name: "rest.advertised.port", Scope: InProcess, Type: Integer, DefaultDoc: "the port of listeners", Min: 1, Max: 65535, Example: "8083",
+		Doc: "Of waltap worker: the port in the worker's id.",
+		set: number(func(t *target) *int { return &t.process.Worker.AdvertisedPort }),
 	},
 	{
 		Name: "session.timeout.ms", Scope: InProcess, Type: Milliseconds, Default: "10000", Min: 6000, Max: 300000,

@@ -35,10 +35,10 @@ func TestWorkerAnswersAsConnectDid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	process := &config.Process{GroupID: "g", REST: config.REST{MaxBody: 1 << 20}, Worker: config.Worker{ConfigTopic: "configs", StatusTopic: "status", ReplicationFactor: 1, SessionTimeout: 6 * time.Second}}
+	process := &config.Process{GroupID: "g", REST: config.REST{MaxBody: 1 << 20}, Worker: config.Worker{ConfigTopic: "configs", StatusTopic: "status", ConfigReplicas: 1, StatusReplicas: 1, SessionTimeout: 6 * time.Second}}
 	loggers := herder.NewLoggers(slog.DiscardHandler, slog.LevelInfo)
 	loggers.Logger("waltap")
-	w, err := worker.New(ctx, worker.Config{Process: process, Kafka: client, Version: "0.1.0", ID: "127.0.0.1:8083", Status: &connectorstatus.Process{}, Log: slog.New(slog.DiscardHandler),
+	w, err := worker.New(ctx, worker.Config{Process: process, Kafka: client, Version: "0.1.0", ID: "127.0.0.1:8083", Parse: process.ParseConnector, Status: &connectorstatus.Process{}, Log: slog.New(slog.DiscardHandler),
 		SetLogLevel: func(logger, level string) error { _, err := loggers.Set(logger, level); return err },
 		Control:     func(context.Context, *config.Connector) (worker.Control, error) { return enabledPeer{}, nil },
 		Run: func(ctx context.Context, c *config.Connector, st *connectorstatus.Connector, _ worker.Options) error {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/waltap/waltap/connector/config"
 	"github.com/waltap/waltap/connector/herder"
 	"github.com/waltap/waltap/source/capture"
 )
@@ -162,15 +163,9 @@ func (w *Worker) removeLeft(ctx context.Context, name string, props map[string]s
 		return fmt.Errorf("read its configuration on this worker: %w", err)
 	}
 	if c.Source != nil && c.Source.PeerOnDelete == "remove" {
-		k, err := w.cfg.Control(ctx, c)
-		if err != nil {
+		if err := w.removePeer(ctx, name, c); err != nil {
 			return err
 		}
-		defer k.Close()
-		if err := k.Remove(ctx); err != nil {
-			return err
-		}
-		w.log.Info("the peer of a deleted connector is removed (hbase.peer.on.delete: remove)", "connector", name, "peer", c.Source.Peer.ID)
 	}
 	for _, key := range w.statuses.ofConnector(name) {
 		if _, err := w.status.append(ctx, key, nil, 0); err != nil {
@@ -179,4 +174,24 @@ func (w *Worker) removeLeft(ctx context.Context, name string, props map[string]s
 	}
 	_, err = w.change(ctx, func(c *configs) (string, []byte, error) { return keyRemoving + name, nil, nil })
 	return err
+}
+
+// removePeer removes the peer of a deleted source. A source that no worker has ever reached has none that this group has made.
+func (w *Worker) removePeer(ctx context.Context, name string, c *config.Connector) error {
+	var seen peerReport
+	w.statuses.get(keyPeer+name, &seen)
+	k, err := w.cfg.Control(ctx, c)
+	switch {
+	case err != nil && seen.ID == "":
+		w.log.Warn("the source of a deleted connector does not answer, and never did: if it has a peer of this connector, waltap peer remove removes it", "connector", name, "peer", c.Source.Peer.ID, "error", err)
+		return nil
+	case err != nil:
+		return err
+	}
+	defer k.Close()
+	if err := k.Remove(ctx); err != nil {
+		return err
+	}
+	w.log.Info("the peer of a deleted connector is removed (hbase.peer.on.delete: remove)", "connector", name, "peer", c.Source.Peer.ID)
+	return nil
 }

@@ -31,9 +31,9 @@ type wish struct {
 
 // Options are what a connector needs to know of the worker that runs it.
 type Options struct {
-	// Successors tells whether others are to go on with the work when this one stops.
+	// Successors tells whether others are to go on with the work when this one stops; nil: the connector finds out.
 	Successors func() bool
-	// Owned lists the tasks of this worker.
+	// Owned lists the tasks of this worker; nil: the connector's processes share them.
 	Owned func() []int
 	// OffsetsTopic, if not "", holds the progress of sources.
 	OffsetsTopic string
@@ -119,6 +119,7 @@ func (u *unit) loop(ctx context.Context) {
 		}
 		u.reconcile(want)
 		if want.entry == nil || len(want.tasks) == 0 && !want.owner {
+			u.hide()
 			u.leave(want)
 			if u.w.drop(u) {
 				return
@@ -163,25 +164,27 @@ func (u *unit) stop() {
 	}
 	u.run.cancel()
 	<-u.run.done
-	u.w.cfg.Status.Remove(u.run.st)
 	u.run = nil
 }
 
 func (u *unit) start(want *wish) {
 	ctx, cancel := context.WithCancel(context.Background())
-	i := &instance{entry: want.entry, restarts: u.restarts.Load(), cancel: cancel, done: make(chan struct{}),
-		st: status.NewConnector(u.name, want.entry.Props["connector.class"])}
+	i := &instance{entry: want.entry, restarts: u.restarts.Load(), cancel: cancel, done: make(chan struct{}), st: u.shown(want)}
 	u.run = i
-	u.w.cfg.Status.Add(i.st)
 	c, err := u.w.parse(u.name, want.entry.Props)
 	if err != nil {
 		i.err = fmt.Errorf("read the configuration on this worker: %w", err)
 		i.st.Fail(i.err)
 		close(i.done)
+		u.w.ended(u.name, i.err)
 		return
 	}
 	i.config = c
-	o := Options{Successors: u.successors.Load, Owned: func() []int { return slices.Clone(u.wish.Load().tasks) }, OffsetsTopic: u.w.cfg.Process.Worker.OffsetTopic}
+	o := Options{OffsetsTopic: u.w.cfg.Process.Worker.OffsetTopic}
+	if !u.w.cfg.Alone { // else the connector's own processes are all that there are
+		o.Successors = u.successors.Load
+		o.Owned = func() []int { return slices.Clone(u.wish.Load().tasks) }
+	}
 	go func() {
 		defer close(i.done)
 		i.err = u.w.cfg.Run(ctx, c, i.st, o)
@@ -189,12 +192,40 @@ func (u *unit) start(want *wish) {
 		case i.err != nil && ctx.Err() == nil:
 			u.w.log.Error("a connector has failed", "connector", u.name, "error", i.err)
 			i.st.Fail(i.err)
+			u.w.ended(u.name, i.err)
 		case i.err != nil:
+			i.st.Fail(i.err)
+			u.w.ended(u.name, i.err)
 			u.w.log.Warn("a connector did not stop cleanly", "connector", u.name, "error", i.err)
 		default:
 			i.st.Set(status.Stopped, "")
+			if ctx.Err() == nil {
+				u.w.ended(u.name, nil)
+			}
 		}
 	}()
+}
+
+// shown is the connector in the status of the process: the one of an earlier instance here, or a new one.
+func (u *unit) shown(want *wish) *status.Connector {
+	for _, st := range u.w.cfg.Status.Now() {
+		if st.Name == u.name {
+			st.Set(status.Starting, "")
+			return st
+		}
+	}
+	st := status.NewConnector(u.name, want.entry.Props["connector.class"])
+	u.w.cfg.Status.Add(st)
+	return st
+}
+
+// hide takes the connector out of the status of the process.
+func (u *unit) hide() {
+	for _, st := range u.w.cfg.Status.Now() {
+		if st.Name == u.name {
+			u.w.cfg.Status.Remove(st)
+		}
+	}
 }
 
 // state is how the tasks here are.

@@ -17,8 +17,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -45,6 +43,10 @@ type Config struct {
 	Limits func(name string, rows, bytes *int64) bool
 	// Pause lets a source's scan read nothing, or go on; see Signal.
 	Pause func(name string, paused bool) bool
+	// Parse reads a connector's configuration.
+	Parse func(name string, props map[string]string) (*config.Connector, error)
+	// Ended, if set, is told of each connector that has come to its end here (nil) or has failed.
+	Ended func(name string, err error)
 	// SetLogLevel gives a logger a level.
 	SetLogLevel func(logger, level string) error
 	Status      *status.Process
@@ -98,10 +100,10 @@ func New(ctx context.Context, cfg Config) (*Worker, error) {
 	}
 	p := &cfg.Process.Worker
 	var err error
-	if w.config, err = openLog(ctx, cfg.Kafka, "config.storage.topic", p.ConfigTopic, p.ReplicationFactor); err != nil {
+	if w.config, err = openLog(ctx, cfg.Kafka, "config.storage.topic", p.ConfigTopic, p.ConfigReplicas); err != nil {
 		return nil, err
 	}
-	if w.status, err = openLog(ctx, cfg.Kafka, "status.storage.topic", p.StatusTopic, p.ReplicationFactor); err != nil {
+	if w.status, err = openLog(ctx, cfg.Kafka, "status.storage.topic", p.StatusTopic, p.StatusReplicas); err != nil {
 		return nil, errors.Join(err, w.config.close())
 	}
 	return w, nil
@@ -111,6 +113,8 @@ func New(ctx context.Context, cfg Config) (*Worker, error) {
 // is what keeps it from being one.
 func (w *Worker) Run(ctx context.Context) error {
 	logs, stopLogs := context.WithCancel(context.WithoutCancel(ctx))
+	units, stopUnits := context.WithCancel(context.WithoutCancel(ctx))
+	w.ctx = units
 	gctx, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
 	var readers sync.WaitGroup
@@ -125,8 +129,6 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	read(w.config, w.configs.apply)
 	read(w.status, w.statuses.apply)
-	units, stopUnits := context.WithCancel(context.WithoutCancel(ctx))
-	w.ctx = units
 	caughtUp := make(chan struct{})
 	go func() { caught.Wait(); close(caughtUp) }()
 	select {
@@ -142,16 +144,20 @@ func (w *Worker) Run(ctx context.Context) error {
 	stopped := make(chan struct{})
 	go func() { w.running.Wait(); close(stopped) }()
 	var err error
+	patience := time.After(stopTimeout)
+	if w.cfg.Alone {
+		patience = nil // whoever runs it says how long
+	}
 	select {
 	case <-stopped:
-	case <-time.After(stopTimeout):
+	case <-patience:
 		err = fmt.Errorf("connectors did not stop within %s", stopTimeout)
 	}
 	stopLogs()
 	readers.Wait()
 	err = errors.Join(err, w.config.close(), w.status.close())
-	if ctx.Err() == nil {
-		err = errors.Join(context.Cause(gctx), err)
+	if cause := context.Cause(gctx); ctx.Err() == nil && !errors.Is(cause, context.Canceled) {
+		err = errors.Join(cause, err)
 	}
 	return err
 }
@@ -185,6 +191,16 @@ func (w *Worker) work(ctx context.Context) error {
 			w.mu.Unlock()
 		},
 	})
+}
+
+// Ready returns when connectors can be created, or with ctx.
+func (w *Worker) Ready(ctx context.Context) error {
+	select {
+	case <-w.ready:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // GroupOf is the group of a process's workers. The name of the group is not that of any connector's.
@@ -235,7 +251,7 @@ func (w *Worker) assigned(p kafka.PeerAssignment) {
 	w.log.Info("tasks shared out among the workers", "generation", a.Generation, "leader", a.Leader, "workers", a.workers(), "tasks", a.owned(w.id))
 	for member, worker := range a.Members {
 		if worker == w.id && member != p.MemberID {
-			w.log.Error("two workers have the same id: set rest.advertised.listener of each to another host:port", "worker", w.id)
+			w.log.Error("two workers have the same id: set rest.advertised.host.name and rest.advertised.port so that they differ", "worker", w.id)
 		}
 	}
 	w.mu.Lock()
@@ -375,9 +391,17 @@ func (w *Worker) unit(name string) *unit {
 
 // parse reads a configuration, with this worker's secrets.
 func (w *Worker) parse(name string, props map[string]string) (*config.Connector, error) {
-	given := maps.Clone(props)
-	return w.cfg.Process.ParseConnector(name, given)
+	return w.cfg.Parse(name, props)
 }
+
+func (w *Worker) ended(name string, err error) {
+	if w.cfg.Ended != nil {
+		w.cfg.Ended(name, err)
+	}
+}
+
+// SetKafka is for a worker that is alone and was made before Kafka was reached. It is called before Run.
+func (w *Worker) SetKafka(c *kafka.Client) { w.cfg.Kafka = c }
 
 // put writes a value to the status topic.
 func (w *Worker) put(ctx context.Context, key string, value any) error {
@@ -453,6 +477,3 @@ func (w *Worker) change(ctx context.Context, decide func(*configs) (key string, 
 	}
 	return 0, herder.ErrRebalancing()
 }
-
-// sorted lists the keys of a map.
-func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
