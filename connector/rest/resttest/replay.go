@@ -99,7 +99,9 @@ func (a Answer) rebalancing() bool {
 }
 
 // moved waits for offsets of a connector.
-func moved(a Answer) bool { return a.Code == http.StatusOK && strings.Contains(string(a.Body), `"partition"`) }
+func moved(a Answer) bool {
+	return a.Code == http.StatusOK && strings.Contains(string(a.Body), `"partition"`)
+}
 
 func code(n int) func(Answer) bool { return func(a Answer) bool { return a.Code == n } }
 
