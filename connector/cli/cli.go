@@ -27,6 +27,7 @@ const (
 
 type commands struct {
 	Run        runCommand         `cmd:"" help:"Run the connectors of a configuration file until SIGINT or SIGTERM."`
+	Worker     workerCommand      `cmd:"" help:"Be one of the workers of a group (docs/workers.md) until SIGINT or SIGTERM: they share the connectors that are created over REST."`
 	Connectors connectorsCommands `cmd:"" help:"Create, look at and control connectors, over the REST API of a worker (docs/rest.md)."`
 	Signal     signalCommands     `cmd:"" help:"Send a source a signal, over the REST API of a worker: scan again, pause, limit (docs/rest.md)."`
 	Peer       peerCommands       `cmd:"" help:"Look at and change waltap's replication peers. Needs neither a worker nor Kafka."`

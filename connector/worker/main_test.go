@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -45,8 +46,9 @@ func newWorld(t *testing.T) *world {
 // worker is a running Worker.
 type testWorker struct {
 	*Worker
-	stop  context.CancelFunc
-	ended chan error
+	client *kafka.Client
+	stop   context.CancelFunc
+	ended  chan error
 }
 
 func (w *world) start(id string) *testWorker {
@@ -66,7 +68,7 @@ func (w *world) startWith(id string, p *config.Process, alone bool) *testWorker 
 	if err != nil {
 		w.Fatal(err)
 	}
-	t := &testWorker{Worker: x, stop: cancel, ended: make(chan error, 1)}
+	t := &testWorker{Worker: x, client: client, stop: cancel, ended: make(chan error, 1)}
 	go func() { t.ended <- x.Run(ctx) }()
 	w.Cleanup(func() {
 		cancel()
@@ -84,6 +86,16 @@ func (t *testWorker) end(w *world) {
 	t.stop()
 	if err := <-t.ended; err != nil {
 		w.Error(err)
+	}
+	t.ended <- nil
+}
+
+// vanish cuts the worker off from Kafka, so that it leaves no word.
+func (t *testWorker) vanish(w *world) {
+	w.Helper()
+	t.client.Close()
+	if err := <-t.ended; !errors.Is(err, kafka.ErrClosed) {
+		w.Errorf("cut off from Kafka it ended with %v", err)
 	}
 	t.ended <- nil
 }

@@ -240,7 +240,11 @@ func (u *unit) state(want *wish) (state herder.State, trace string) {
 	case u.run.ended():
 		return herder.Running, "" // at its end: nothing is left to do, as for a task of Connect that has no more records
 	}
-	return herder.State(u.run.st.State().Connect()), ""
+	state = herder.State(u.run.st.State().Connect())
+	if state == herder.Unassigned && u.run.restarts > 0 {
+		state = herder.Running // as Connect has it: a task that is restarted does not lose its worker
+	}
+	return state, ""
 }
 
 // report says how the tasks are, and the connector, where that has changed.

@@ -38,6 +38,22 @@ func TestWorkersShareAndTakeOver(t *testing.T) {
 	w.await("the only worker to have all", func() bool { return w.awaitTasks("s", 6, herder.Running, e)["e:1"] == 6 })
 }
 
+// A worker that is gone without a word is replaced when its session has ended; until then the status says that its tasks are where they were.
+func TestAWorkerThatVanishesIsReplaced(t *testing.T) {
+	w := newWorld(t)
+	a, b, c := w.start("a:1"), w.start("b:1"), w.start("c:1")
+	if _, err := a.Create(t.Context(), "s", sinkProps("6"), ""); err != nil {
+		t.Fatal(err)
+	}
+	w.await("all to have a share", func() bool { return len(w.awaitTasks("s", 6, herder.Running, a, b, c)) == 3 })
+	b.vanish(w)
+	w.await("the others to have b's tasks", func() bool {
+		owners := w.awaitTasks("s", 6, herder.Running, a, c)
+		return owners["a:1"] == 3 && owners["c:1"] == 3
+	})
+	w.await("one instance a worker", func() bool { return w.runs("s") == 2 })
+}
+
 // Of many that create the same connector at once, through different workers, one does.
 func TestOneOfManyCreates(t *testing.T) {
 	w := newWorld(t)

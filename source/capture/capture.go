@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/waltap/waltap/internal/hbase/admin"
@@ -222,9 +223,10 @@ func (c *Capture) run(ctx context.Context) error {
 	}
 	err = c.follow(ctx, r)
 	if ctx.Err() != nil && r.open() {
+		before := c.registeredNow(r)
 		handedOver = c.leadership.HandOver(func() error {
 			defer producer.Close()
-			c.awaitSuccessor(r)
+			c.awaitSuccessor(r, before)
 			return r.close()
 		})
 	}
@@ -339,6 +341,11 @@ func (c *Capture) follow(ctx context.Context, r *receiver) error {
 		return err
 	}
 	r.letIn()
+	sctx, cancel := context.WithCancel(ctx)
+	var burying sync.WaitGroup
+	burying.Go(func() { c.bury(sctx, r) })
+	defer burying.Wait()
+	defer cancel()
 	return c.stream(ctx, r, st)
 }
 

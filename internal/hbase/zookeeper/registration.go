@@ -153,6 +153,20 @@ func (r *Registration) Others(ctx context.Context) ([]string, error) {
 	return slices.DeleteFunc(names, func(name string) bool { return name == path.Base(r.child) }), nil
 }
 
+// RemoveOthers removes the registrations of the other workers and returns their names: of those that have died, while their sessions
+// last. A worker that lives registers again.
+func (r *Registration) RemoveOthers(ctx context.Context) (removed []string, err error) {
+	others, err := r.Others(ctx)
+	for _, name := range others {
+		if derr := r.conn.Delete(ctx, path.Join(path.Dir(r.child), name)); derr != nil && !errors.Is(derr, ErrNoNode) {
+			err = errors.Join(err, fmt.Errorf("remove the registration %s of virtual cluster %s: %w", name, r.cfg.Root, derr))
+			continue
+		}
+		removed = append(removed, name)
+	}
+	return removed, err
+}
+
 // Close removes the child, ends the session and waits until nothing runs any more. Sources stop choosing this
 // worker when they see the child gone; calls already on their way still arrive.
 func (r *Registration) Close() error {
