@@ -171,7 +171,8 @@ func (p *process) serveOn(l net.Listener) (stop func(), err error) {
 	if guard.Open(&p.cfg.REST, l.Addr()) {
 		p.log.Warn("whoever reaches the port may do everything: set rest.auth.*, or listen on 127.0.0.1 only (docs/rest.md)", "address", l.Addr().String())
 	}
-	srv := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: readTimeout, MaxHeaderBytes: maxHeader}
+	srv := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: readTimeout, MaxHeaderBytes: maxHeader,
+		ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelDebug)}
 	var done sync.WaitGroup
 	done.Go(func() {
 		if err := srv.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {

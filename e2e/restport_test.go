@@ -56,7 +56,7 @@ func startSecurePort(t *testing.T, name, folder string) *securePort {
 	p := &securePort{Waltap: w, client: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}}
 	ctx := testenv.Context(t, time.Minute)
 	for {
-		if code, _, err := p.send(ctx, "GET", "/healthz", "", nil); err == nil && code == 200 {
+		if code, _, err := p.send(ctx, "GET", "/health", "", asUser("viewer", "v1ewer-password")); err == nil && code == 200 {
 			return p
 		} else if ctx.Err() != nil {
 			t.Fatal(code, err)
