@@ -136,7 +136,8 @@ func waltapSide(t *testing.T, w *testenv.Waltap, table string) resttest.Side {
 	t.Helper()
 	source := map[string]string{"connector.class": "HBaseSource", "tasks.max": "1", "hbase.zookeeper.quorum": env.Source.ZKQuorum(), "hbase.peer.listen": "127.0.0.1:0",
 		"hbase.peer.advertised.host": "localhost", "topic.prefix": table, "table.include.list": table, "topic.creation.default.partitions": "1"}
-	sink := map[string]string{"connector.class": "HBaseSink", "tasks.max": "1", "hbase.zookeeper.quorum": env.Destination.ZKQuorum(), "topics": table + ".default." + table}
+	sink := map[string]string{"connector.class": "HBaseSink", "tasks.max": "1", "hbase.zookeeper.quorum": env.Destination.ZKQuorum(), "topics": table + ".default." + table,
+		"consumer.group.id": table + "-copy"} // not that of Connect's connector of the same name
 	return resttest.Side{URL: w.URL(), Vars: sideVars(t, source, sink, map[string]string{
 		"number": `"snapshot.max.threads":2`, "topic": table + ".default." + table, "partition": fmt.Sprintf(`{"table":"default:%s"}`, table), "offset": `{"epoch":1}`,
 		"badPartition": `{"nothing":"x"}`, "badOffset": `{"epoch":"x"}`,
