@@ -58,7 +58,9 @@ func TestRESTAnswersAsConnect(t *testing.T) {
 	for _, d := range resttest.Diff(resttest.Script, answers[0], answers[1]) {
 		t.Error(d)
 	}
-	t.Logf("%d requests answered alike", len(resttest.Script))
+	if !t.Failed() {
+		t.Logf("%d requests answered alike", len(resttest.Script))
+	}
 	b, err := resttest.Write(resttest.Script, answers[0])
 	if err != nil {
 		t.Fatal(err)
