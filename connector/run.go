@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/waltap/waltap/connector/config"
+	"github.com/waltap/waltap/connector/guard"
 	"github.com/waltap/waltap/connector/herder"
 	"github.com/waltap/waltap/connector/status"
 	"github.com/waltap/waltap/connector/worker"
@@ -30,6 +31,9 @@ var Version = "0.1.0-dev"
 const (
 	// connectTimeout bounds the first contact with Kafka.
 	connectTimeout = 10 * time.Second
+	// readTimeout bounds the reading of a request, maxHeader its header.
+	readTimeout = 30 * time.Second
+	maxHeader   = 64 << 10
 	// httpShutdown is how long a stop waits for HTTP requests in hand.
 	httpShutdown = 2 * time.Second
 )
@@ -148,7 +152,9 @@ func (p *process) serveOn(l net.Listener) (stop func(), err error) {
 	if p.cfg.Profiles {
 		handler = profilesHandler(handler)
 	}
-	if h := p.herder(); h != nil && p.api != nil {
+	if h := p.herder(); h == nil || p.api == nil {
+		handler = guard.New(&p.cfg.REST, p.log, handler)
+	} else {
 		handler, err = p.api(Served{Herder: h, Process: p.cfg, Loggers: p.loggers, Kafka: p.kafka, Next: handler, Log: p.log})
 		if err != nil {
 			return nil, err
@@ -162,7 +168,10 @@ func (p *process) serveOn(l net.Listener) (stop func(), err error) {
 	if secure != nil {
 		l, scheme = tls.NewListener(l, secure), "https://"
 	}
-	srv := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
+	if guard.Open(&p.cfg.REST, l.Addr()) {
+		p.log.Warn("whoever reaches the port may do everything: set rest.auth.*, or listen on 127.0.0.1 only (docs/rest.md)", "address", l.Addr().String())
+	}
+	srv := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: readTimeout, MaxHeaderBytes: maxHeader}
 	var done sync.WaitGroup
 	done.Go(func() {
 		if err := srv.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {

@@ -39,7 +39,7 @@ func (p *process) source(ctx context.Context, c *config.Connector, st *status.Co
 	cfg.MissingTopics, cfg.Encodings, cfg.Limiter, cfg.Undeliverable.DeadLetters = missing, encodings, p.limiter(c.Name), dead
 	cfg.Successors, cfg.Owned, cfg.OffsetsTopic = o.Successors, o.Owned, o.OffsetsTopic
 	cfg.Stats = &sourceStats{status: st, log: log}
-	return capture.Run(ctx, cfg)
+	return p.withSignals(ctx, c, o, log, func(ctx context.Context) error { return capture.Run(ctx, cfg) })
 }
 
 // CaptureConfig is what the configuration of a source says to package capture; client may be nil where nothing is run.

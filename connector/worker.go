@@ -94,7 +94,7 @@ func completeWorker(cfg *config.Process, at net.Addr) (id string, err error) {
 // workerConfig is what the process's worker needs; id is its own.
 func (p *process) workerConfig(id string) worker.Config {
 	return worker.Config{
-		Process: p.cfg, Kafka: p.kafka, Version: Version, ID: id, Run: p.instance, Parse: p.parse, Control: p.control, Limits: p.setLimits,
+		Process: p.cfg, Kafka: p.kafka, Version: Version, ID: id, Run: p.instance, Parse: p.parse, Control: p.control, Limits: p.setLimits, Pause: p.pauseScan,
 		SetLogLevel: func(logger, level string) error { _, err := p.loggers.Set(logger, level); return err },
 		Status:      p.status, Log: p.log,
 	}
@@ -142,6 +142,16 @@ func (p *process) setLimits(name string, rows, bytes *int64) bool {
 		limits.BytesPerSecond = *bytes
 	}
 	l.Set(limits)
+	return true
+}
+
+// pauseScan lets a scan here read nothing, or go on; false: there is none.
+func (p *process) pauseScan(name string, paused bool) bool {
+	l := p.limiter(name)
+	if l == nil {
+		return false
+	}
+	l.Pause(paused)
 	return true
 }
 

@@ -114,7 +114,6 @@ func sound(t *testing.T, table string, source, sink keys) *pipe {
 // broken, and that alone is told, with its remedy.
 func TestDoctor(t *testing.T) {
 	t.Parallel()
-	ctx := testenv.Context(t, 5*time.Minute)
 	client := kafkaClient(t)
 	table := testenv.Name(t)
 	createTable(t, table, "a", "b")
@@ -131,6 +130,7 @@ func TestDoctor(t *testing.T) {
 	// at makes a table at the source, and unless destination is nil another one of its name there.
 	at := func(t *testing.T, source judge.Table, destination []judge.Family) string {
 		source.Name = testenv.Name(t)
+		ctx := testenv.Context(t, time.Minute)
 		if err := env.Src.CreateTable(ctx, source); err != nil {
 			t.Fatal(err)
 		}
@@ -150,6 +150,7 @@ func TestDoctor(t *testing.T) {
 	}
 
 	t.Run("nothing is wrong", func(t *testing.T) {
+		ctx := testenv.Context(t, time.Minute)
 		p := sound(t, table, nil, nil)
 		green(t, examine(t, p.config()))
 		topic(t, p, nil)
@@ -182,7 +183,7 @@ func TestDoctor(t *testing.T) {
 		}, check.Result{Check: "source.scope", Severity: check.Failure, Subject: "table default:", Found: "REPLICATION_SCOPE 1", Remedy: "{NAME => 'a', REPLICATION_SCOPE => '1'}"}},
 		{"a foreign peer under our id", func(t *testing.T) *pipe {
 			p := sound(t, table, nil, nil)
-			if err := env.Src.AddPeer(ctx, judge.Peer{ID: p.name, ClusterKey: env.Destination.ClusterKey(), Disabled: true, Tables: map[string][]string{table: nil}}); err != nil {
+			if err := env.Src.AddPeer(testenv.Context(t, time.Minute), judge.Peer{ID: p.name, ClusterKey: env.Destination.ClusterKey(), Disabled: true, Tables: map[string][]string{table: nil}}); err != nil {
 				t.Fatal(err)
 			}
 			return p
@@ -305,6 +306,7 @@ func TestDoctorOfARunningConnector(t *testing.T) {
 		if ctx.Err() != nil || t.Failed() {
 			t.Fatalf("nothing is told to have been shipped: %+v", r)
 		}
+		time.Sleep(500 * time.Millisecond)
 	}
 }
 
@@ -428,5 +430,6 @@ func TestDoctorOfAClusterThatChecksRights(t *testing.T) {
 		if ctx.Err() != nil {
 			t.Fatalf("when the rights are given: %+v", missing)
 		}
+		time.Sleep(500 * time.Millisecond)
 	}
 }

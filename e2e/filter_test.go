@@ -272,7 +272,7 @@ func TestExistingCellsAreNotOverwritten(t *testing.T) {
 func TestMainJobByMutations(t *testing.T) {
 	t.Parallel()
 	table := testenv.Name(t)
-	createTable(t, table, "a", "b")
+	createTableToAlter(t, env.Src, table, "a", "b")
 	load(t, table, torture[int64](1000, 200_000), "a", "b")
 	p := &pipe{name: table, tables: table, sink: keys{"hbase.apply": "mutation"}}
 	stop := mutate(t, table, 300, "a", "b")

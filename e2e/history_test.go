@@ -49,7 +49,7 @@ type historyRun struct {
 func startHistory(t *testing.T, serial bool, tags ...string) *historyRun {
 	t.Helper()
 	table := testenv.Name(t)
-	createHistoryTable(t, table)
+	createTableOf(t, env.Src, judge.Table{Name: table, Splits: judge.HexSplits(8), Attributes: keepMarkers}, "a", "b")
 	h := &historyRun{table: table, serial: serial, build: testenv.BuildOptions{Tags: append([]string{"waltap_crash"}, tags...)},
 		log: filepath.Join(t.TempDir(), "writes.json")}
 	h.pipe = &pipe{name: table, tables: table, source: keys{
@@ -59,7 +59,7 @@ func startHistory(t *testing.T, serial bool, tags ...string) *historyRun {
 	}}
 	h.pipe.cleanUp(t)
 	var err error
-	h.writers, err = env.Src.StartHistory(t.Context(), table, judge.HistorySpec{Families: []string{"a", "b"}, Rows: 50, Seed: seed(t), Rate: 200, Threads: 3, Log: h.log,
+	h.writers, err = env.Src.StartHistory(t.Context(), table, judge.HistorySpec{Families: []string{"a", "b"}, Rows: 50, Seed: seed(t), Rate: torture(100, 200), Threads: 3, Log: h.log,
 		// With a plain peer HBase may resend an old region's edits behind those of the region that it became. Of two values of
 		// one cell and timestamp, the destination then keeps the older one: a stated exception.
 		Distinct: serial})
@@ -71,24 +71,11 @@ func startHistory(t *testing.T, serial bool, tags ...string) *historyRun {
 	return h
 }
 
-// createHistoryTable makes a table that keeps delete markers for ever: a compaction, as of a split region, drops those that
-// are older than every put of the store, at one end only.
-func createHistoryTable(t *testing.T, name string) {
-	t.Helper()
-	table := judge.Table{Name: name, Splits: judge.HexSplits(8), Attributes: map[string]string{"hbase.hstore.time.to.purge.deletes": "1000000000000"}}
-	for _, f := range []string{"a", "b"} {
-		table.Families = append(table.Families, judge.Family{Name: f, Versions: 1000, Scope: 1, Attributes: map[string]string{"KEEP_DELETED_CELLS": "TRUE"}})
-	}
-	if err := env.Src.CreateTable(testenv.Context(t, time.Minute), table); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func (h *historyRun) stopWriting(t *testing.T) {
 	if h.writers == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), testenv.Patience*time.Minute)
 	defer cancel()
 	stats, err := h.writers.Stop(ctx)
 	h.writers = nil
@@ -153,9 +140,14 @@ func (h *historyRun) finish(t *testing.T) {
 	write(t, h.table, judge.PutAt("zz the end", "a", "q", 1, "v"))
 	h.writes = append(h.writes, history.Write{Row: "zz the end", Sent: 1, Acked: 1 << 61,
 		Cells: []history.Cell{{Family: "a", Qualifier: "q", Timestamp: 1, Type: "Put", Value: "76"}}})
+	awaitTable(t, h.table)
 	ctx := testenv.Context(t, torture(90*time.Second, 10*time.Minute))
 	for {
-		if slices.ContainsFunc(h.records(t), func(r history.Record) bool { return r.Row == "zz the end" }) {
+		cells, err := env.Dst.ReadRow(ctx, h.table, []byte("zz the end")) // then it is in the topic, too
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(cells) > 0 {
 			return
 		}
 		select {

@@ -86,7 +86,7 @@ func newMigrationFrom(t *testing.T, src *judge.Cluster, regions int, source keys
 // cleanUp removes the peers of a test that has failed half-way.
 func (m *migration) cleanUp(t *testing.T) {
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), testenv.Patience*30*time.Second)
 		defer cancel()
 		for _, c := range []*judge.Cluster{m.src, env.Dst} {
 			peers, err := c.Peers(ctx)
@@ -187,6 +187,7 @@ func (m *migration) awaitFollowing(t *testing.T, w *testenv.Waltap) migrate.Wave
 		case ctx.Err() != nil:
 			t.Fatalf("the tables do not follow: %+v", s)
 		}
+		time.Sleep(500 * time.Millisecond)
 	}
 }
 
@@ -199,7 +200,7 @@ func (m *migration) mutateAll(t *testing.T, c *judge.Cluster) (stop func() int64
 		if c == env.Dst {
 			name = x.target
 		}
-		mutator, err := c.StartMutator(t.Context(), name, judge.MutatorSpec{Families: []string{"a", "b"}, Keys: 500, Rate: 60, Threads: 1, ValueSize: 20, Seed: seed(t), ServerTimes: true})
+		mutator, err := c.StartMutator(t.Context(), name, judge.MutatorSpec{Families: []string{"a", "b"}, Keys: 500, Rate: torture(20, 60), Threads: 1, ValueSize: 20, Seed: seed(t), ServerTimes: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -209,7 +210,7 @@ func (m *migration) mutateAll(t *testing.T, c *judge.Cluster) (stop func() int64
 				return 0
 			}
 			stopped = true
-			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+			ctx, cancel := context.WithTimeout(context.Background(), testenv.Patience*2*time.Minute)
 			defer cancel()
 			s, err := mutator.Stop(ctx)
 			if err != nil {

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -50,9 +51,10 @@ func TestOldHBaseKilledAndSplit(t *testing.T) {
 	t.Parallel()
 	ctx := testenv.Context(t, 3*time.Minute)
 	table := testenv.Name(t)
-	p, old := oldPipe(t, table, table, keys{"snapshot.fetch.size": "16KiB", "snapshot.max.threads": "1", "snapshot.max.rows.per.second": "8000"})
-	createTableAt(t, old.Cluster, table, "a", "b")
-	if _, err := old.Cluster.Load(ctx, table, judge.LoadSpec{Rows: 20_000, Seed: 7, Families: []string{"a", "b"}, Versions: 2, ValueSize: 20}); err != nil {
+	rows := torture[int64](8000, 20_000)
+	p, old := oldPipe(t, table, table, keys{"snapshot.fetch.size": "16KiB", "snapshot.max.threads": "1", "snapshot.max.rows.per.second": fmt.Sprint(rows / 12)})
+	createTableToAlter(t, old.Cluster, table, "a", "b")
+	if _, err := old.Cluster.Load(ctx, table, judge.LoadSpec{Rows: rows, Seed: 7, Families: []string{"a", "b"}, Versions: 2, ValueSize: 20}); err != nil {
 		t.Fatal(err)
 	}
 	stop := mutateAt(t, old.Cluster, table, judge.MutatorSpec{Families: []string{"a", "b"}, Keys: 2000, Rate: 500})
@@ -76,8 +78,10 @@ func TestOldHBaseKilledAndSplit(t *testing.T) {
 	if v.Snapshot.ShardsDone == v.Snapshot.ShardsTotal {
 		t.Fatalf("the scan was complete before the kill: %+v", *v.Snapshot)
 	}
+	await(t, w, "_source", "the scan", func(v status.ConnectorView) bool { return v.State == status.Snapshot })
+	limit(t, w, table+"_source", 0)
 	awaitStreaming(t, w)
-	if v, err := view(ctx, w, "_source"); err != nil || v.Snapshot == nil || v.Snapshot.Rows == 0 || v.Snapshot.Rows > 19_000 {
+	if v, err := view(ctx, w, "_source"); err != nil || v.Snapshot == nil || v.Snapshot.Rows == 0 || v.Snapshot.Rows >= rows { // and the writer has added some
 		t.Errorf("the second start scanned %+v (%v), want what was left", v.Snapshot, err)
 	}
 	await(t, w, "_source", "changes", func(v status.ConnectorView) bool { return v.Records > 100 })
@@ -220,13 +224,14 @@ func TestOldHBaseTablesComeAndGo(t *testing.T) {
 	await(t, source, "_source", "the table that joins to stream", func(v status.ConnectorView) bool {
 		return v.State == status.Running && v.Snapshot != nil && v.Snapshot.ShardsDone == v.Snapshot.ShardsTotal
 	})
+	// Beside writes: when there are none, 1.4 may go on to report a lag, with everything shipped.
+	if v := awaitWatermark(t, source, time.Now()); !v.Watermark.Estimated {
+		t.Errorf("watermark %+v, want an estimate", *v.Watermark)
+	}
 	stop()
 	write(first, "streamed")
 	identicalTo(t, old.Cluster, second, judge.ScanOptions{})
 	identicalTo(t, old.Cluster, first, judge.ScanOptions{})
-	if v := awaitWatermark(t, source, time.Now()); !v.Watermark.Estimated {
-		t.Errorf("watermark %+v, want an estimate", *v.Watermark)
-	}
 	if code, err := source.Stop(ctx); err != nil || code != 0 {
 		t.Fatalf("SIGTERM: exit code %d, %v\n%s", code, err, servers.LogTail(source.LogPath()))
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // outage is how long a server is away.
-const outage = 30 * time.Second
+var outage = torture(10*time.Second, 30*time.Second)
 
 // streaming starts a pipeline on a small table with a writer.
 func streaming(t *testing.T, source keys) (table string, w *testenv.Waltap, stop func() int64) {
@@ -37,7 +37,7 @@ func comeBack(t *testing.T, running func() bool, restart func(context.Context) e
 		if running() {
 			return
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), testenv.Patience*time.Minute)
 		defer cancel()
 		if err := restart(ctx); err != nil {
 			t.Error(err)

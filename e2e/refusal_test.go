@@ -70,7 +70,7 @@ func TestWrongAddressesAreNamedWithTheirKeys(t *testing.T) {
 
 // cleanUpContext is for clean-ups: the test's own context has ended by then.
 func cleanUpContext() context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testenv.Patience*30*time.Second)
 	context.AfterFunc(ctx, cancel)
 	return ctx
 }

@@ -1,55 +1,70 @@
 #!/bin/bash
-# All end-to-end tests, in three parts side by side, each with servers of its own, as most of the tests mostly wait: those that
-# stop servers, one after the other; those of gaps, and then those of the harness; and all others. A test that is in no list runs
-# with the others, which is as right: those that do not call t.Parallel run first there.
-# Arguments go to each go test.
+# All end-to-end tests, in four parts side by side, each with servers of its own, as most of the tests mostly wait: those that stop
+# servers, one after the other; those of gaps, of migrations and of HBase 1.x; the sinks' acceptance, which stops a server too, and then
+# the tests of other packages, as of the harness; and all others. A test that is in no list runs with the others, which is as right:
+# those that do not call t.Parallel run first there.
+# Arguments are flags of go test, and go to each part.
 set -u
 cd "$(dirname "$0")/.."
 
 stopping='TestDoctorNamesAPeerWithoutATableList|TestJoiningTableThatAnotherPeerWouldShip|TestTableWithoutReplicationScope'
 stopping+='|TestKilledInTheMiddleOfTheStream|TestKilledInTheStreamLosesChangesWhenAnsweredEarly|TestKafkaIsAwayWhileTheSourceIsWrittenTo'
 stopping+='|TestDestinationIsAwayWhileTheSourceIsWrittenTo|TestSourceIsRestarted|TestRegionServersJoinStopAndDie'
-stopping+='|TestSinkHBaseIsAcceptable|TestSinkHBaseByMutationIsAcceptable'
-gaps='TestPeerOfTheOperator|TestTableIs.*|TestDroppedTableIsThereAgain|TestReplicationScopeIsSwitchedOff|TestPeerIsCreatedAgain'
-gaps+='|TestGapIsAccepted|TestNoGap|TestConnectorsThatStartAtOnceDoNotEndARegionServer'
+accepting='TestSinkHBaseIsAcceptable|TestSinkHBaseByMutationIsAcceptable'
+changing='TestPeerOfTheOperator|TestTableIs.*|TestDroppedTableIsThereAgain|TestReplicationScopeIsSwitchedOff|TestPeerIsCreatedAgain'
+changing+='|TestGapIsAccepted|TestNoGap|TestConnectorsThatStartAtOnceDoNotEndARegionServer'
+changing+='|TestMigration.*|TestCommandsOfThePagesForEachOrigin|TestOldHBase.*|TestCopyToOldHBase'
 
-args=("$@")
-tests() { go test -tags e2e -count=1 -p 1 -timeout 40m "${args[@]}" "$@"; }
-
-stopping() { tests -run "^($stopping)\$" ./e2e; }
-gaps() {
-  local status=0
-  tests -parallel 2 -run "^($gaps)\$" ./e2e || status=1
-  tests $(go list -tags e2e ./e2e/... | grep -v '/e2e$') || status=1
-  return $status
-}
-others() { tests -parallel 3 -skip "^($stopping|$gaps)\$" ./e2e; }
-
-logs=$(mktemp -d)
+# What the parts share is built once: the tests, and by the first that needs it each waltap.
+shared=$(mktemp -d)
+export WALTAP_E2E_BUILDS="$shared"
 pids=()
 end() {
   local p
   for p in "${pids[@]}"; do kill -- -"$p" 2>/dev/null; done
   wait
-  rm -rf "$logs"
+  rm -rf "$shared"
 }
 trap end EXIT
 trap 'exit 130' INT TERM
+args=("$@")
+go test -c -tags e2e -o "$shared/e2e.test" ./e2e || exit 1
 
-# Each in a process group of its own, which can be ended as one; they say what they have to say at the end. Their servers start
-# one set after the other: twelve JVMs at once would keep two cores busy for a minute.
+# tests runs some of the package's tests, as go test would.
+tests() {
+  local start=$SECONDS status=ok
+  (cd e2e && exec "$shared/e2e.test" -test.paniconexit0 -test.timeout=40m "${args[@]/#-/-test.}" "$@") || status=FAIL
+  echo "$status part $part: $((SECONDS - start)) s"
+  [ $status = ok ]
+}
+others() { tests -test.parallel=4 -test.skip="^($stopping|$changing|$accepting)\$"; }
+stopping() { tests -test.run="^($stopping)\$"; }
+changing() { tests -test.parallel=3 -test.run="^($changing)\$"; }
+harness() {
+  local status=0
+  tests -test.run="^($accepting)\$" || status=1
+  go test -tags e2e -vet=off -count=1 -p 1 -timeout 40m "${args[@]}" $(go list -tags e2e ./e2e/... | grep -v '/e2e$') || status=1
+  return $status
+}
+
+# Each in a process group of its own, which can be ended as one; but for the first they say what they have to say at the end. Their
+# servers start one set after the other: sixteen JVMs at once would keep two cores busy for a minute.
+parts=(others stopping changing harness)
 set -m
-others &
-pids+=($!)
-{ sleep 15; stopping; } >"$logs/1" 2>&1 &
-pids+=($!)
-{ sleep 40; gaps; } >"$logs/2" 2>&1 &
-pids+=($!)
+for i in "${!parts[@]}"; do
+  part=${parts[$i]}
+  if [ "$i" = 0 ]; then
+    $part &
+  else
+    { sleep $((12 * i)); $part; } >"$shared/$part" 2>&1 &
+  fi
+  pids+=($!)
+done
 set +m
 status=0
-for i in "${!pids[@]}"; do
+for i in "${!parts[@]}"; do
   wait "${pids[$i]}" || status=1
-  if [ "$i" -gt 0 ]; then cat "$logs/$i"; fi
+  if [ "$i" -gt 0 ]; then cat "$shared/${parts[$i]}"; fi
 done
 pids=()
 exit $status

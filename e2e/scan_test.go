@@ -13,11 +13,16 @@ import (
 
 	"github.com/waltap/waltap/connector/status"
 	"github.com/waltap/waltap/e2e/judge"
+	"github.com/waltap/waltap/e2e/servers"
 	"github.com/waltap/waltap/e2e/testenv"
 	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/schema"
 )
+
+// slow is a snapshot.max.rows.per.second, of each process, that holds a scan until a test has seen what it is to see, and lifts it by
+// limit.
+const slow = "20"
 
 // limit changes the limits of a running scan.
 func limit(t *testing.T, w *testenv.Waltap, connector string, rowsPerSecond int64) {
@@ -40,8 +45,20 @@ func limit(t *testing.T, w *testenv.Waltap, connector string, rowsPerSecond int6
 // awaitSize waits until the region servers have reported that a table holds that many MiB: they do every few seconds.
 func awaitSize(t *testing.T, table string, megabytes uint32) {
 	t.Helper()
+	awaitReport(t, env.Source, table, fmt.Sprintf("%d MiB", megabytes), func(regions []admin.RegionLoad) bool {
+		var size uint32
+		for _, r := range regions {
+			size += max(r.StoreFileMB, r.UncompressedMB) + r.MemStoreMB
+		}
+		return size >= megabytes
+	})
+}
+
+// awaitReport waits until what the region servers have last reported of a table's regions is ok.
+func awaitReport(t *testing.T, h *servers.HBase, table, what string, ok func([]admin.RegionLoad) bool) {
+	t.Helper()
 	ctx := testenv.Context(t, time.Minute)
-	c, err := admin.Open(ctx, admin.Config{Quorum: []string{env.Source.ZKQuorum()}, Root: env.Source.ZNodeParent(), DialTimeout: 10 * time.Second})
+	c, err := admin.Open(ctx, admin.Config{Quorum: []string{h.ZKQuorum()}, Root: h.ZNodeParent(), DialTimeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,20 +68,20 @@ func awaitSize(t *testing.T, table string, megabytes uint32) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var size uint32
+		var regions []admin.RegionLoad
 		for _, s := range st.Servers {
 			for _, r := range s.Regions {
 				if strings.HasPrefix(string(r.Name), table+",") {
-					size += max(r.StoreFileMB, r.UncompressedMB) + r.MemStoreMB
+					regions = append(regions, r)
 				}
 			}
 		}
-		if size >= megabytes {
+		if ok(regions) {
 			return
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("table %s has %d MiB, by its servers' reports", table, size)
+			t.Fatalf("waiting for %s of table %s: its servers report %+v", what, table, regions)
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
@@ -105,13 +122,13 @@ func scanned(t *testing.T, prefix, table string) (records, rows int64) {
 // limits that hold the scan back are those last set.
 func TestKilledInsideARegion(t *testing.T) {
 	t.Parallel()
-	table, rows, rate := testenv.Name(t), torture[int64](60_000, 2_000_000), torture[int64](6_000, 60_000)
+	table, rows, rate := testenv.Name(t), torture[int64](20_000, 2_000_000), torture[int64](1000, 60_000)
 	const interval = 500 * time.Millisecond
 	err := env.Src.CreateTable(testenv.Context(t, time.Minute), judge.Table{Name: table, Families: []judge.Family{{Name: "a", Versions: 1000, Scope: 1}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = env.Src.Load(testenv.Context(t, 10*time.Minute), table, judge.LoadSpec{Rows: rows, Seed: 7, Families: []string{"a"}, Columns: 1, Versions: 1, ValueSize: 40, BinaryKeys: true})
+	_, err = env.Src.Load(testenv.Context(t, 10*time.Minute), table, judge.LoadSpec{Rows: rows, Seed: 7, Families: []string{"a"}, Columns: 1, Versions: 1, ValueSize: torture(200, 40), BinaryKeys: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,8 +162,9 @@ func TestKilledInsideARegion(t *testing.T) {
 	if distinct != rows {
 		t.Errorf("the scan delivered %d rows of %d", distinct, rows)
 	}
-	if most, twice := 2*2*int64(interval.Seconds()*float64(rate)), max(read, records)-distinct; twice > most {
-		t.Errorf("%d rows were read twice, want at most two intervals, %d, for each of two kills", twice, most)
+	// An interval may be late: without progress in a region all of the two fifths are read twice.
+	if most, twice := 2*torture[int64](4, 2)*int64(interval.Seconds()*float64(rate)), max(read, records)-distinct; twice > most {
+		t.Errorf("%d rows were read twice, want at most some intervals, %d, for two kills", twice, most)
 	}
 }
 
@@ -154,13 +172,13 @@ func TestKilledInsideARegion(t *testing.T) {
 func TestRegionsChangeDuringTheScan(t *testing.T) {
 	t.Parallel()
 	table := testenv.Name(t)
-	createTable(t, table, "a", "b")
-	load(t, table, 20_000, "a", "b")
-	p := &pipe{name: table, tables: table, source: keys{"snapshot.fetch.size": "16KiB", "snapshot.max.rows.per.second": "500"}}
+	createTableToAlter(t, env.Src, table, "a", "b")
+	load(t, table, torture[int64](4000, 20_000), "a", "b")
+	p := &pipe{name: table, tables: table, source: keys{"snapshot.fetch.size": "16KiB", "snapshot.max.rows.per.second": slow}}
 	stop := mutate(t, table, 500, "a", "b")
 	w := p.start(t)
 	begun := func(v status.ConnectorView) bool {
-		return v.State == status.Snapshot && v.Snapshot != nil && v.Snapshot.Rows > 200
+		return v.State == status.Snapshot && v.Snapshot != nil && v.Snapshot.Rows > 20
 	}
 	await(t, w, "_source", "the scan", begun)
 	ctx := testenv.Context(t, 2*time.Minute)
@@ -266,7 +284,7 @@ func TestScanThatHoldsTheWALTooLong(t *testing.T) {
 	table := testenv.Name(t)
 	createTable(t, table, "a")
 	load(t, table, 2000, "a")
-	p := &pipe{name: table, tables: table, source: keys{"snapshot.max.wal.hold": "3000", "snapshot.max.rows.per.second": "100"}}
+	p := &pipe{name: table, tables: table, source: keys{"snapshot.max.wal.hold": "6000", "snapshot.max.rows.per.second": "100"}}
 	w := p.start(t)
 	ctx := testenv.Context(t, time.Minute)
 	if code, err := w.Wait(ctx); err != nil || code == 0 {

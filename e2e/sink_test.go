@@ -137,6 +137,7 @@ func publishWatermark(t *testing.T, p *pipe, table string) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		time.Sleep(100 * time.Millisecond)
 	}
 	ends, err := client.EndOffsets(ctx, topic)
 	if err != nil {

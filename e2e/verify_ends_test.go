@@ -14,7 +14,9 @@ import (
 	"time"
 
 	"github.com/waltap/waltap/e2e/judge"
+	"github.com/waltap/waltap/e2e/servers"
 	"github.com/waltap/waltap/e2e/testenv"
+	"github.com/waltap/waltap/internal/hbase/admin"
 )
 
 // twins makes a table at both ends, of the same cells, without a pipeline between them, and plants n differences. The
@@ -210,13 +212,18 @@ func TestVerifyKnowsWhatCompactionsDo(t *testing.T) {
 	if err := env.Src.Flush(ctx, p.table); err != nil {
 		t.Fatal(err)
 	}
-	for i, compact := range []func() error{
-		func() error { return env.Src.MajorCompact(ctx, p.table) }, func() error { return env.Dst.MajorCompact(ctx, p.target) },
-	} {
-		if err := compact(); err != nil {
+	for i, at := range []struct {
+		cluster *judge.Cluster
+		hbase   *servers.HBase
+		table   string
+	}{{env.Src, env.Source, p.table}, {env.Dst, env.Destination, p.target}} {
+		began := time.Now().UnixMilli()
+		if err := at.cluster.MajorCompact(ctx, at.table); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(5 * time.Second) // region servers report what they have compacted every few seconds
+		awaitReport(t, at.hbase, at.table, "the compaction", func(regions []admin.RegionLoad) bool {
+			return len(regions) == 8 && !slices.ContainsFunc(regions, func(r admin.RegionLoad) bool { return r.LastMajorCompaction < began })
+		})
 		v = verify(t, args...)
 		if v.code != 0 || v.BadRows != 0 || i == 0 && v.Exceptions["compacted"] == 0 {
 			t.Errorf("compacted: exit code %d, %v, exceptions %v\n%s", v.code, v.Differences, v.Exceptions, first(v.lines))

@@ -26,7 +26,28 @@ type ackedWrites struct {
 	at map[string]int64 // row to ms
 }
 
-// writeRows writes until ctx ends, each row once, in four threads.
+// await waits until so many are acknowledged.
+func (a *ackedWrites) await(ctx context.Context, t *testing.T, n int) {
+	t.Helper()
+	for {
+		a.mu.Lock()
+		there := len(a.at)
+		a.mu.Unlock()
+		if there >= n {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%d writes are acknowledged, waiting for %d", there, n)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// compares is how many writes a test awaits that compares them with watermarks: the last one is later than all of them.
+const compares = 400
+
+// writeRows writes until ctx ends, each row once, in four threads, of which each waits for a moment between two writes.
 func writeRows(ctx context.Context, t *testing.T, table string) (acked *ackedWrites, wait func()) {
 	acked = &ackedWrites{at: make(map[string]int64)}
 	var all sync.WaitGroup
@@ -41,6 +62,7 @@ func writeRows(ctx context.Context, t *testing.T, table string) (acked *ackedWri
 				acked.mu.Lock()
 				acked.at[row] = time.Now().UnixMilli()
 				acked.mu.Unlock()
+				time.Sleep(torture(15*time.Millisecond, 0))
 			}
 		})
 	}
@@ -159,6 +181,7 @@ func TestWatermarkIsTrue(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		acked.await(testenv.Context(t, time.Minute), t, compares)
 		stop()
 		wait()
 		// What was not there at a watermark must still come: await it, to tell late from lost.
@@ -176,7 +199,7 @@ func TestWatermarkIsTrue(t *testing.T) {
 		return wrong, compared
 	}
 	t.Run("proved", func(t *testing.T) {
-		if wrong, compared := check(t, testenv.BuildOptions{}, false); wrong > 0 || compared < 1000 {
+		if wrong, compared := check(t, testenv.BuildOptions{}, false); wrong > 0 || compared < compares {
 			t.Errorf("%d of %d writes acknowledged before a watermark were not below its offsets", wrong, compared)
 		}
 	})
@@ -275,12 +298,13 @@ func TestInitialOnlyWithAnEndTime(t *testing.T) {
 	ctx := testenv.Context(t, 2*time.Minute)
 	table := testenv.Name(t)
 	createTable(t, table, "a")
-	end := time.Now().Add(3 * time.Second).UTC().Truncate(time.Millisecond)
-	until := keys{"end.time": end.Format(time.RFC3339Nano), "watermark.margin.ms": "1000"}
-	p := &pipe{name: table, tables: table, sink: until, source: keys{"end.time": until["end.time"], "watermark.margin.ms": "1000", "snapshot.mode": "initial_only"}}
 	writing, stop := context.WithCancel(ctx)
 	defer stop()
 	acked, wait := writeRows(writing, t, table)
+	acked.await(ctx, t, compares)
+	end := time.Now().Add(3 * time.Second).UTC().Truncate(time.Millisecond)
+	until := keys{"end.time": end.Format(time.RFC3339Nano), "watermark.margin.ms": "1000"}
+	p := &pipe{name: table, tables: table, sink: until, source: keys{"end.time": until["end.time"], "watermark.margin.ms": "1000", "snapshot.mode": "initial_only"}}
 	w := p.start(t)
 	code, err := w.Wait(ctx)
 	stop()
@@ -291,7 +315,7 @@ func TestInitialOnlyWithAnEndTime(t *testing.T) {
 	maps.DeleteFunc(acked.at, func(_ string, at int64) bool { return at >= end.UnixMilli() }) // the scan reads nothing newer
 	wrong, compared := falseWatermarks(t, kafkaClient(t), p.name, table, acked)
 	all := watermarks(t, kafkaClient(t), p.name)
-	if wrong > 0 || compared < 100 || len(all) != 1 || all[0].Time < end.UnixMilli()+1000 {
+	if wrong > 0 || compared < compares || len(all) != 1 || all[0].Time < end.UnixMilli()+1000 {
 		t.Errorf("watermarks %+v, end time %d: %d of %d writes acknowledged before it are not below its offsets", all, end.UnixMilli(), wrong, compared)
 	}
 	diff, err := env.Src.Diff(ctx, table, env.Dst, table, judge.ScanOptions{MaxTime: end.UnixMilli() + 1}, 10)

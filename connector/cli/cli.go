@@ -40,6 +40,7 @@ type commands struct {
 	Doctor     doctorCommand      `cmd:"" help:"Look at everything that a configuration depends on, and say what is wrong and how to mend it (docs/doctor.md). Changes nothing. Exit code 0: nothing is wrong, 1: it could not be carried through, 2: the command line or the configuration is wrong, 3: warnings, 4: failures."`
 	Tail       tailCommand        `cmd:"" help:"Show the records of a topic, decoded, until Ctrl-C."`
 	Decode     decodeCommand      `cmd:"" help:"Show one record value that is in a file."`
+	HFile      hfileCommand       `cmd:"" name:"hfile" help:"Look into an HFile, a file that HBase keeps a store's cells in, without HBase: what it says of itself, its cells, and whether it is whole (docs/hfile.md)."`
 	ACLs       aclsCommand        `cmd:"" name:"acls" help:"Print the kafka-acls.sh commands that give a configuration's user the rights it needs (docs/kafka-acls.md)."`
 	Completion completionCommand  `cmd:"" help:"Print the script that completes waltap's command lines in a shell."`
 	Version    versionCommand     `cmd:"" help:"Print the version."`

@@ -121,6 +121,8 @@ type Source struct {
 
 	Errors    Errors
 	Oversized OversizedPolicy
+
+	SignalTopic string // "": none
 }
 
 // Errors says what becomes of records that cannot be delivered.

@@ -75,7 +75,7 @@ func ErrNoStatus(name string) error {
 
 // ErrNoTask says that a connector has no such task.
 func ErrNoTask(name string, task int) error {
-	return Errorf(NotFound, "Task %s-%d not found", name, task)
+	return Errorf(NotFound, "Unknown task: %s-%d", name, task)
 }
 
 // ErrExists says that the name is taken.

@@ -25,6 +25,7 @@ func (c *call) decode(v any) error {
 	}
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
+	d.UseNumber() // offsets are larger than what a float64 holds exactly
 	if err := d.Decode(v); err != nil {
 		return malformed(err)
 	}

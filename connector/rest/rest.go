@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/waltap/waltap/connector/config"
+	"github.com/waltap/waltap/connector/guard"
 	"github.com/waltap/waltap/connector/herder"
 )
 
@@ -41,7 +42,7 @@ func New(c Config) (http.Handler, error) {
 	if a.openAPI, err = json.MarshalIndent(openAPI(), "", "  "); err != nil {
 		return nil, fmt.Errorf("make the OpenAPI document: %w", err)
 	}
-	return guard(&c.Process.REST, c.Log, http.HandlerFunc(a.serve)), nil
+	return guard.New(&c.Process.REST, c.Log, http.HandlerFunc(a.serve)), nil
 }
 
 // call is a request to a route.

@@ -117,36 +117,36 @@ type signalCommand struct {
 	Signal    herder.Signal `json:"signal"`
 }
 
-// rates is the data of the signal set-rate; what is nil stays.
-type rates struct {
-	Rows  *int64 `json:"rowsPerSecond"`
-	Bytes *int64 `json:"bytesPerSecond"`
-}
-
-// signalSetRate changes the speed of a scan, of each worker.
-const signalSetRate = "set-rate"
-
 // Signal implements herder.Herder.
 func (w *Worker) Signal(ctx context.Context, name string, s herder.Signal) error {
 	e, err := w.entry(ctx, name)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case e.kind() != herder.Source:
+	}
+	if e.kind() != herder.Source {
 		return herder.Errorf(herder.BadRequest, "Connector %s is a sink: signals are for sources", name)
-	case s.Type != signalSetRate:
-		return herder.Errorf(herder.BadRequest, "signal %q is not known: want %s. A table is scanned again with snapshot.mode: when_needed after a gap", s.Type, signalSetRate)
 	}
-	var r rates
-	if err := json.Unmarshal(s.Data, &r); err != nil || r.Rows == nil && r.Bytes == nil || r.Rows != nil && *r.Rows < 0 || r.Bytes != nil && *r.Bytes < 0 {
-		return herder.Errorf(herder.BadRequest, `the data of %s must be such as {"rowsPerSecond": 1000, "bytesPerSecond": 0}; 0 is no limit`, signalSetRate)
+	if err := s.Check(); err != nil {
+		return err
 	}
-	return w.send(ctx, keySignal+name, signalCommand{name, s})
+	switch s.Type {
+	case herder.SetRate, herder.PauseSnapshot, herder.ResumeSnapshot:
+		return w.send(ctx, keySignal+name, signalCommand{name, s})
+	}
+	return herder.Errorf(herder.BadRequest, "signal %s is not carried out: a table is scanned again with snapshot.mode: when_needed after a gap (docs/gaps.md), or by a new source with another name and topic.prefix", s.Type)
 }
 
+// signal is a Signal, on each worker: those that do not run the source have nothing to change.
 func (w *Worker) signal(c signalCommand) {
-	var r rates
-	if c.Signal.Type == signalSetRate && json.Unmarshal(c.Signal.Data, &r) == nil && w.cfg.Limits != nil && w.cfg.Limits(c.Connector, r.Rows, r.Bytes) {
-		w.log.Info("the speed of the scan is changed", "connector", c.Connector, "rates", string(c.Signal.Data))
+	var done bool
+	switch c.Signal.Type {
+	case herder.SetRate:
+		r, err := c.Signal.Rate()
+		done = err == nil && w.cfg.Limits != nil && w.cfg.Limits(c.Connector, r.RowsPerSecond, r.BytesPerSecond)
+	case herder.PauseSnapshot, herder.ResumeSnapshot:
+		done = w.cfg.Pause != nil && w.cfg.Pause(c.Connector, c.Signal.Type == herder.PauseSnapshot)
+	}
+	if done {
+		w.log.Info("a signal was carried out", "connector", c.Connector, "type", c.Signal.Type, "id", c.Signal.ID, "data", string(c.Signal.Data))
 	}
 }

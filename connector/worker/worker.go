@@ -41,6 +41,8 @@ type Config struct {
 	Control func(ctx context.Context, c *config.Connector) (Control, error)
 	// Limits changes the speed of a source's scan; see Signal.
 	Limits func(name string, rows, bytes *int64) bool
+	// Pause lets a source's scan read nothing, or go on; see Signal.
+	Pause func(name string, paused bool) bool
 	// Parse reads a connector's configuration.
 	Parse func(name string, props map[string]string) (*config.Connector, error)
 	// Ended, if set, is told of each connector that has come to its end here (nil) or has failed.

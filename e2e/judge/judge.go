@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/waltap/waltap/e2e/servers"
@@ -34,8 +35,9 @@ rootLogger.appenderRef.console.ref = console
 
 // Options says where the judge keeps its log and temporary files.
 type Options struct {
-	Dir    string // created
-	HeapMB int    // default 512
+	Dir      string   // created
+	HeapMB   int      // default 512
+	JVMFlags []string // added to the JVM's
 }
 
 // Judge is the running JVM. It is safe for concurrent use.
@@ -103,8 +105,8 @@ func run(ctx context.Context, o Options, jars, classes, class string) (*Judge, e
 	if heap == 0 {
 		heap = 512
 	}
-	args := append([]string{fmt.Sprintf("-Xmx%dm", heap), "-XX:+UseSerialGC", "-XX:-UsePerfData",
-		"-Djava.io.tmpdir=" + tmp, "-Dlog4j2.configurationFile=" + logConf}, servers.HBaseJVMFlags()...)
+	args := slices.Concat([]string{fmt.Sprintf("-Xmx%dm", heap), "-XX:+UseSerialGC", "-XX:-UsePerfData",
+		"-Djava.io.tmpdir=" + tmp, "-Dlog4j2.configurationFile=" + logConf}, servers.HBaseJVMFlags(), o.JVMFlags)
 	args = append(args, "-cp", classes+":"+jars+"/*", class)
 	j := &Judge{waiting: make(map[int64]chan answer)}
 	if err := j.start(java, args, dir); err != nil {
@@ -253,7 +255,7 @@ type Cluster struct {
 	judge *Judge
 	old   *Judge // does all but readsAndWrites; nil: judge does all
 	key   string
-	// Alone, when set, runs what rolls WALs or adds or changes peers, so that it does not happen while waltap does either: HBase
+	// Alone, when set, runs what rolls WALs, adds or changes peers or, of 1.x, lists them, so that it does not happen while waltap does either: HBase
 	// does not stand that (see admin.Cluster.Alone).
 	Alone func(ctx context.Context, change func(context.Context) error) error
 }

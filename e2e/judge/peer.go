@@ -47,7 +47,13 @@ func (c *Cluster) DisablePeer(ctx context.Context, id string) error {
 // Peers lists the peers.
 func (c *Cluster) Peers(ctx context.Context) ([]Peer, error) {
 	var r struct{ Peers []Peer }
-	err := c.call(ctx, "peers", nil, &r)
+	ask := func(ctx context.Context) error { return c.call(ctx, "peers", nil, &r) }
+	list := ask
+	if c.old != nil && c.Alone != nil {
+		// The client of 1.x lists the peers as it opens and makes the state znode of each, which fails for one that is gone by then.
+		list = func(ctx context.Context) error { return c.Alone(ctx, ask) }
+	}
+	err := list(ctx)
 	return r.Peers, err
 }
 

@@ -40,6 +40,11 @@ func Cached(ctx context.Context, name string, build func(ctx context.Context, di
 	if err != nil {
 		return "", err
 	}
+	return CachedIn(ctx, cache, name, build)
+}
+
+// CachedIn is Cached in a folder that is there.
+func CachedIn(ctx context.Context, cache, name string, build func(ctx context.Context, dir string) error) (string, error) {
 	final := filepath.Join(cache, name)
 	if isDir(final) {
 		return final, nil

@@ -29,7 +29,7 @@ func shellServer(t *testing.T, script string) *server {
 // awaitFault asks until there is a fault.
 func awaitFault(t *testing.T, s *server) string {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(80 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		text, err := s.Fault()
 		if err != nil {
 			t.Fatal(err)

@@ -124,7 +124,7 @@ func (h *HBase) site() map[string]string {
 		"hbase.regionserver.handler.count":             "10",
 		"replication.source.sleepforretries":           "500",
 		"replication.sleep.before.failover":            "500",
-		"hbase.regionserver.msginterval":               "500",
+		"hbase.regionserver.msginterval":               "1000", // each names every region
 		"hbase.master.wait.on.regionservers.timeout":   "1000",
 		"hbase.master.wait.on.regionservers.interval":  "100",
 		"hbase.master.start.timeout.localHBaseCluster": "120000",

@@ -21,6 +21,10 @@ func HBaseJars(ctx context.Context) (string, error) { return jars(ctx, "hbase", 
 // HBase1Jars returns the folder with the jars of HBase1, fetching them the first time.
 func HBase1Jars(ctx context.Context) (string, error) { return jars(ctx, "hbase1", copyJars) }
 
+// HFileCodecJars returns the folder with the codecs that HBase 2.6.4 compresses files with, for beside HBaseJars, fetching them the
+// first time.
+func HFileCodecJars(ctx context.Context) (string, error) { return jars(ctx, "hfile", copyJars) }
+
 func hbaseJars(ctx context.Context, version string) (string, error) {
 	switch version {
 	case "":

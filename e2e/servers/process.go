@@ -17,7 +17,7 @@ import (
 
 // stopGrace is how long a process may take to end after SIGTERM when the caller's
 // context sets no earlier end.
-const stopGrace = 30 * time.Second
+const stopGrace = 2 * time.Minute
 
 // ProcessSpec says what to run.
 type ProcessSpec struct {
@@ -143,7 +143,7 @@ func (p *Process) Kill() error {
 }
 
 // Stop ends the process with SIGTERM and waits until it is gone. When it is still
-// there after 30 s or at the end of ctx it is killed, which is an error.
+// there after 2 min or at the end of ctx it is killed, which is an error.
 func (p *Process) Stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stopGrace)
 	defer cancel()

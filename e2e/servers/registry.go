@@ -62,6 +62,10 @@ func StartRegistry(ctx context.Context, o RegistryOptions) (*Registry, error) {
 		"quarkus.oidc.tenant-enabled":             "false",
 		// A write is on disk when it is answered, so that a killed registry comes back as it was.
 		"apicurio.datasource.url": "jdbc:h2:file:" + filepath.Join(s.dir, "data", "registry") + ";WRITE_DELAY=0",
+		// One connection at the start in place of 20, and no end of it when the machine is busy and that takes more than 5 s.
+		"apicurio.datasource.jdbc.initial-size":          "1",
+		"apicurio.datasource.jdbc.min-size":              "1",
+		"quarkus.datasource.h2.jdbc.acquisition-timeout": "PT2M",
 	}
 	if o.User != "" {
 		props["quarkus.http.auth.basic"] = "true"

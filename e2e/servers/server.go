@@ -110,7 +110,7 @@ func (s *server) PID() int { return s.process().PID() }
 // Running tells whether the process has not ended.
 func (s *server) Running() bool { return s.process().Running() }
 
-// Stop shuts the server down (SIGTERM; SIGKILL after 30 s or when ctx ends, which
+// Stop shuts the server down (SIGTERM; SIGKILL after 2 min or when ctx ends, which
 // is an error). Stopping a stopped one does nothing.
 func (s *server) Stop(ctx context.Context) error { return s.stopProcess(ctx, s.process()) }
 

@@ -93,7 +93,7 @@ func Start(ctx context.Context, o Options) (*Env, error) {
 	starts := []func(context.Context) error{
 		hbase(&e.Source, "source", o.SourceSite),
 		func(ctx context.Context) (err error) {
-			e.Judge, err = judge.Start(ctx, judge.Options{Dir: filepath.Join(dir, "judge")})
+			e.Judge, err = judge.Start(ctx, judge.Options{Dir: filepath.Join(dir, "judge"), JVMFlags: flags(0)})
 			return err
 		},
 	}
@@ -128,15 +128,20 @@ func Start(ctx context.Context, o Options) (*Env, error) {
 // cluster is the judge's view of an HBase, whose peers it changes only while no waltap changes any.
 func (e *Env) cluster(h *servers.HBase) *judge.Cluster {
 	c := e.Judge.Cluster(h.ClusterKey())
-	c.Alone = func(ctx context.Context, change func(context.Context) error) error {
+	c.Alone = alone(h)
+	return c
+}
+
+// alone runs what no waltap may do at the same time at an HBase.
+func alone(h *servers.HBase) func(context.Context, func(context.Context) error) error {
+	return func(ctx context.Context, change func(context.Context) error) error {
 		a, err := admin.Open(ctx, admin.Config{Quorum: []string{h.ZKQuorum()}, Root: h.ZNodeParent()})
 		if err != nil {
 			return err
 		}
 		defer a.Close()
-		return a.Alone(ctx, admin.PeerLock{Owner: fmt.Sprint("the judge, call ", lastName.Add(1))}, change)
+		return a.Alone(ctx, admin.PeerLock{Owner: fmt.Sprint("the judge, call ", lastName.Add(1)), SessionTimeout: time.Minute}, change)
 	}
-	return c
 }
 
 // Close ends the servers; that one of them broke by itself is an error. With keep it shuts them down, within ctx, and leaves the
@@ -231,25 +236,30 @@ func enter(t testing.TB) {
 	}
 }
 
-// Context returns a context that ends after d, or with the test, or when a server of Main's breaks.
+// Patience is how many times longer than on a quiet machine a step of a test may take: CI's may be busy, or small. A limit ends a test
+// that hangs; how fast something is, no test asserts.
+const Patience = 4
+
+// Context returns a context that ends after Patience times d, or with the test, or when a server of Main's breaks. One that is for
+// a parallel test is made after its t.Parallel, which may wait for minutes.
 func Context(t testing.TB, d time.Duration) context.Context {
 	t.Helper()
 	if shared == nil {
-		ctx, cancel := context.WithTimeout(t.Context(), d)
+		ctx, cancel := context.WithTimeout(t.Context(), Patience*d)
 		t.Cleanup(cancel)
 		return ctx
 	}
 	return shared.Context(t, d)
 }
 
-// Context returns a context that ends after d, or with the test, or when one of the servers breaks by itself; it waits until
-// all serve. A test during which one breaks fails with the server's own words; those after it find it started again.
+// Context returns a context that ends after Patience times d, or with the test, or when one of the servers breaks by itself; it waits
+// until all serve. A test during which one breaks fails with the server's own words; those after it find it started again.
 func (e *Env) Context(t testing.TB, d time.Duration) context.Context {
 	t.Helper()
 	era := e.health.enter(t)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stop := context.AfterFunc(era, func() { cancel(context.Cause(era)) })
-	ctx, end := context.WithTimeout(ctx, d)
+	ctx, end := context.WithTimeout(ctx, Patience*d)
 	t.Cleanup(func() {
 		end()
 		stop()

@@ -15,7 +15,7 @@ import (
 const (
 	healthLook = 500 * time.Millisecond
 	// healTimeout bounds the restart of a server that is broken.
-	healTimeout = 2 * time.Minute
+	healTimeout = Patience * 2 * time.Minute
 )
 
 // health looks after the shared servers while tests run. One that gives up by itself fails the tests that are running, at once

@@ -64,7 +64,7 @@ func TestNoServerSurvivesItsKilledParent(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = parent.Wait() // reports the kill
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(80 * time.Second)
 	for len(processesNaming(t, dir)) > 0 {
 		if time.Now().After(deadline) {
 			t.Fatalf("processes that survived: %q", processesNaming(t, dir))

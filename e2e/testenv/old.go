@@ -40,14 +40,16 @@ func (e *Env) OldHBase(t testing.TB) OldHBase {
 				Version: servers.HBase1, HeapMB: 768, JVMFlags: servers.FastStart})
 			return err
 		}, func(ctx context.Context) (err error) {
-			s.judge, err = judge.StartOld(ctx, judge.Options{Dir: filepath.Join(e.Dir, "old-judge"), HeapMB: 256})
+			s.judge, err = judge.StartOld(ctx, judge.Options{Dir: filepath.Join(e.Dir, "old-judge"), HeapMB: 256, JVMFlags: servers.FastStart})
 			return err
 		})
 	}
 	if s.err != nil {
 		t.Fatal(s.err)
 	}
-	return OldHBase{s.hbase, e.Judge.OldCluster(s.judge, s.hbase.ClusterKey())}
+	c := e.Judge.OldCluster(s.judge, s.hbase.ClusterKey())
+	c.Alone = alone(s.hbase)
+	return OldHBase{s.hbase, c}
 }
 
 // ends are how what was started ends.

@@ -65,24 +65,41 @@ func Build(ctx context.Context, o BuildOptions) (string, error) {
 	return path, nil
 }
 
+// buildsVar names a folder for the binaries of one run, of which the processes that share it build each once.
+const buildsVar = "WALTAP_E2E_BUILDS"
+
 // build renames the new binary into place: one of that name may be running.
 func build(ctx context.Context, root string, args []string, key string) (string, error) {
+	sum := sha256.Sum256([]byte(key))
+	name := "waltap-" + hex.EncodeToString(sum[:6])
+	if dir := os.Getenv(buildsVar); dir != "" {
+		dir, err := servers.CachedIn(ctx, dir, name+".d", func(ctx context.Context, dir string) error {
+			return goBuild(ctx, root, args, filepath.Join(dir, name))
+		})
+		return filepath.Join(dir, name), err
+	}
 	cache, err := servers.CacheDir()
 	if err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256([]byte(key))
-	path := filepath.Join(cache, "bin", "waltap-"+hex.EncodeToString(sum[:6]))
+	path := filepath.Join(cache, "bin", name)
 	tmp := fmt.Sprintf("%s.%d", path, os.Getpid())
-	cmd := exec.CommandContext(ctx, "go", append(args, "-o", tmp, ".")...)
-	cmd.Dir = root
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build waltap: %w\n%s", err, out)
+	if err := goBuild(ctx, root, args, tmp); err != nil {
+		return "", err
 	}
 	if err := os.Rename(tmp, path); err != nil {
 		return "", fmt.Errorf("build waltap: %w", err)
 	}
 	return path, nil
+}
+
+func goBuild(ctx context.Context, root string, args []string, to string) error {
+	cmd := exec.CommandContext(ctx, "go", append(args, "-o", to, ".")...)
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build waltap: %w\n%s", err, out)
+	}
+	return nil
 }
 
 func moduleRoot(ctx context.Context) (string, error) {
@@ -180,7 +197,7 @@ func (w *Waltap) Restart() error {
 }
 
 // Stop ends waltap with SIGTERM and returns its exit code. One that is still there
-// after 30 s, or when ctx ends, is killed, which is an error.
+// after 2 min, or when ctx ends, is killed, which is an error.
 func (w *Waltap) Stop(ctx context.Context) (int, error) {
 	if err := w.Process.Stop(ctx); err != nil {
 		return -1, err

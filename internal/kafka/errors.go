@@ -81,6 +81,7 @@ const (
 	codeNetworkException      = ErrorCode(kafkago.NetworkException)
 	codeStorageError          = ErrorCode(kafkago.KafkaStorageError)
 	codeListenerNotFound      = ErrorCode(kafkago.ListenerNotFound)
+	codeGroupIDNotFound       = ErrorCode(kafkago.GroupIdNotFound)
 	codeUnstableOffsetCommit  = ErrorCode(kafkago.UnstableOffsetCommit)
 	codeReassignmentInProg    = ErrorCode(kafkago.ReassignmentInProgress)
 	codeUnknownTopicID        = ErrorCode(kafkago.UnknownTopicID)

@@ -2,6 +2,7 @@ package watermark
 
 import (
 	"testing"
+	"time"
 
 	"github.com/waltap/waltap/internal/hbase/admin"
 )
@@ -77,6 +78,21 @@ func TestSeveral(t *testing.T) {
 	} {
 		if got := several(a1, c.wals); got != c.want {
 			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+func TestEstimateThatStandsStillSaysSo(t *testing.T) {
+	w := &Watermark{}
+	w.cfg.Last = 100
+	begin := time.Now()
+	for _, c := range []struct {
+		after time.Duration
+		at    int64
+		told  bool
+	}{{0, 90, false}, {9 * time.Second, 100, false}, {10 * time.Second, 100, true}, {11 * time.Second, 101, false}, {20 * time.Second, 100, false}, {21 * time.Second, 100, true}} {
+		if got := w.still(begin.Add(c.after), c.at); (got != "") != c.told {
+			t.Errorf("after %s, at %d: %q", c.after, c.at, got)
 		}
 	}
 }

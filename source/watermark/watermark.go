@@ -87,7 +87,9 @@ type Watermark struct {
 	several  map[admin.ServerName]bool // whether a server writes several WALs at a time; missing: not known yet
 	fallback fallback
 	waits    string // as shown
-	reason   string // why it is an estimate; "": it is none
+	// estimated is when an estimate has moved last; at first, when the first was made.
+	estimated time.Time
+	reason    string // why it is an estimate; "": it is none
 }
 
 // New returns a Watermark. Nothing is sent or published before Run.
@@ -215,8 +217,23 @@ func (w *Watermark) publishEstimate(ctx context.Context, list servers, reason st
 	if err != nil {
 		return nil, err
 	}
+	at -= w.cfg.Slack.Milliseconds()
+	if still := w.still(time.Now(), at); waits == "" {
+		waits = still
+	}
 	w.wait(waits, "")
-	return w.publish(ctx, at-w.cfg.Slack.Milliseconds(), true)
+	return w.publish(ctx, at, true)
+}
+
+// still is what an estimate at waits for that has not moved for long while the servers report something.
+func (w *Watermark) still(now time.Time, at int64) string {
+	if at > w.cfg.Last || w.estimated.IsZero() {
+		w.estimated = now
+	}
+	if now.Sub(w.estimated) < stallAfter {
+		return ""
+	}
+	return "the source to ship something, or to report that nothing is left: HBase before 2.3 can report a lag that grows while nothing is written"
 }
 
 // publish publishes a watermark at ms, if it has moved.

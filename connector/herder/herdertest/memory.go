@@ -3,6 +3,7 @@ package herdertest
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -234,11 +235,11 @@ func (m *Memory) AlterOffsets(_ context.Context, name string, list []herder.Offs
 				return herder.Errorf(map[herder.Type]herder.Kind{herder.Sink: herder.BadRequest, herder.Source: herder.Refused}[h.kind], "the partition needs %s", field)
 			}
 			if p, ok := o.Partition["kafka_partition"]; ok {
-				if _, ok := p.(float64); !ok {
+				if _, ok := p.(json.Number); !ok {
 					return herder.Errorf(herder.BadRequest, "kafka_partition is no number")
 				}
 			}
-			if n, ok := o.Offset[number].(float64); o.Offset != nil && (!ok || n < 0) {
+			if n, ok := o.Offset[number].(json.Number); o.Offset != nil && (!ok || n[0] == '-') {
 				kind := herder.Refused
 				if h.kind == herder.Sink && !ok {
 					kind = herder.BadRequest

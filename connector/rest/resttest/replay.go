@@ -98,6 +98,11 @@ func (a Answer) rebalancing() bool {
 	return a.Code == http.StatusConflict && (strings.Contains(body, "momentarily") || strings.Contains(body, "rebalance"))
 }
 
+// moved waits for offsets of a connector.
+func moved(a Answer) bool {
+	return a.Code == http.StatusOK && strings.Contains(string(a.Body), `"partition"`)
+}
+
 func code(n int) func(Answer) bool { return func(a Answer) bool { return a.Code == n } }
 
 // status is the part of a connector's status that the script waits for.

@@ -11,6 +11,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import org.apache.hadoop.conf.Configuration;
@@ -32,6 +33,7 @@ import org.apache.hadoop.hbase.util.Pair;
 import org.apache.hbase.thirdparty.com.google.gson.JsonArray;
 import org.apache.hbase.thirdparty.com.google.gson.JsonObject;
 import org.apache.hbase.thirdparty.com.google.gson.JsonParser;
+import org.apache.zookeeper.KeeperException;
 
 /**
  * What an administrator does to a cluster of HBase 1.x, which the client of 2.x cannot do there: the commands of
@@ -290,7 +292,7 @@ public final class OldJudge {
 
   private void peers() {
     commands.put("add_peer", r -> {
-      try (ReplicationAdmin admin = new ReplicationAdmin(configuration(r))) {
+      try (ReplicationAdmin admin = replicationAdmin(r)) {
         ReplicationPeerConfig config = new ReplicationPeerConfig().setClusterKey(r.string("clusterKey"));
         config.getConfiguration().putAll(r.map("config"));
         config.setBandwidth(r.number("bandwidth"));
@@ -309,14 +311,14 @@ public final class OldJudge {
       return new JsonObject();
     });
     commands.put("remove_peer", r -> {
-      try (ReplicationAdmin admin = new ReplicationAdmin(configuration(r))) {
+      try (ReplicationAdmin admin = replicationAdmin(r)) {
         admin.removePeer(r.string("id"));
       }
       return new JsonObject();
     });
-    commands.put("peers", r -> {
+    commands.put("peers", r -> unlessAPeerGoes(() -> {
       JsonArray peers = new JsonArray();
-      try (ReplicationAdmin admin = new ReplicationAdmin(configuration(r))) {
+      try (ReplicationAdmin admin = replicationAdmin(r)) {
         for (Map.Entry<String, ReplicationPeerConfig> e : admin.listPeerConfigs().entrySet()) {
           JsonObject peer = new JsonObject();
           peer.addProperty("id", e.getKey());
@@ -335,6 +337,31 @@ public final class OldJudge {
         }
       }
       return object("peers", peers);
-    });
+    }));
+  }
+
+  private static ReplicationAdmin replicationAdmin(Request r) throws Exception {
+    return unlessAPeerGoes(() -> new ReplicationAdmin(configuration(r)));
+  }
+
+  /**
+   * Asks again while the reason for a failure is a znode that is gone: the client of 1.x lists the peers and then reads them one by
+   * one, already when it is made, and fails when somebody removes one of them meanwhile.
+   */
+  private static <T> T unlessAPeerGoes(Callable<T> question) throws Exception {
+    for (int left = 50;; left--) {
+      try {
+        return question.call();
+      } catch (Exception e) {
+        Throwable cause = e;
+        while (cause != null && !(cause instanceof KeeperException.NoNodeException)) {
+          cause = cause.getCause();
+        }
+        if (cause == null || left == 0) {
+          throw e;
+        }
+        Thread.sleep(20);
+      }
+    }
   }
 }

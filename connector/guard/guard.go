@@ -1,10 +1,13 @@
-package rest
+// Package guard keeps the port of a process: who may ask what, how large a request may be, and how long it may take.
+package guard
 
 import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/json"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -25,9 +28,9 @@ const (
 	admin
 )
 
-// guard lets requests through to next that are small enough, of who may make them. /healthz and /readyz are for everybody,
+// New lets requests through to next that are small enough, of who may make them. /healthz and /readyz are for everybody,
 // but say no more than their status code to who has not authenticated.
-func guard(c *config.REST, log *slog.Logger, next http.Handler) http.Handler {
+func New(c *config.REST, log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -73,7 +76,11 @@ func guard(c *config.REST, log *slog.Logger, next http.Handler) http.Handler {
 }
 
 func refuse(w http.ResponseWriter, r *http.Request, code int, text string) {
-	write(w, r, answer{code: code, body: errorBody{code, text}})
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	if r.Method != http.MethodHead {
+		json.NewEncoder(w).Encode(map[string]any{"error_code": code, "message": text}) // an error here is the client's going away
+	}
 }
 
 // readOnly tells what the viewer may ask.
@@ -113,3 +120,9 @@ func same(want secret.Secret, given string) bool {
 type silent struct{ http.ResponseWriter }
 
 func (s *silent) Write(b []byte) (int, error) { return len(b), nil }
+
+// Open tells whether whoever reaches an address beyond this machine may do everything there.
+func Open(c *config.REST, address net.Addr) bool {
+	tcp, ok := address.(*net.TCPAddr)
+	return !c.Authenticates() && (!ok || !tcp.IP.IsLoopback())
+}
