@@ -158,8 +158,8 @@ func (w *Worker) AlterOffsets(ctx context.Context, name string, offsets []herder
 			} else if !ok {
 				return herder.Errorf(herder.Refused, "partition %v is none of connector %s's, see GET /connectors/%s/offsets", o.Partition, name, name)
 			}
-			if err := sameForm(name, was, o.Offset); err != nil {
-				return err
+			if err := sameForm(was, o.Offset); err != nil {
+				return herder.Errorf(herder.Refused, "offset %v of partition %v: %v, see GET /connectors/%s/offsets", o.Offset, o.Partition, err, name)
 			}
 			partitions[i] = p
 		}
@@ -178,40 +178,28 @@ func (w *Worker) AlterOffsets(ctx context.Context, name string, offsets []herder
 	})
 }
 
-// sameForm refuses an offset of a source that its next start could not read: each field must be one that the offset has now, of the same
-// kind.
-func sameForm(name string, now json.RawMessage, offset map[string]any) error {
-	var has map[string]any
-	if err := json.Unmarshal(now, &has); err != nil {
-		return fmt.Errorf("read an offset of connector %s: %w", name, err)
+// sameForm finds a field of an offset that the one before does not have, or that is of another type there.
+func sameForm(was json.RawMessage, next map[string]any) error {
+	var old map[string]any
+	if err := json.Unmarshal(was, &old); err != nil {
+		return err
 	}
-	for k, v := range offset {
-		is, ok := has[k]
-		if !ok {
-			return herder.Errorf(herder.Refused, "The offset has no key '%s', see GET /connectors/%s/offsets", k, name)
+	for k, v := range next {
+		b, err := json.Marshal(v)
+		if err != nil {
+			return err
 		}
-		if want, got := kind(is), kind(v); want != got {
-			return herder.Errorf(herder.Refused, "The value for the '%s' key in the offset is expected to be %s, not %s", k, want, got)
+		var plain any // as old was read
+		if err := json.Unmarshal(b, &plain); err != nil {
+			return err
+		}
+		if before, known := old[k]; !known {
+			return fmt.Errorf("there is no field %q", k)
+		} else if fmt.Sprintf("%T", before) != fmt.Sprintf("%T", plain) {
+			return fmt.Errorf("field %q is of another type", k)
 		}
 	}
 	return nil
-}
-
-// kind of a JSON value.
-func kind(v any) string {
-	switch v.(type) {
-	case nil:
-		return "null"
-	case bool:
-		return "a boolean"
-	case string:
-		return "a text"
-	case float64, json.Number, int64, int:
-		return "a number"
-	case []any:
-		return "a list"
-	}
-	return "an object"
 }
 
 func (w *Worker) alterSink(ctx context.Context, s *config.Sink, offsets []herder.Offset) error {
