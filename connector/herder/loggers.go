@@ -102,7 +102,7 @@ func (l *Loggers) Get(name string) (v LoggerLevel, known bool) {
 	return own.view(), ok
 }
 
-// Set gives a logger, and those below it, a level from now on, and returns their names. The error names the levels.
+// Set gives a logger, and those below it, a level from now on, and returns the names of those that had another. The error names the levels.
 func (l *Loggers) Set(name, level string) ([]string, error) {
 	to, err := ParseLevel(level)
 	if err != nil {
@@ -110,17 +110,18 @@ func (l *Loggers) Set(name, level string) ([]string, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	changed := []string{name}
+	changed := []string{}
+	if v, ok := l.levels[name]; !ok || v.level != to {
+		changed = append(changed, name)
+	}
 	for other := range maps.Keys(l.levels) {
-		if other != name && (name == RootLogger || strings.HasPrefix(other, name+".")) {
+		if other != name && l.levels[other].level != to && (name == RootLogger || strings.HasPrefix(other, name+".")) {
 			changed = append(changed, other)
 		}
 	}
 	now := time.Now()
 	for _, n := range changed {
-		if v, ok := l.levels[n]; !ok || v.level != to {
-			l.levels[n] = loggerLevel{to, now}
-		}
+		l.levels[n] = loggerLevel{to, now}
 	}
 	slices.Sort(changed)
 	return changed, nil

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/waltap/waltap/connector/herder"
 )
@@ -31,12 +32,8 @@ func setLogger(c *call) (answer, error) {
 	if _, err := herder.ParseLevel(b.Level); err != nil {
 		return answer{}, err
 	}
-	switch c.URL.Query().Get("scope") {
-	case "cluster", "CLUSTER":
+	if strings.EqualFold(c.URL.Query().Get("scope"), "cluster") { // any other is this worker's, as in Connect
 		return done(http.StatusNoContent, c.api.Herder.SetLogLevel(c.Context(), c.args[0], b.Level))
-	case "", "worker", "WORKER":
-	default: // as in Connect
-		return ok([]string{}, nil)
 	}
 	return ok(c.api.Loggers.Set(c.args[0], b.Level))
 }

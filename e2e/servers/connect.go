@@ -43,7 +43,7 @@ func StartConnect(ctx context.Context, o ConnectOptions) (*Connect, error) {
 	}
 	ready, err := regexp.Compile(`Created connector ` + regexp.QuoteMeta(last))
 	if o.Distributed != "" {
-		ready, err = regexp.Compile(`Finished starting connectors and tasks`)
+		ready, err = regexp.Compile(`REST resources initialized; server is started and ready to handle requests`)
 	}
 	if err != nil {
 		return nil, err

@@ -240,7 +240,7 @@ var Script = steps(
 		put("set, lower case", "/admin/loggers/some.logger", `{"level":"warn"}`),
 		put("set for all", "/admin/loggers/some.logger?scope=cluster", `{"level":"ERROR"}`),
 		put("set here", "/admin/loggers/some.logger?scope=worker", `{"level":"INFO"}`),
-		put("set somewhere", "/admin/loggers/some.logger?scope=bogus", `{"level":"INFO"}`),
+		put("set somewhere", "/admin/loggers/some.logger?scope=bogus", `{"level":"DEBUG"}`),
 		put("no such level", "/admin/loggers/some.logger", `{"level":"LOUD"}`),
 		put("no such level for all", "/admin/loggers/some.logger?scope=cluster", `{"level":"LOUD"}`),
 		put("no level", "/admin/loggers/some.logger", `{}`),
