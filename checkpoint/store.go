@@ -251,3 +251,14 @@ func decode(r kafka.Record) (key string, e entry, err error) {
 	}
 	return key, e, nil
 }
+
+// Connectors lists the connectors of which there are entries, sorted.
+func (s *Store) Connectors() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	names := make(map[string]bool)
+	for _, e := range s.entries {
+		names[e.connector] = true
+	}
+	return slices.Sorted(maps.Keys(names))
+}

@@ -17,16 +17,21 @@ func newLimits(cfg *config.Process) map[string]*scan.Limiter {
 	limits := make(map[string]*scan.Limiter)
 	for _, c := range cfg.Connectors {
 		if c.Source != nil {
-			s := c.Source.Snapshot
-			limits[c.Name] = scan.NewLimiter(scan.Limits{RowsPerSecond: s.MaxRowsPerSecond, BytesPerSecond: s.MaxBytesPerSecond})
+			limits[c.Name] = limiterFor(&c)
 		}
 	}
 	return limits
 }
 
+// limiterFor is the limiter of a source that starts.
+func limiterFor(c *config.Connector) *scan.Limiter {
+	s := c.Source.Snapshot
+	return scan.NewLimiter(scan.Limits{RowsPerSecond: s.MaxRowsPerSecond, BytesPerSecond: s.MaxBytesPerSecond})
+}
+
 // limitsHandler serves GET and PUT /v1/connectors/{name}/snapshot/limits, and all else by next. A PUT takes effect at
 // once, until the process ends; a limit that its body does not name stays as it is.
-func limitsHandler(limits map[string]*scan.Limiter, next http.Handler) http.Handler {
+func limitsHandler(limits func(name string) *scan.Limiter, next http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", next)
 	mux.HandleFunc("GET /v1/connectors/{name}/snapshot/limits", func(w http.ResponseWriter, r *http.Request) {
@@ -57,9 +62,9 @@ func limitsHandler(limits map[string]*scan.Limiter, next http.Handler) http.Hand
 }
 
 // limiterOf finds the limiter that a request names, or answers it.
-func limiterOf(limits map[string]*scan.Limiter, w http.ResponseWriter, r *http.Request) *scan.Limiter {
-	l, ok := limits[r.PathValue("name")]
-	if !ok {
+func limiterOf(limits func(name string) *scan.Limiter, w http.ResponseWriter, r *http.Request) *scan.Limiter {
+	l := limits(r.PathValue("name"))
+	if l == nil {
 		http.Error(w, fmt.Sprintf("this process has no source connector %q", r.PathValue("name")), http.StatusNotFound)
 		return nil
 	}

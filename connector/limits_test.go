@@ -15,7 +15,7 @@ func TestLimitsOverHTTP(t *testing.T) {
 		{Name: "a", Source: &config.Source{Snapshot: config.Snapshot{MaxRowsPerSecond: 5, MaxBytesPerSecond: 1000}}},
 		{Name: "copy", Sink: &config.Sink{}},
 	}})
-	h := limitsHandler(limits, http.NotFoundHandler())
+	h := limitsHandler(func(name string) *scan.Limiter { return limits[name] }, http.NotFoundHandler())
 	for _, tc := range []struct {
 		method, connector, body string
 		code                    int

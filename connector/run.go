@@ -4,10 +4,12 @@ package connector
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"runtime/debug"
@@ -15,7 +17,10 @@ import (
 	"time"
 
 	"github.com/waltap/waltap/connector/config"
+	"github.com/waltap/waltap/connector/guard"
+	"github.com/waltap/waltap/connector/herder"
 	"github.com/waltap/waltap/connector/status"
+	"github.com/waltap/waltap/connector/worker"
 	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/source/scan"
 )
@@ -26,23 +31,32 @@ var Version = "0.1.0-dev"
 const (
 	// connectTimeout bounds the first contact with Kafka.
 	connectTimeout = 10 * time.Second
+	// readTimeout bounds the reading of a request, maxHeader its header.
+	readTimeout = 30 * time.Second
+	maxHeader   = 64 << 10
 	// httpShutdown is how long a stop waits for HTTP requests in hand.
 	httpShutdown = 2 * time.Second
 )
 
 // process is one running waltap.
 type process struct {
-	cfg    *config.Process
-	status *status.Process
-	log    *slog.Logger
-	kafka  *kafka.Client
-	limits map[string]*scan.Limiter // of the sources' scans, by connector
+	cfg     *config.Process
+	status  *status.Process
+	loggers *herder.Loggers
+	log     *slog.Logger
+	kafka   *kafka.Client
+	worker  *worker.Worker // nil: of waltap run
+	api     API            // nil without worker
+
+	limitsMu sync.Mutex
+	limits   map[string]*scan.Limiter // of the sources' scans, by connector
 }
 
 // Run runs the connectors of cfg until ctx ends, all of them have ended, or one has failed: then the others are
 // stopped cleanly and its error is returned. Progress and log go to stderr.
-func Run(ctx context.Context, cfg *config.Process, stderr io.Writer) error {
-	return RunStatus(ctx, cfg, NewStatus(cfg), stderr)
+// api, if it is not nil, serves the REST API of the connectors on the process's port.
+func Run(ctx context.Context, cfg *config.Process, api API, stderr io.Writer) error {
+	return runStatus(ctx, cfg, NewStatus(cfg), api, stderr)
 }
 
 // NewStatus is the status of connectors that are about to start.
@@ -54,9 +68,22 @@ func NewStatus(cfg *config.Process) *status.Process {
 	return p
 }
 
-// RunStatus is Run with the status that it keeps, a new one of cfg.
+// RunStatus is Run, without a REST API, with the status that it keeps, a new one of cfg.
 func RunStatus(ctx context.Context, cfg *config.Process, st *status.Process, stderr io.Writer) error {
-	p := &process{cfg: cfg, log: newLogger(cfg, stderr), status: st, limits: newLimits(cfg)}
+	return runStatus(ctx, cfg, st, nil, stderr)
+}
+
+func runStatus(ctx context.Context, cfg *config.Process, st *status.Process, api API, stderr io.Writer) error {
+	loggers := newLoggers(cfg, stderr)
+	p := &process{cfg: cfg, loggers: loggers, log: loggers.Logger(rootLogger), status: st, api: api, limits: newLimits(cfg)}
+	all := &together{names: make(map[string]bool)}
+	c := p.workerConfig(cfg.ListenAddress())
+	c.Alone, c.Ended = true, all.ended
+	w, err := worker.New(ctx, c)
+	if err != nil {
+		return err
+	}
+	p.worker = w
 	stop, err := p.serve()
 	if err != nil {
 		return err
@@ -75,39 +102,84 @@ func RunStatus(ctx context.Context, cfg *config.Process, st *status.Process, std
 	})
 	defer shown.Wait()
 	defer cancel()
-	return p.run(ctx)
+	return p.run(ctx, all)
 }
 
-func newLogger(cfg *config.Process, w io.Writer) *slog.Logger {
-	o := &slog.HandlerOptions{Level: cfg.LogLevel}
+// rootLogger is the name of the process's own logger; those of connectors are below it.
+const rootLogger = "waltap"
+
+// newLoggers makes the loggers of a process, whose levels can be changed while it runs.
+func newLoggers(cfg *config.Process, w io.Writer) *herder.Loggers {
+	o := &slog.HandlerOptions{Level: slog.LevelDebug}
 	if cfg.LogFormat == config.LogJSON {
-		return slog.New(slog.NewJSONHandler(w, o))
+		return herder.NewLoggers(slog.NewJSONHandler(w, o), cfg.LogLevel)
 	}
-	return slog.New(slog.NewTextHandler(w, o))
+	return herder.NewLoggers(slog.NewTextHandler(w, o), cfg.LogLevel)
 }
 
 // serve opens the process's port.
 func (p *process) serve() (stop func(), err error) {
-	handler, err := status.NewHandler(p.status)
-	if err != nil {
-		return nil, err
-	}
 	l, err := net.Listen("tcp", p.cfg.ListenAddress())
 	if err != nil {
 		return nil, fmt.Errorf("listeners: %w", err)
 	}
-	handler = limitsHandler(p.limits, handler)
+	if stop, err = p.serveOn(l); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return stop, nil
+}
+
+// Served is what the API of a process stands on.
+type Served struct {
+	Herder  herder.Herder
+	Process *config.Process
+	Loggers *herder.Loggers
+	Kafka   *kafka.Client
+	Next    http.Handler // serves what is not of the API
+	Log     *slog.Logger
+}
+
+// API makes the handler of a process's port; package rest has it.
+type API func(Served) (http.Handler, error)
+
+// serveOn serves the process's port.
+func (p *process) serveOn(l net.Listener) (stop func(), err error) {
+	handler, err := status.NewHandler(p.status)
+	if err != nil {
+		return nil, err
+	}
+	handler = limitsHandler(p.limiter, handler)
 	if p.cfg.Profiles {
 		handler = profilesHandler(handler)
 	}
-	srv := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
+	if h := p.herder(); h == nil || p.api == nil {
+		handler = guard.New(&p.cfg.REST, p.log, handler)
+	} else {
+		handler, err = p.api(Served{Herder: h, Process: p.cfg, Loggers: p.loggers, Kafka: p.kafka, Next: handler, Log: p.log})
+		if err != nil {
+			return nil, err
+		}
+	}
+	secure, err := p.cfg.REST.TLS()
+	if err != nil {
+		return nil, err
+	}
+	scheme := "http://"
+	if secure != nil {
+		l, scheme = tls.NewListener(l, secure), "https://"
+	}
+	if guard.Open(&p.cfg.REST, l.Addr()) {
+		p.log.Warn("whoever reaches the port may do everything: set rest.auth.*, or listen on 127.0.0.1 only (docs/rest.md)", "address", l.Addr().String())
+	}
+	srv := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: readTimeout, MaxHeaderBytes: maxHeader,
+		ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelDebug)}
 	var done sync.WaitGroup
 	done.Go(func() {
 		if err := srv.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
 			p.log.Error("the HTTP port is closed", "error", err)
 		}
 	})
-	p.log.Info("serving /status, /metrics, /healthz and /readyz", "address", "http://"+l.Addr().String(), "version", Version, "go", goVersion())
+	p.log.Info("serving /status, /metrics, /healthz and /readyz", "address", scheme+l.Addr().String(), "version", Version, "go", goVersion())
 	return func() {
 		ctx, cancel := context.WithTimeout(context.Background(), httpShutdown)
 		defer cancel()
@@ -125,43 +197,82 @@ func goVersion() string {
 	return "unknown"
 }
 
+// together are the connectors of a process that ends with them.
+type together struct {
+	mu     sync.Mutex
+	names  map[string]bool // that have not ended
+	errs   []error
+	cancel context.CancelCauseFunc
+}
+
+// ended notes that a connector has come to its end, or has failed: then the others are stopped.
+func (t *together) ended(name string, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.names, name)
+	if err != nil {
+		err = fmt.Errorf("connector %s: %w", name, err)
+		t.errs = append(t.errs, err)
+		t.cancel(err)
+	}
+	if len(t.names) == 0 {
+		t.cancel(nil)
+	}
+}
+
 // run connects to Kafka and runs every connector.
-func (p *process) run(ctx context.Context) error {
+func (p *process) run(ctx context.Context, all *together) error {
 	cctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	client, err := kafka.Connect(cctx, KafkaConfig(p.cfg, p.log))
 	cancel()
 	if err != nil {
-		for _, s := range p.status.Connectors {
+		for _, s := range p.status.Now() {
 			s.Fail(err)
 		}
 		return err
 	}
 	defer client.Close()
 	p.kafka = client
-	ctx, cancelAll := context.WithCancelCause(ctx)
-	defer cancelAll(nil)
-	errs := make([]error, len(p.cfg.Connectors))
-	var all sync.WaitGroup
+	p.worker.SetKafka(client)
+	ctx, all.cancel = context.WithCancelCause(ctx)
+	defer all.cancel(nil)
 	for i := range p.cfg.Connectors {
-		all.Go(func() {
-			c, st := &p.cfg.Connectors[i], p.status.Connectors[i]
-			if err := p.connector(ctx, c, st); err != nil {
-				errs[i] = fmt.Errorf("connector %s: %w", c.Name, err)
-				st.Fail(err)
-				cancelAll(errs[i])
-				return
-			}
-			st.Set(status.Stopped, "")
-		})
+		all.names[p.cfg.Connectors[i].Name] = true
 	}
-	all.Wait()
-	return errors.Join(errs...)
+	var creating sync.WaitGroup
+	var failed error
+	creating.Go(func() {
+		if failed = p.create(ctx); failed != nil {
+			all.cancel(failed)
+		}
+	})
+	err = p.worker.Run(ctx)
+	creating.Wait()
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	return errors.Join(append(all.errs, err, failed)...)
 }
 
-func (p *process) connector(ctx context.Context, c *config.Connector, st *status.Connector) error {
-	log := p.log.With("connector", c.Name)
+// create gives the connectors of the file to the worker.
+func (p *process) create(ctx context.Context) error {
+	if err := p.worker.Ready(ctx); err != nil {
+		return nil // it is stopped
+	}
+	for i := range p.cfg.Connectors {
+		c := &p.cfg.Connectors[i]
+		props := maps.Clone(c.Raw)
+		props["name"] = c.Name
+		if _, err := p.worker.Create(ctx, c.Name, props, herder.TargetRunning); err != nil && ctx.Err() == nil {
+			return fmt.Errorf("connector %s: %w", c.Name, err)
+		}
+	}
+	return nil
+}
+
+func (p *process) connector(ctx context.Context, c *config.Connector, st *status.Connector, o worker.Options) error {
+	log := p.loggers.Logger(rootLogger+".connector."+c.Name).With("connector", c.Name)
 	if c.Source != nil {
-		return p.source(ctx, c, st, log)
+		return p.source(ctx, c, st, o, log)
 	}
 	return p.sink(ctx, c, st, log)
 }

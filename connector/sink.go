@@ -127,6 +127,7 @@ func (s *sinkStats) Ended(sum *sink.Summary) {
 }
 
 func (s *sinkStats) Lag(topic string, partition int32, n int64) {
+	s.status.Topic(topic)
 	s.setLag(kafka.TopicPartition{Topic: topic, Partition: partition}, n)
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/waltap/waltap/connector/config"
 	"github.com/waltap/waltap/connector/status"
+	"github.com/waltap/waltap/connector/worker"
 	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/source"
@@ -20,7 +21,7 @@ func adminConfig(h config.HBase, log *slog.Logger) admin.Config {
 	return admin.Config{Quorum: h.ZooKeeperQuorum, Root: h.ZNodeParent, DialTimeout: h.ConnectionTimeout, Logger: log}
 }
 
-func (p *process) source(ctx context.Context, c *config.Connector, st *status.Connector, log *slog.Logger) (err error) {
+func (p *process) source(ctx context.Context, c *config.Connector, st *status.Connector, o worker.Options, log *slog.Logger) (err error) {
 	s := c.Source
 	encodings, err := newEncodings(s, log)
 	if err != nil {
@@ -35,9 +36,10 @@ func (p *process) source(ctx context.Context, c *config.Connector, st *status.Co
 		defer func() { err = errors.Join(err, dead.Close()) }()
 	}
 	cfg := CaptureConfig(c, p.kafka, log)
-	cfg.MissingTopics, cfg.Encodings, cfg.Limiter, cfg.Undeliverable.DeadLetters = missing, encodings, p.limits[c.Name], dead
+	cfg.MissingTopics, cfg.Encodings, cfg.Limiter, cfg.Undeliverable.DeadLetters = missing, encodings, p.limiter(c.Name), dead
+	cfg.Successors, cfg.Owned, cfg.OffsetsTopic = o.Successors, o.Owned, o.OffsetsTopic
 	cfg.Stats = &sourceStats{status: st, log: log}
-	return capture.Run(ctx, cfg)
+	return p.withSignals(ctx, c, o, log, func(ctx context.Context) error { return capture.Run(ctx, cfg) })
 }
 
 // CaptureConfig is what the configuration of a source says to package capture; client may be nil where nothing is run.

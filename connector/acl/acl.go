@@ -9,6 +9,7 @@ import (
 
 	"github.com/waltap/waltap/connector/config"
 	"github.com/waltap/waltap/connector/dlq"
+	"github.com/waltap/waltap/connector/signals"
 	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/schema"
 	"github.com/waltap/waltap/sink"
@@ -172,6 +173,10 @@ func OfConnector(p *config.Process, c *config.Connector, topicPrefix string) ([]
 		rights = fill(rights, s.TopicPrefix, c.Name, "", s.Errors.DeadLetterTopic)
 		if !s.TopicCreation.Enable {
 			rights = without(rights, kafka.OpCreate)
+		}
+		if s.SignalTopic != "" {
+			rights = append(rights, Right{kafka.Topic, s.SignalTopic, false, []string{kafka.OpRead}, "the signals"},
+				Right{kafka.Group, signals.Group(c.Name), false, []string{kafka.OpRead}, "its place on the topic of signals"})
 		}
 		return rights, nil
 	}

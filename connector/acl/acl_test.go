@@ -145,6 +145,12 @@ func TestOfConnector(t *testing.T) {
 			t.Errorf("rights %q, %v; want %q", lines(rights), err, want)
 		}
 	}
+	// With a topic of signals.
+	p = parse(t, ", signal.kafka.topic: orders-signal", `, topics.regex: orders\..*`)
+	rights, err := OfConnector(p, &p.Connectors[0], "")
+	if want := []string{"--operation Read --topic orders-signal", "--operation Read --group waltap-signals-" + p.Connectors[0].Name}; err != nil || !slices.Equal(lines(rights)[len(rights)-2:], want) {
+		t.Errorf("rights %q, %v; want %q", lines(rights), err, want)
+	}
 	// Nothing is created, the topics are named, the source is elsewhere.
 	p = parse(t, ", topic.creation.enable: false", ", topics: 'other.default.a, other.default.b', topic.creation.enable: false")
 	if source, err = OfConnector(p, &p.Connectors[0], ""); err != nil || slices.ContainsFunc(lines(source), func(s string) bool { return strings.Contains(s, "Create") }) {

@@ -20,5 +20,5 @@ func (cmd *runCommand) Run(e *env) error {
 	if len(cfg.Connectors) == 0 {
 		return usageError{errors.New("the configuration has no connectors")}
 	}
-	return connector.Run(e.ctx, cfg, e.stderr)
+	return connector.Run(e.ctx, cfg, restAPI, e.stderr)
 }

@@ -26,15 +26,26 @@ import (
 type Process struct {
 	BootstrapServers []string // bootstrap.servers, host:port
 	GroupID          string   // group.id
-	Listeners        string   // listeners, http://host:port; port 0 lets the system choose
+	Listeners        string   // listeners, http://host:port or https://host:port; port 0 lets the system choose
 	Profiles         bool     // listeners.pprof.enable
 	LogFormat        LogFormat
 	LogLevel         slog.Level
 	Kafka            Kafka
 	// Providers are the names of config.providers beside file, directory and env.
 	Providers  map[string]secret.Provider
+	REST       REST
 	Migration  Migration
+	Worker     Worker
 	Connectors []Connector
+}
+
+// Worker is what workers of one group need beyond a process.
+type Worker struct {
+	ConfigTopic, StatusTopic, OffsetTopic string // "": see the keys' defaults
+	ConfigReplicas, StatusReplicas        int16  // -1: the brokers' default
+	AdvertisedHost                        string // "": that of the listener
+	AdvertisedPort                        int    // 0: that of the listener
+	SessionTimeout                        time.Duration
 }
 
 // ListenAddress is the host:port of Listeners.
@@ -106,8 +117,12 @@ type Source struct {
 	EndTime   time.Time // zero: none
 	PeerOnEnd PeerOnEnd
 
+	PeerOnDelete PeerOnEnd
+
 	Errors    Errors
 	Oversized OversizedPolicy
+
+	SignalTopic string // "": none
 }
 
 // Errors says what becomes of records that cannot be delivered.

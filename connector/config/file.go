@@ -28,24 +28,35 @@ func ParseFile(path string) (*Process, error) {
 	return Parse(path, b)
 }
 
+// ParseWorkerFile is ParseFile for a worker, whose connectors are not in a file.
+func ParseWorkerFile(path string) (*Process, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	return parse(path, b, true)
+}
+
 // Parse is ParseFile for a file's content. file is named in errors.
-func Parse(file string, content []byte) (*Process, error) {
+func Parse(file string, content []byte) (*Process, error) { return parse(file, content, false) }
+
+func parse(file string, content []byte, worker bool) (*Process, error) {
 	var f faults
-	p := parseProcess(file, content, &f)
+	p := parseProcess(file, content, worker, &f)
 	if err := f.err(); err != nil {
 		return nil, err
 	}
 	return p, nil
 }
 
-func parseProcess(file string, content []byte, f *faults) *Process {
+func parseProcess(file string, content []byte, worker bool, f *faults) *Process {
 	at := Fault{File: file}
 	root := readYAML(at, content, f)
 	if root == nil {
 		return nil
 	}
 	p := new(Process)
-	connectors := cutConnectors(at, root, f)
+	connectors := cutConnectors(at, root, worker, f)
 	s := &section{at: at, keys: map[string]entry{}}
 	flatten(s, "", root, f)
 	s.resolver = resolverOf(s, f)
@@ -53,6 +64,7 @@ func parseProcess(file string, content []byte, f *faults) *Process {
 	security := new(security)
 	parseKeys(s, InProcess, &target{process: p, security: security}, f)
 	completeSecurity(s, p, security, f)
+	completeREST(s, p, f)
 	if connectors == nil {
 		return p
 	}
@@ -111,7 +123,7 @@ func readYAML(at Fault, content []byte, f *faults) *yaml.Node {
 }
 
 // cutConnectors takes the list of connectors out of the file's keys.
-func cutConnectors(at Fault, root *yaml.Node, f *faults) *yaml.Node {
+func cutConnectors(at Fault, root *yaml.Node, worker bool, f *faults) *yaml.Node {
 	var list *yaml.Node
 	first := 0 // line of the key
 	at.Key = connectorsKey
@@ -129,6 +141,12 @@ func cutConnectors(at Fault, root *yaml.Node, f *faults) *yaml.Node {
 		i -= 2
 	}
 	at.Line = first
+	if worker {
+		if first > 0 {
+			f.add(at, "a worker's connectors are not in its file: create them with waltap connectors create, or POST /connectors")
+		}
+		return nil
+	}
 	if list == nil || list.Kind != yaml.SequenceNode || len(list.Content) == 0 {
 		f.add(at, "required: a list of connectors, each with its name, connector.class and other keys")
 		return nil

@@ -212,6 +212,26 @@ func boolean(field func(*target) *bool) func(*target, string) error {
 // Keys returns all keys, the process's first, in the order of the reference.
 func Keys() []Key { return slices.Clone(keys) }
 
+// Find returns the key of that name in a connector of the class, or the one with a part in <> that it matches.
+func Find(c Class, name string) (k Key, known bool) {
+	found := lookup(name)
+	if found == nil || found.Scope&ScopeOf(c) == 0 {
+		return Key{}, false
+	}
+	return *found, true
+}
+
+// ScopeOf is where the keys of a class stand; 0 for a class that there is not.
+func ScopeOf(c Class) Scope {
+	switch c {
+	case HBaseSource:
+		return InSource
+	case HBaseSink:
+		return InSink
+	}
+	return 0
+}
+
 // lookup returns the key of that name, nil when there is none. A key that is
 // written out comes before one with a part in <>.
 func lookup(name string) *Key {

@@ -14,7 +14,7 @@ const maxMilliseconds = int64(365 * 24 * time.Hour / time.Millisecond)
 
 // keys is the one table of configuration keys, in the order of the reference. Only
 // a connector's name, and the list of connectors itself, stand beside it.
-var keys = slices.Concat(ownKeys, migrationKeys, filterKeys, converterKeys, kafkaKeys)
+var keys = slices.Concat(ownKeys, workerKeys, restKeys, signalKeys, migrationKeys, filterKeys, converterKeys, kafkaKeys)
 
 // ownKeys are those of waltap's own; those that Kafka's users know are converterKeys and kafkaKeys.
 var ownKeys = []Key{
@@ -30,7 +30,7 @@ var ownKeys = []Key{
 	},
 	{
 		Name: "listeners", Scope: InProcess, Type: String, Default: "http://127.0.0.1:8083",
-		Doc: "Where status and metrics are served, http://host:port. Port 0 lets the system choose one. There is no authentication: listen beyond this machine only where the network is trusted.",
+		Doc: "Where the REST API (docs/rest.md), status and metrics are served, http://host:port or https://host:port. Port 0 lets the system choose one. Beyond this machine: with https and rest.auth.*.",
 		set: into(parseListener, func(t *target) *string { return &t.process.Listeners }),
 	},
 	{
@@ -259,6 +259,11 @@ var ownKeys = []Key{
 		Name: "peer.on.end", Scope: InSource, Type: String, Default: "remove", Values: []string{"remove", "keep"},
 		Doc: "What becomes of the peer when end.time has come. keep: HBase keeps its WALs for it until you remove it.",
 		set: text(func(t *target) *PeerOnEnd { return &t.source.PeerOnEnd }),
+	},
+	{
+		Name: "hbase.peer.on.delete", Scope: InSource, Type: String, Default: "remove", Values: []string{"remove", "keep"},
+		Doc: "What becomes of the connector's own peer, its heartbeat table and its znodes when the connector is deleted. keep: HBase keeps its WALs for the peer until you remove it (waltap peer remove).",
+		set: text(func(t *target) *PeerOnEnd { return &t.source.PeerOnDelete }),
 	},
 	{
 		Name: "snapshot.shard.max.bytes", Scope: InSource, Type: Size, Default: "1GiB", Min: 1 << 20,

@@ -54,7 +54,12 @@ var migrationKeys = []Key{
 	},
 }
 
-func checkedName(s string) (string, error) { return s, checkName(s) }
+func checkedName(s string) (string, error) {
+	if !connectorName.MatchString(s) {
+		return "", fmt.Errorf("%q is no name of a migration: want letters, digits, '.', '_' and '-'", s)
+	}
+	return s, checkName(s)
+}
 
 func addWave(t *target, name, value string) error {
 	if !connectorName.MatchString(name) {

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/waltap/waltap/internal/secret"
 )
@@ -198,16 +200,19 @@ func names(scope Scope) []string {
 	return list
 }
 
+// connectorName are names of migrations and waves. Those of connectors are Connect's: see checkName.
 var connectorName = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
 
 func checkName(name string) error {
 	switch {
 	case name == "":
 		return fmt.Errorf("required, for example orders-source: the connector's name, of which its peer, its progress and its consumer group are named")
-	case !connectorName.MatchString(name):
-		return fmt.Errorf("%q is not a name: want letters, digits, '.', '_' and '-'", name)
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
+		return fmt.Errorf("%q is not a name: it may hold no control characters, such as line ends", name)
+	case name != strings.TrimSpace(name):
+		return fmt.Errorf("%q is not a name: it may not begin or end with a blank", name)
 	case len(name) > maxNameLength:
-		return fmt.Errorf("the name has %d characters: want at most %d", len(name), maxNameLength)
+		return fmt.Errorf("the name has %d bytes: want at most %d", len(name), maxNameLength)
 	}
 	return nil
 }

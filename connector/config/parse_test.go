@@ -48,8 +48,9 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Process{
+		Worker:           Worker{ConfigReplicas: -1, StatusReplicas: -1, SessionTimeout: 10 * time.Second},
 		BootstrapServers: []string{"k:9092"}, GroupID: "waltap", Listeners: "http://127.0.0.1:8083", LogFormat: LogText, LogLevel: slog.LevelInfo,
-		Kafka: Kafka{ClientID: "waltap"}, Migration: Migration{MaxFreeze: time.Hour, Fence: FenceReadOnly},
+		Kafka: Kafka{ClientID: "waltap"}, REST: REST{MaxBody: 1 << 20}, Migration: Migration{MaxFreeze: time.Hour, Fence: FenceReadOnly},
 		Connectors: []Connector{{
 			Name: "orders-source", Class: HBaseSource,
 			Source: &Source{
@@ -70,6 +71,7 @@ func TestDefaults(t *testing.T) {
 				Producer:         Producer{CompressionType: "snappy", BatchSize: 1044480, RequestTimeout: 10 * time.Second},
 				Watermark:        Watermark{Mode: WatermarkHeartbeat, Margin: 5 * time.Second, Patience: 2 * time.Minute, Slack: 310 * time.Second},
 				PeerOnEnd:        PeerRemove,
+				PeerOnDelete:     PeerRemove,
 				Errors:           Errors{Tolerance: ToleranceNone, DeadLetterFactor: -1, DeadLetterContext: true},
 				Oversized:        OversizedFail,
 			},
@@ -149,6 +151,7 @@ connectors:
     watermark: {mode: metrics, margin.ms: 7, fallback.ms: 0, estimate.slack.ms: 6}
     end.time: 2026-11-21T01:00:00.5+01:00
     peer.on.end: keep
+    hbase.peer.on.delete: keep
     errors: {tolerance: all, oversized.policy: split, deadletterqueue: {topic: {name: dlq-p, replication.factor: 2}, context.headers.enable: false}}
   - name: k
     connector.class: HBaseSink
@@ -212,7 +215,7 @@ connectors:
 		Producer: Producer{CompressionType: "zstd", BatchSize: 16 << 10, Linger: 5 * time.Millisecond, MaxRequestSize: 1 << 20, RequestTimeout: 30 * time.Second,
 			Idempotence: IdempotenceRequired},
 		Watermark: Watermark{Mode: WatermarkMetrics, Margin: 7 * time.Millisecond, Slack: 6 * time.Millisecond},
-		EndTime:   time.UnixMilli(1795219200500), PeerOnEnd: PeerKeep,
+		EndTime:   time.UnixMilli(1795219200500), PeerOnEnd: PeerKeep, PeerOnDelete: PeerKeep,
 		Errors: Errors{Tolerance: ToleranceAll, DeadLetterTopic: "dlq-p", DeadLetterFactor: 2}, Oversized: OversizedSplit,
 	}
 	if d := cmp.Diff(source, got.Connectors[0].Source, compareConfig); d != "" {
@@ -301,4 +304,18 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestWorkerFile(t *testing.T) {
+	p, err := parse("w.yaml", []byte("bootstrap.servers: k1:9092\nconfig.storage.topic: c\nrest.advertised.host.name: w1\nrest.advertised.port: 99\n"), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Worker.ConfigTopic != "c" || p.Worker.AdvertisedHost != "w1" || p.Worker.AdvertisedPort != 99 || len(p.Connectors) != 0 {
+		t.Errorf("got %+v", p)
+	}
+	_, err = parse("w.yaml", []byte("bootstrap.servers: k1:9092\nconnectors:\n  - name: a\n"), true)
+	if err == nil || !strings.Contains(err.Error(), "w.yaml:2: connectors: a worker's connectors are not in its file") {
+		t.Errorf("a worker's file with connectors: %v", err)
+	}
 }

@@ -34,7 +34,7 @@ func reference() []byte {
 		scope Scope
 	}{{"orders-source", HBaseSource, InSource}, {"orders-copy", HBaseSink, InSink}} {
 		fmt.Fprintf(&b, `  # %s
-  # Letters, digits, '.', '_' and '-'. Its peer, its progress and its group are named after it.
+  # At most 200 bytes without control characters. Its peer, its progress and its group are named after it.
   - name: %s
 
 `, strings.Repeat("-", 70), c.name)
@@ -141,7 +141,7 @@ func TestReferenceFile(t *testing.T) {
 // TestReferenceExamples uncomments what the reference has in comments.
 func TestReferenceExamples(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "secrets.properties"), []byte("kafka.password=hunter2\nregistry.password=hunter3\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "secrets.properties"), []byte("kafka.password=hunter2\nregistry.password=hunter3\nrest.admin=correct\nrest.viewer=horse\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, k := range Keys() {

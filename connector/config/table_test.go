@@ -29,7 +29,7 @@ stand in a configuration.
 		scope         Scope
 	}{
 		{"The process", "At the top of the file. Beside these, `connectors` is the list of connectors.", InProcess},
-		{"HBaseSource", "In a connector of `connector.class: HBaseSource`. Beside these, `name` is the connector's name: letters, digits, '.', '_' and '-'.", InSource},
+		{"HBaseSource", "In a connector of `connector.class: HBaseSource`. Beside these, `name` is the connector's name, at most 200 bytes without control characters.", InSource},
 		{"HBaseSink", "In a connector of `connector.class: HBaseSink`. Beside these, `name` is the connector's name.", InSink},
 	} {
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n| key | type | default | example | what it does |\n|---|---|---|---|---|\n", place.heading, place.text)

@@ -119,20 +119,18 @@ func parseHostPort(s string, minPort int) (string, error) {
 func parseListen(s string) (string, error) { return parseHostPort(s, 0) }
 
 func parseListener(s string) (string, error) {
-	const want = "want http://host:port"
+	const want = "want http://host:port or https://host:port"
 	u, err := url.Parse(s)
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("%q is not a listener: %s", s, want)
-	case u.Scheme == "https":
-		return "", fmt.Errorf("%q is not a listener: TLS is not served: %s, behind a proxy that does", s, want)
-	case u.Scheme != "http" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
+	case u.Scheme != "http" && u.Scheme != "https" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
 		return "", fmt.Errorf("%q is not a listener: %s", s, want)
 	}
 	if _, err := parseListen(u.Host); err != nil {
 		return "", fmt.Errorf("%q is not a listener: %w", s, err)
 	}
-	return "http://" + u.Host, nil
+	return u.Scheme + "://" + u.Host, nil
 }
 
 // parseQuorum reads ZooKeeper servers, with the default port where there is none.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,7 +23,7 @@ type Progress struct {
 	process *Process
 	out     io.Writer    // for text
 	log     *slog.Logger // for structured records, else nil
-	last    []progressPoint
+	last    map[*Connector]*progressPoint
 }
 
 // progressPoint is what was told of a connector last.
@@ -60,10 +62,16 @@ func (p *Progress) Run(ctx context.Context) error {
 // step takes the present status and writes the lines that are due.
 func (p *Progress) step(ctx context.Context, now time.Time) error {
 	if p.last == nil {
-		p.last = make([]progressPoint, len(p.process.Connectors))
+		p.last = make(map[*Connector]*progressPoint)
 	}
-	for i, c := range p.process.Connectors {
-		last := &p.last[i]
+	all := p.process.Now()
+	maps.DeleteFunc(p.last, func(c *Connector, _ *progressPoint) bool { return !slices.Contains(all, c) })
+	for _, c := range all {
+		last := p.last[c]
+		if last == nil {
+			last = new(progressPoint)
+			p.last[c] = last
+		}
 		view := c.View()
 		due := last.shown.IsZero() || changed(&last.view, &view) || now.Sub(last.shown) >= idleInterval
 		if due {

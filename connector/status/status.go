@@ -5,6 +5,7 @@ package status
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -15,18 +16,44 @@ import (
 type Process struct {
 	Version string
 	Started time.Time
-	// Connectors must not be changed once the Process is shown.
+	// Connectors are set before the Process is shown; then Add and Remove change them.
 	Connectors []*Connector
+	// Empty: a process without connectors is ready, too.
+	Empty bool
+
+	mu sync.Mutex
+}
+
+// Add shows one more connector.
+func (p *Process) Add(c *Connector) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.Connectors = append(slices.Clone(p.Connectors), c)
+}
+
+// Remove shows a connector no more.
+func (p *Process) Remove(c *Connector) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.Connectors = slices.DeleteFunc(slices.Clone(p.Connectors), func(other *Connector) bool { return other == c })
+}
+
+// Now are the connectors at this moment.
+func (p *Process) Now() []*Connector {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.Connectors
 }
 
 // Ready reports whether the process has connectors and all of them run.
 func (p *Process) Ready() bool {
-	for _, c := range p.Connectors {
+	all := p.Now()
+	for _, c := range all {
 		if !c.State().Running() {
 			return false
 		}
 	}
-	return len(p.Connectors) > 0
+	return p.Empty || len(all) > 0
 }
 
 // State is what a connector is doing.
@@ -115,7 +142,18 @@ type Connector struct {
 	reason string
 	since  time.Time
 	tables map[string]*Counters
+	topics map[string]bool
 	mark   watermark
+}
+
+// Topic notes that a sink has read the topic.
+func (c *Connector) Topic(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.topics == nil {
+		c.topics = make(map[string]bool)
+	}
+	c.topics[name] = true
 }
 
 // NewConnector returns the status of a connector that is Starting.
@@ -197,6 +235,7 @@ type ConnectorView struct {
 	Watermark      *WatermarkView `json:"watermark,omitempty"` // nil before the first one, or what keeps it
 	Snapshot       *SnapshotView  `json:"snapshot,omitempty"`
 	Tables         []TableView    `json:"tables"` // by name
+	Topics         []string       `json:"-"`      // sink: that it has read
 }
 
 // SnapshotView is the progress of a scan.
@@ -226,8 +265,9 @@ type CountersView struct {
 
 // View returns the present status.
 func (p *Process) View() ProcessView {
-	v := ProcessView{Version: p.Version, Started: p.Started, Ready: p.Ready(), Connectors: make([]ConnectorView, len(p.Connectors))}
-	for i, c := range p.Connectors {
+	all := p.Now()
+	v := ProcessView{Version: p.Version, Started: p.Started, Ready: p.Ready(), Connectors: make([]ConnectorView, len(all))}
+	for i, c := range all {
 		v.Connectors[i] = c.View()
 	}
 	return v
@@ -264,6 +304,7 @@ func (c *Connector) View() ConnectorView {
 	for name, t := range c.tables {
 		v.Tables = append(v.Tables, TableView{Name: name, CountersView: t.view(), SnapshotRows: t.SnapshotRows.Load()})
 	}
+	v.Topics = slices.Sorted(maps.Keys(c.topics))
 	slices.SortFunc(v.Tables, func(a, b TableView) int { return cmp.Compare(a.Name, b.Name) })
 	return v
 }

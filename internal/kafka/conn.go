@@ -51,8 +51,11 @@ func (e *connError) Error() string { return fmt.Sprintf("broker %s: %v", e.addr,
 func (e *connError) Unwrap() error { return e.err }
 
 // maxVersions are the newest request versions this package uses, where that is older than the newest kafka-go has.
-// InitProducerId and CreateTopics of kafka-go are malformed in their flexible versions (strings are not compact).
+// InitProducerId, CreateTopics, JoinGroup and SyncGroup of kafka-go are malformed in their flexible versions (strings or lists are not compact).
 var maxVersions = map[protocol.ApiKey]int16{
+	protocol.JoinGroup:      5,
+	protocol.SyncGroup:      3,
+	protocol.Heartbeat:      0, // kafka-go reads the later answers' throttle time as the error code
 	protocol.InitProducerId: 1,
 	protocol.CreateTopics:   4,
 	protocol.SaslHandshake:  1,

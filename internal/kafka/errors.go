@@ -81,10 +81,12 @@ const (
 	codeNetworkException      = ErrorCode(kafkago.NetworkException)
 	codeStorageError          = ErrorCode(kafkago.KafkaStorageError)
 	codeListenerNotFound      = ErrorCode(kafkago.ListenerNotFound)
+	codeGroupIDNotFound       = ErrorCode(kafkago.GroupIdNotFound)
 	codeUnstableOffsetCommit  = ErrorCode(kafkago.UnstableOffsetCommit)
 	codeReassignmentInProg    = ErrorCode(kafkago.ReassignmentInProgress)
 	codeUnknownTopicID        = ErrorCode(kafkago.UnknownTopicID)
 	codeConcurrentTransaction = ErrorCode(kafkago.ConcurrentTransactions)
+	codeMemberIDRequired      = ErrorCode(kafkago.MemberIDRequired)
 )
 
 // retriable: the same request may succeed a moment later, perhaps at another broker.

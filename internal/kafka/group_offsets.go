@@ -104,6 +104,9 @@ func (c *Client) CommittedPositions(ctx context.Context, group string, tps []Top
 	}
 	err := c.coordinate(ctx, group, req, func(m protocol.Message) error {
 		res := m.(*offsetfetch.Response)
+		if ErrorCode(res.ErrorCode) == codeGroupIDNotFound { // some brokers say so where nothing was ever committed
+			return nil
+		}
 		if err := brokerError(res.ErrorCode, ""); err != nil {
 			return c.denied(err, OpDescribe, Group, group)
 		}

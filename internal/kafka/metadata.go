@@ -56,12 +56,17 @@ func (c *Client) addresses() []string {
 
 // exchange does one exchange with the broker at addr.
 func (c *Client) exchange(ctx context.Context, addr string, msg protocol.Message) (protocol.Message, error) {
+	return c.exchangeWithin(ctx, c.cfg.RequestTimeout, addr, msg)
+}
+
+// exchangeWithin is exchange with a request that the broker may take that long for.
+func (c *Client) exchangeWithin(ctx context.Context, timeout time.Duration, addr string, msg protocol.Message) (protocol.Message, error) {
 	cn, err := c.pool.get(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
 	defer c.pool.put(cn)
-	res, err := cn.exchange(ctx, c.cfg.RequestTimeout, msg)
+	res, err := cn.exchange(ctx, timeout, msg)
 	if c.pool.ctx.Err() != nil {
 		return nil, ErrClosed
 	}

@@ -155,3 +155,26 @@ func readFile(path string) ([]byte, error) {
 	}
 	return b, err
 }
+
+// Reference is one in a text.
+type Reference struct{ Name, Path, Key, text string }
+
+// References finds all in a text.
+func References(text string) []Reference {
+	var out []Reference
+	for _, m := range reference.FindAllStringSubmatch(text, -1) {
+		out = append(out, Reference{m[1], m[2], m[3], m[0]})
+	}
+	return out
+}
+
+// String is the reference as it was written.
+func (r Reference) String() string { return r.text }
+
+// Kind is the provider that the reference names; names are those of a Resolver.
+func (r Reference) Kind(names map[string]Provider) Provider {
+	if p, ok := names[r.Name]; ok {
+		return p
+	}
+	return Provider(r.Name)
+}

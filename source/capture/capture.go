@@ -14,11 +14,13 @@
 package capture
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/waltap/waltap/internal/hbase/admin"
@@ -82,6 +84,7 @@ type Config struct {
 
 	Tasks             int32 // into how many the scan is dealt, when the task topic is created
 	TopicPrefix       string
+	OffsetsTopic      string // of the progress; "": that of the prefix
 	TopicCreate       bool
 	Partitions        int32
 	ReplicationFactor int16
@@ -132,9 +135,19 @@ type Config struct {
 	// Undeliverable says what becomes of what cannot be delivered; all but its MaxBytes, Compression and counters.
 	Undeliverable source.Policy
 
+	// Successors tells a process that stops whether another one is to go on with its work: then it receives until that one does. Nil:
+	// when others are in the connector's group.
+	Successors func() bool
+	// Owned, if set, lists the tasks that this process is to have, if it can be chosen.
+	Owned func() []int
+
 	ConnectTimeout time.Duration
 	Stats          Stats
 	Log            *slog.Logger
+}
+
+func (c *Config) offsetsTopic() string {
+	return cmp.Or(c.OffsetsTopic, schema.OffsetsTopic(c.TopicPrefix))
 }
 
 // Capture is one source connector at work: what the leading process does.
@@ -173,7 +186,12 @@ func (c *Capture) run(ctx context.Context) error {
 		return err
 	}
 	producer := c.cfg.Kafka.NewProducer(c.cfg.Producer)
-	defer producer.Close()
+	handedOver := false
+	defer func() {
+		if !handedOver {
+			producer.Close()
+		}
+	}()
 	c.producer = producer
 	c.pub = source.NewPublisher(producer, 0, c.cfg.Stats.Acked)
 	policy := c.cfg.Undeliverable
@@ -199,11 +217,23 @@ func (c *Capture) run(ctx context.Context) error {
 	if err := c.prepareWatermark(ctx); err != nil {
 		return err
 	}
-	r, err := c.listen(ctx)
+	r, err := c.listen()
 	if err != nil {
 		return err
 	}
-	return errors.Join(c.follow(ctx, r), r.close())
+	err = c.follow(ctx, r)
+	if ctx.Err() != nil && r.open() {
+		before := c.registeredNow(r)
+		handedOver = c.leadership.HandOver(func() error {
+			defer producer.Close()
+			c.awaitSuccessor(r, before)
+			return r.close()
+		})
+	}
+	if handedOver {
+		return err
+	}
+	return errors.Join(err, r.close())
 }
 
 func (c *Capture) selectTables(ctx context.Context) error {
@@ -283,6 +313,15 @@ func scopeText(s string) string {
 
 // follow brings every table under capture and stays until ctx ends or the capture is broken.
 func (c *Capture) follow(ctx context.Context, r *receiver) error {
+	takesOver, err := c.takesOver(ctx)
+	if err != nil {
+		return err
+	}
+	if !takesOver {
+		if err := c.register(ctx, r); err != nil {
+			return err
+		}
+	}
 	st, err := c.ensurePeer(ctx)
 	if err != nil {
 		return err
@@ -298,6 +337,15 @@ func (c *Capture) follow(ctx context.Context, r *receiver) error {
 			return err
 		}
 	}
+	if err := c.register(ctx, r); err != nil {
+		return err
+	}
+	r.letIn()
+	sctx, cancel := context.WithCancel(ctx)
+	var burying sync.WaitGroup
+	burying.Go(func() { c.bury(sctx, r) })
+	defer burying.Wait()
+	defer cancel()
 	return c.stream(ctx, r, st)
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/waltap/waltap/internal/hbase/rpc"
@@ -44,12 +45,16 @@ func (m *tableMarks) get(name string) (replication.Table, bool) {
 // receiver is the virtual cluster: a port that serves ReplicateWALEntry and its registration in ZooKeeper.
 type receiver struct {
 	server       *rpc.Server
-	registration *zookeeper.Registration
-	broken       chan error // the port's accept loop ended by itself
+	addr         *net.TCPAddr
+	registration *zookeeper.Registration // nil: not registered
+	broken       chan error              // the port's accept loop ended by itself
+
+	ready   chan struct{} // closed: calls are let in
+	entered atomic.Int64  // when the last call came, ns
 }
 
-// listen opens the port and registers it, so that the peer can be added: HBase asks for the virtual cluster's id then.
-func (c *Capture) listen(ctx context.Context) (*receiver, error) {
+// listen opens the port. Calls wait until letIn.
+func (c *Capture) listen() (*receiver, error) {
 	l, err := net.Listen("tcp", c.cfg.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("hbase.peer.listen: %w", err)
@@ -64,17 +69,53 @@ func (c *Capture) listen(ctx context.Context) (*receiver, error) {
 		config.Heartbeats = c.watermark
 	}
 	handler := replication.NewReceiver(config)
-	r := &receiver{broken: make(chan error, 1), server: rpc.NewServer(rpc.ServerConfig{
-		Services: map[string]rpc.Handler{replication.Service: handler.Serve},
+	r := &receiver{broken: make(chan error, 1), ready: make(chan struct{}), addr: l.Addr().(*net.TCPAddr)}
+	r.server = rpc.NewServer(rpc.ServerConfig{
+		Services: map[string]rpc.Handler{replication.Service: r.gate(handler.Serve)},
 		Allow:    allow.Check, MaxBytesInFlight: c.cfg.MaxBytesInFlight, Logger: c.cfg.Log,
-	})}
+	})
 	go func() { r.broken <- r.server.Serve(l) }()
+	return r, nil
+}
+
+// gate lets no call in before letIn: a process that takes over a stream is registered a moment before it knows all tables, and an
+// error would make HBase pause for a second.
+func (r *receiver) gate(next rpc.Handler) rpc.Handler {
+	return func(ctx context.Context, call *rpc.Call) {
+		r.entered.Store(time.Now().UnixNano())
+		wait, cancel := context.WithDeadline(ctx, call.Deadline)
+		defer cancel()
+		select {
+		case <-r.ready:
+		case <-wait.Done():
+		}
+		next(ctx, call)
+	}
+}
+
+// letIn lets calls in. It is called once.
+func (r *receiver) letIn() { close(r.ready) }
+
+// open tells whether calls are let in.
+func (r *receiver) open() bool {
+	select {
+	case <-r.ready:
+		return true
+	default:
+		return false
+	}
+}
+
+// register makes the receiver known, so that the peer can be added: HBase asks for the virtual cluster's id then.
+func (c *Capture) register(ctx context.Context, r *receiver) (err error) {
+	if r.registration != nil {
+		return nil
+	}
 	rctx, cancel := context.WithTimeout(ctx, c.cfg.ConnectTimeout)
 	defer cancel()
-	port := l.Addr().(*net.TCPAddr).Port
 	r.registration, err = zookeeper.Register(rctx, zookeeper.RegistrationConfig{
 		Quorum: c.cfg.PeerQuorum, Root: c.cfg.PeerRoot, ClusterID: c.virtualID().String(),
-		Host: c.cfg.AdvertisedHost, Port: port, SessionTimeout: c.cfg.PeerSessionTimeout, Log: c.cfg.Log,
+		Host: c.cfg.AdvertisedHost, Port: r.addr.Port, SessionTimeout: c.cfg.PeerSessionTimeout, Log: c.cfg.Log,
 		OnChange: func(registered bool) {
 			if !registered {
 				c.cfg.Log.Warn("the session of the virtual cluster is lost: registering again", "root", c.cfg.PeerRoot)
@@ -82,11 +123,11 @@ func (c *Capture) listen(ctx context.Context) (*receiver, error) {
 		},
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("hbase.peer.zookeeper.quorum, hbase.peer.znode.parent: register the virtual cluster: %w", err), r.close())
+		return fmt.Errorf("hbase.peer.zookeeper.quorum, hbase.peer.znode.parent: register the virtual cluster: %w", err)
 	}
-	c.cfg.Log.Info("listening for the source's region servers", "address", l.Addr().String(),
-		"advertised", fmt.Sprintf("%s:%d", c.cfg.AdvertisedHost, port))
-	return r, nil
+	c.cfg.Log.Info("listening for the source's region servers", "address", r.addr.String(),
+		"advertised", fmt.Sprintf("%s:%d", c.cfg.AdvertisedHost, r.addr.Port))
+	return nil
 }
 
 // close takes the virtual region server off ZooKeeper, finishes the calls in hand, then closes: a source that

@@ -65,7 +65,7 @@ func run(ctx context.Context, cfg Config) error {
 	if err := p.ensureTopics(ctx, tables); err != nil {
 		return err
 	}
-	store, err := checkpoint.Open(ctx, cfg.Kafka, schema.OffsetsTopic(cfg.TopicPrefix))
+	store, err := checkpoint.Open(ctx, cfg.Kafka, cfg.offsetsTopic())
 	if err != nil {
 		return fmt.Errorf("open the offsets topic: %w", err)
 	}
@@ -81,7 +81,7 @@ func run(ctx context.Context, cfg Config) error {
 	p.scans = source.NewPublisher(producer, 0, cfg.Stats.Acked)
 	cfg.Stats.Starting("joining the connector's other processes")
 	return tasks.Run(ctx, tasks.Config{
-		Client: cfg.Kafka, Store: store, Connector: cfg.Connector, Topic: schema.TasksTopic(cfg.TopicPrefix), Log: cfg.Log,
+		Client: cfg.Kafka, Store: store, Connector: cfg.Connector, Topic: schema.TasksTopic(cfg.TopicPrefix), Wants: cfg.Owned, Log: cfg.Log,
 	}, tasks.Roles{
 		Lead: func(ctx context.Context, l *tasks.Leadership) error {
 			c := &Capture{process: p, leadership: l, altered: make(chan struct{}, 1)}

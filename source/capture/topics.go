@@ -31,8 +31,8 @@ const policyKey = "cleanup.policy"
 // internalTopics are those that a source has beside the data topics.
 func (p *process) internalTopics() []kafka.TopicSpec {
 	var specs []kafka.TopicSpec
-	for _, name := range []func(string) string{schema.OffsetsTopic, schema.SchemaTopic, schema.TablesTopic, schema.WatermarksTopic} {
-		specs = append(specs, kafka.TopicSpec{Name: name(p.cfg.TopicPrefix), Partitions: 1, ReplicationFactor: p.cfg.ReplicationFactor,
+	for _, name := range []string{p.cfg.offsetsTopic(), schema.SchemaTopic(p.cfg.TopicPrefix), schema.TablesTopic(p.cfg.TopicPrefix), schema.WatermarksTopic(p.cfg.TopicPrefix)} {
+		specs = append(specs, kafka.TopicSpec{Name: name, Partitions: 1, ReplicationFactor: p.cfg.ReplicationFactor,
 			Configs: map[string]string{policyKey: "compact"}})
 	}
 	return append(specs, kafka.TopicSpec{Name: schema.TasksTopic(p.cfg.TopicPrefix), Partitions: p.cfg.Tasks, ReplicationFactor: p.cfg.ReplicationFactor,

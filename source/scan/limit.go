@@ -23,6 +23,7 @@ type Limiter struct {
 
 	mu          sync.Mutex
 	rows, bytes bucket
+	paused      bool
 	changed     chan struct{} // closed by Set; nil while nobody waits
 }
 
@@ -68,12 +69,28 @@ func (m *Limiter) Set(l Limits) {
 	now := time.Now()
 	m.rows.set(l.RowsPerSecond, now)
 	m.bytes.set(l.BytesPerSecond, now)
-	m.active.Store(l != Limits{})
+	m.told()
+}
+
+// told says that something has changed; mu is held.
+func (m *Limiter) told() {
+	m.active.Store(m.paused || m.rows.rate != 0 || m.bytes.rate != 0)
 	if m.changed != nil {
 		close(m.changed)
 		m.changed = nil
 	}
 }
+
+// Pause keeps the scan from reading on, until it is called with false. It takes effect at once.
+func (m *Limiter) Pause(paused bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.paused = paused
+	m.told()
+}
+
+// longPause is how long a paused scan waits before it looks again; it is told before.
+const longPause = time.Hour
 
 // Limits are the present ones.
 func (m *Limiter) Limits() Limits {
@@ -121,6 +138,9 @@ func (m *Limiter) debt() (time.Duration, <-chan struct{}) {
 	m.rows.fill(now)
 	m.bytes.fill(now)
 	d := max(m.rows.wait(), m.bytes.wait())
+	if m.paused {
+		d = longPause
+	}
 	if d > 0 {
 		d = max(d, time.Microsecond) // rounding
 	}

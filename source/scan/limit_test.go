@@ -82,3 +82,31 @@ func TestLimiterEndsWithItsContext(t *testing.T) {
 		}
 	})
 }
+
+func TestPausedUntilResumed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, begin := NewLimiter(Limits{}), time.Now()
+		m.Pause(true)
+		if !m.Active() {
+			t.Error("a paused limiter is not active")
+		}
+		done := make(chan error, 1)
+		go func() { done <- m.Wait(t.Context(), 1, 1) }()
+		time.Sleep(3 * longPause)
+		m.Set(Limits{RowsPerSecond: 1000})
+		time.Sleep(longPause)
+		select {
+		case <-done:
+			t.Fatal("a change of the limits resumes")
+		default:
+		}
+		m.Pause(false)
+		if err := <-done; err != nil || time.Since(begin) != 4*longPause {
+			t.Error(err, time.Since(begin))
+		}
+		m.Set(Limits{})
+		if m.Active() {
+			t.Error("it is active without limits")
+		}
+	})
+}

@@ -43,7 +43,9 @@ type Config struct {
 	Store     *checkpoint.Store
 	Connector string
 	Topic     string // exists
-	Log       *slog.Logger
+	// Wants, if set, lists the tasks that this process is to have where the choice is free.
+	Wants func() []int
+	Log   *slog.Logger
 }
 
 // Group is the consumer group of a connector's processes.
@@ -79,6 +81,7 @@ func Run(ctx context.Context, cfg Config, roles Roles) error {
 		err = r.consume(gctx)
 	}
 	r.endLeading()
+	err = errors.Join(err, r.handOver())
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
@@ -113,6 +116,7 @@ type runner struct {
 	away    bool        // the group does not answer
 	ended   bool        // a role has returned
 	end     error
+	last    func() error // what a leadership that has ended leaves to be done when this process is out of the group
 }
 
 // leading is a call of Roles.Lead.
@@ -183,7 +187,7 @@ func (r *runner) lead(ctx context.Context) {
 	r.leading = l
 	go func() {
 		defer close(l.done)
-		err := r.roles.Lead(l.ctx, &Leadership{board: &r.board, client: r.cfg.Client, log: r.cfg.Log, absent: make(map[string]time.Time)})
+		err := r.roles.Lead(l.ctx, &Leadership{r: r, board: &r.board, client: r.cfg.Client, log: r.cfg.Log, absent: make(map[string]time.Time)})
 		if l.ctx.Err() == nil {
 			r.finish(err)
 		}
@@ -280,10 +284,41 @@ func (r *runner) isLeading() (since time.Time, ok bool) {
 
 // Leadership is what the leading process may ask.
 type Leadership struct {
+	r      *runner
 	board  *board
 	client *kafka.Client
 	log    *slog.Logger
 	absent map[string]time.Time // members with work in hand, since when they are out of the group
+}
+
+// HandOver leaves last to be done when this process has left the group, so that another one leads already, and tells whether it
+// will be: only when this process is to stop. It is called at the end of Roles.Lead.
+func (l *Leadership) HandOver(last func() error) bool {
+	l.r.mu.Lock()
+	defer l.r.mu.Unlock()
+	if !l.r.stopped {
+		return false
+	}
+	l.r.last = last
+	return true
+}
+
+// Successors tells whether there are other processes in the group.
+func (l *Leadership) Successors(ctx context.Context) (bool, error) {
+	members, err := l.client.GroupMembers(ctx, Group(l.board.connector))
+	return len(members) > 0, err
+}
+
+// handOver does what the last leadership has left.
+func (r *runner) handOver() error {
+	r.mu.Lock()
+	last := r.last
+	r.last = nil
+	r.mu.Unlock()
+	if last == nil {
+		return nil
+	}
+	return last()
 }
 
 // Unsettled names a process of which work may still be under way; "" when there is none. The caller has made sure before

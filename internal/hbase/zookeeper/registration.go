@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -142,6 +143,29 @@ func (r *Registration) LastError() error {
 
 // Child is the path of the ephemeral znode.
 func (r *Registration) Child() string { return r.child }
+
+// Others lists the other workers of the virtual cluster that are registered now.
+func (r *Registration) Others(ctx context.Context) ([]string, error) {
+	names, err := r.conn.Children(ctx, path.Dir(r.child))
+	if err != nil {
+		return nil, fmt.Errorf("list the workers of virtual cluster %s: %w", r.cfg.Root, err)
+	}
+	return slices.DeleteFunc(names, func(name string) bool { return name == path.Base(r.child) }), nil
+}
+
+// RemoveOthers removes the registrations of the other workers and returns their names: of those that have died, while their sessions
+// last. A worker that lives registers again.
+func (r *Registration) RemoveOthers(ctx context.Context) (removed []string, err error) {
+	others, err := r.Others(ctx)
+	for _, name := range others {
+		if derr := r.conn.Delete(ctx, path.Join(path.Dir(r.child), name)); derr != nil && !errors.Is(derr, ErrNoNode) {
+			err = errors.Join(err, fmt.Errorf("remove the registration %s of virtual cluster %s: %w", name, r.cfg.Root, derr))
+			continue
+		}
+		removed = append(removed, name)
+	}
+	return removed, err
+}
 
 // Close removes the child, ends the session and waits until nothing runs any more. Sources stop choosing this
 // worker when they see the child gone; calls already on their way still arrive.

@@ -1,0 +1,217 @@
+package worker
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/waltap/waltap/connector/config"
+	"github.com/waltap/waltap/connector/herder"
+	"github.com/waltap/waltap/source/capture"
+)
+
+func TestWorkersShareAndTakeOver(t *testing.T) {
+	w := newWorld(t)
+	a, b, c := w.start("a:1"), w.start("b:1"), w.start("c:1")
+	if _, err := a.Create(t.Context(), "s", sinkProps("6"), ""); err != nil {
+		t.Fatal(err)
+	}
+	owners := w.awaitTasks("s", 6, herder.Running, a, b, c)
+	if len(owners) != 3 || owners["a:1"] != 2 || owners["b:1"] != 2 {
+		t.Errorf("6 tasks are shared out as %v", owners)
+	}
+	w.await("3 instances", func() bool { return w.runs("s") == 3 })
+	b.end(w)
+	w.await("the others to have b's tasks", func() bool { return w.awaitTasks("s", 6, herder.Running, a, c)["a:1"] == 3 })
+	w.await("2 instances", func() bool { return w.runs("s") == 2 })
+	d := w.start("d:1")
+	w.await("d's share", func() bool { return w.awaitTasks("s", 6, herder.Running, a, c, d)["d:1"] == 2 })
+	// What was created is there when all workers are new.
+	a.end(w)
+	c.end(w)
+	d.end(w)
+	if n := w.runs("s"); n != 0 {
+		t.Errorf("%d instances run without a worker", n)
+	}
+	e := w.start("e:1")
+	w.await("the only worker to have all", func() bool { return w.awaitTasks("s", 6, herder.Running, e)["e:1"] == 6 })
+}
+
+// A worker that is gone without a word is replaced when its session has ended; until then the status says that its tasks are where they were.
+func TestAWorkerThatVanishesIsReplaced(t *testing.T) {
+	w := newWorld(t)
+	a, b, c := w.start("a:1"), w.start("b:1"), w.start("c:1")
+	if _, err := a.Create(t.Context(), "s", sinkProps("6"), ""); err != nil {
+		t.Fatal(err)
+	}
+	w.await("all to have a share", func() bool { return len(w.awaitTasks("s", 6, herder.Running, a, b, c)) == 3 })
+	b.vanish(w)
+	w.await("the others to have b's tasks", func() bool {
+		owners := w.awaitTasks("s", 6, herder.Running, a, c)
+		return owners["a:1"] == 3 && owners["c:1"] == 3
+	})
+	w.await("one instance a worker", func() bool { return w.runs("s") == 2 })
+}
+
+// Of many that create the same connector at once, through different workers, one does.
+func TestOneOfManyCreates(t *testing.T) {
+	w := newWorld(t)
+	all := []*testWorker{w.start("a:1"), w.start("b:1"), w.start("c:1")}
+	var created, refused int
+	var mu sync.Mutex
+	var done sync.WaitGroup
+	for i := range 30 {
+		done.Go(func() {
+			props := sinkProps("1")
+			props["topics"] = fmt.Sprint("t", i)
+			_, err := all[i%3].Create(t.Context(), "s", props, "")
+			mu.Lock()
+			defer mu.Unlock()
+			switch herder.KindOf(err) {
+			case 0:
+				if err != nil {
+					t.Error(err)
+				}
+				created++
+			case herder.Conflict:
+				refused++
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	done.Wait()
+	if created != 1 || refused != 29 {
+		t.Errorf("%d created it, %d were refused", created, refused)
+	}
+	// Concurrent patches of different keys are all there.
+	keys := []string{"batch.max.records", "batch.max.bytes", "batch.linger.ms"}
+	for i, key := range keys {
+		done.Go(func() {
+			value := "20000"
+			if _, err := all[i].PatchConfig(t.Context(), "s", map[string]*string{key: &value}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	done.Wait()
+	for _, x := range all {
+		w.await("the same configuration everywhere", func() bool {
+			info, err := x.Connector(t.Context(), "s")
+			return err == nil && info.Config[keys[0]] != "" && info.Config[keys[1]] != "" && info.Config[keys[2]] != ""
+		})
+	}
+}
+
+func TestFailedTasksAreRestarted(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.start("a:1"), w.start("b:1")
+	w.fail["s"] = errors.New("it broke")
+	if _, err := a.Create(t.Context(), "s", sinkProps("1"), ""); err != nil {
+		t.Fatal(err)
+	}
+	w.awaitTasks("s", 1, herder.Failed, a, b)
+	st, err := b.Status(t.Context(), "s")
+	if err != nil || st.Tasks[0].Trace != "it broke" {
+		t.Errorf("the failed task: %+v, %v", st, err)
+	}
+	if st, err = b.Restart(t.Context(), "s", herder.Restart{IncludeTasks: true, OnlyFailed: true}); err != nil || st.Tasks[0].State != herder.Restarting || st.Connector.State != herder.Running {
+		t.Errorf("restart says %+v, %v", st, err)
+	}
+	w.awaitTasks("s", 1, herder.Running, a, b)
+	if err := b.RestartTask(t.Context(), "s", 1); herder.KindOf(err) != herder.NotFound {
+		t.Errorf("a task that is not there: %v", err)
+	}
+}
+
+func TestPausedStoppedDeleted(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.start("a:1"), w.start("b:1")
+	if _, err := a.Create(t.Context(), "s", sourceProps("2"), ""); err != nil {
+		t.Fatal(err)
+	}
+	w.awaitTasks("s", 2, herder.Running, a, b)
+	peer := func(state string, held bool) {
+		t.Helper()
+		w.await("the peer "+state, func() bool {
+			st, err := b.Status(t.Context(), "s")
+			return err == nil && st.Peer != nil && st.Peer.State == state && (st.Peer.HeldSince > 0) == held
+		})
+	}
+	peer("enabled", false)
+	if err := a.SetTarget(t.Context(), "s", herder.TargetPaused); err != nil {
+		t.Fatal(err)
+	}
+	w.awaitTasks("s", 2, herder.Paused, a, b)
+	peer("disabled", true)
+	w.await("no instance", func() bool { return w.runs("s") == 0 })
+	if err := b.SetTarget(t.Context(), "s", herder.TargetStopped); err != nil {
+		t.Fatal(err)
+	}
+	w.awaitTasks("s", 0, herder.Stopped, a, b)
+	w.await("the connector to be STOPPED", func() bool {
+		st, err := a.Status(t.Context(), "s")
+		return err == nil && st.Connector.State == herder.Stopped
+	})
+	peer("disabled", true)
+	if err := b.SetTarget(t.Context(), "s", herder.TargetRunning); err != nil {
+		t.Fatal(err)
+	}
+	w.awaitTasks("s", 2, herder.Running, a, b)
+	peer("enabled", false)
+	if err := b.Delete(t.Context(), "s"); err != nil {
+		t.Fatal(err)
+	}
+	w.mu.Lock()
+	if w.peer != capture.PeerAbsent {
+		t.Errorf("the peer of the deleted source is %s", w.peer)
+	}
+	w.mu.Unlock()
+	if n := w.runs("s"); n != 0 {
+		t.Errorf("%d instances of the deleted source run", n)
+	}
+	w.await("all to forget it", func() bool {
+		_, err := a.Connector(t.Context(), "s")
+		return herder.KindOf(err) == herder.NotFound && len(a.statuses.ofConnector("s")) == 0
+	})
+	if _, err := a.Create(t.Context(), "s", sourceProps("1"), herder.TargetStopped); err != nil {
+		t.Fatal(err)
+	}
+	w.awaitTasks("s", 0, herder.Running, a, b)
+}
+
+// A record whose writer had not seen the last one does not count, and the leader mends what compaction would keep of it.
+func TestALateWriteDoesNotCount(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("a:1")
+	if _, err := a.Create(t.Context(), "s", sinkProps("1"), ""); err != nil {
+		t.Fatal(err)
+	}
+	before, err := a.Connector(t.Context(), "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ok, err := a.config.append(t.Context(), keyConnector+"s", []byte(`{"properties":{"connector.class":"HBaseSource"}}`), 0)
+	if ok || err != nil {
+		t.Errorf("the late write counts: %t, %v", ok, err)
+	}
+	w.await("the leader to write it again", func() bool { keys, _ := a.configs.staleKeys(); return len(keys) == 0 })
+	after, err := a.Connector(t.Context(), "s")
+	if err != nil || after.Type != before.Type || fmt.Sprint(after.Config) != fmt.Sprint(before.Config) {
+		t.Errorf("after the late write: %+v, %v", after, err)
+	}
+}
+
+func TestAlone(t *testing.T) {
+	w := newWorld(t)
+	a := w.startWith("a:1", new(config.Process), true)
+	if _, err := a.Create(t.Context(), "s", sinkProps("2"), ""); err != nil {
+		t.Fatal(err)
+	}
+	w.awaitTasks("s", 2, herder.Running, a)
+	if err := a.Delete(t.Context(), "s"); err != nil {
+		t.Fatal(err)
+	}
+	w.await("no instance", func() bool { return w.runs("s") == 0 })
+}
