@@ -3,12 +3,19 @@
 package filesystem
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 )
+
+// ErrUnavailable says that a file system does not answer, after some attempts. It may later.
+var ErrUnavailable = errors.New("the file system does not answer")
 
 // FS is a file system. Names are absolute paths with slashes; what is not there is fs.ErrNotExist, what may not be read
 // fs.ErrPermission. It is safe for concurrent use.
@@ -125,3 +132,48 @@ type localFile struct {
 }
 
 func (f *localFile) Size() int64 { return f.size }
+
+// Location is where an HBase keeps its files.
+type Location struct {
+	NameNodes []string // host:port of HDFS's; none: a folder of this machine
+	Path      string
+}
+
+// defaultPort is where a name node listens when nothing is said (fs.defaultFS).
+const defaultPort = "8020"
+
+// ParseLocation reads "hdfs://host:port/path", with all name nodes of an HA pair "hdfs://host:port,host:port/path", "file:///path" or
+// "/path".
+func ParseLocation(s string) (Location, error) {
+	rest, remote := strings.CutPrefix(s, "hdfs://")
+	if !remote {
+		rest = strings.TrimPrefix(s, "file:")
+		if strings.HasPrefix(rest, "//") {
+			rest = "/" + strings.TrimLeft(rest, "/")
+		}
+		if !strings.HasPrefix(rest, "/") {
+			return Location{}, fmt.Errorf("%q is neither hdfs://host:port/path nor file:///path", s)
+		}
+		return Location{Path: path.Clean(rest)}, nil
+	}
+	hosts, dir, ok := strings.Cut(rest, "/")
+	if !ok || hosts == "" {
+		return Location{}, fmt.Errorf("%q names no name node and path: want hdfs://host:port/path, or hdfs://host:port,host:port/path for an HA pair", s)
+	}
+	l := Location{Path: path.Clean("/" + dir)}
+	for host := range strings.SplitSeq(hosts, ",") {
+		if _, _, err := net.SplitHostPort(host); err != nil {
+			host = net.JoinHostPort(host, defaultPort)
+		}
+		l.NameNodes = append(l.NameNodes, host)
+	}
+	return l, nil
+}
+
+// String is how ParseLocation reads it.
+func (l Location) String() string {
+	if len(l.NameNodes) == 0 {
+		return "file://" + l.Path
+	}
+	return "hdfs://" + strings.Join(l.NameNodes, ",") + l.Path
+}

@@ -21,6 +21,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/waltap/waltap/internal/filesystem"
 	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/schema"
@@ -111,6 +112,10 @@ type Config struct {
 
 	SnapshotMode      string
 	SnapshotOrder     string
+	SnapshotReader    string              // ReaderScan, ReaderFiles
+	Snapshots         map[string]string   // by table: one that is there, to be read; only with SnapshotInitialOnly
+	Root              filesystem.Location // of the source's files; for ReaderFiles
+	RootUser          string              // as whom they are read
 	SnapshotThreads   int
 	ScannersPerServer int
 	FetchBytes        int64
@@ -158,6 +163,8 @@ type Capture struct {
 	flow       flow
 	stalled    string // why no change flows; "": they do
 	waits      string // for whom a complete scan waits; of scanTables
+
+	unswept bool // snapshots of tables that were read are left
 
 	watermark  *watermark.Watermark // nil: none
 	heartbeats string               // the heartbeat table; "": none
@@ -351,7 +358,10 @@ func (c *Capture) setCaptured(ctx context.Context, t *captured) error {
 	if err := c.state.saveTable(ctx, t.name, t.state); err != nil {
 		return err
 	}
-	return c.state.clearShards(ctx, t.name)
+	if err := c.state.clearShards(ctx, t.name); err != nil {
+		return err
+	}
+	return c.dropSnapshot(ctx, t.name)
 }
 
 func (c *Capture) scanTable(t *captured) scan.Table {

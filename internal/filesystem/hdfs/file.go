@@ -2,12 +2,15 @@ package hdfs
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"sync"
 	"time"
 
 	"github.com/colinmarc/hdfs/v2"
+
+	"github.com/waltap/waltap/internal/filesystem"
 )
 
 const (
@@ -58,6 +61,14 @@ func (f *file) ReadAt(b []byte, off int64) (n int, err error) {
 			n += copy(b[n:], f.window[in:])
 			continue
 		}
+		if want := min(int64(len(b)-n), f.size-at); want >= maxWindow {
+			if err := f.again(b[n:n+int(want)], at); err != nil {
+				return n, err
+			}
+			n += int(want)
+			f.window, f.from = f.window[:0], at+want
+			continue
+		}
 		if err := f.fill(at, len(b)-n); err != nil {
 			return n, err
 		}
@@ -67,7 +78,7 @@ func (f *file) ReadAt(b []byte, off int64) (n int, err error) {
 
 // fill moves the window to off. want bytes are asked for.
 func (f *file) fill(off int64, want int) error {
-	if off == f.from+int64(len(f.window)) && len(f.window) > 0 {
+	if off == f.from+int64(len(f.window)) {
 		f.next = min(2*f.next, maxWindow)
 	} else {
 		f.next = minWindow
@@ -77,15 +88,26 @@ func (f *file) fill(off int64, want int) error {
 	if cap(f.window) < size {
 		f.window = make([]byte, 0, size)
 	}
+	if err := f.again(f.window[:size], off); err != nil {
+		return err
+	}
+	f.window, f.from = f.window[:size], off
+	return nil
+}
+
+// again reads b at off, anew after an error.
+func (f *file) again(b []byte, off int64) error {
 	for n := 1; ; n++ {
-		err := f.read(f.window[:size], off)
+		err := f.read(b, off)
 		if err == nil {
-			f.window, f.from = f.window[:size], off
 			return nil
 		}
 		f.drop()
-		if n == attempts || notThere(err) || final(err) {
+		if notThere(err) || final(err) {
 			return missing(err)
+		}
+		if n == attempts {
+			return fmt.Errorf("%w: %w", filesystem.ErrUnavailable, err)
 		}
 		time.Sleep(f.pause)
 	}

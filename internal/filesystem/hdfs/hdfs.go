@@ -64,6 +64,18 @@ func Dial(cfg Config) (*FS, error) {
 	return f, nil
 }
 
+// Open opens the file system of a location: HDFS, read as user, or this machine's.
+func Open(l filesystem.Location, user string, timeout time.Duration) (filesystem.FS, error) {
+	if len(l.NameNodes) == 0 {
+		return filesystem.Local{}, nil
+	}
+	f, err := Dial(Config{NameNodes: l.NameNodes, User: user, Timeout: timeout})
+	if err != nil {
+		return nil, err // not f: a nil *FS would be an FS that is not nil
+	}
+	return f, nil
+}
+
 // dialer makes connections on which no single read or write waits for longer than timeout.
 func dialer(timeout time.Duration) func(context.Context, string, string) (net.Conn, error) {
 	d := net.Dialer{Timeout: timeout, KeepAlive: timeout}
@@ -163,8 +175,11 @@ func (f *FS) ReadDir(name string) ([]filesystem.Info, error) {
 func (f *FS) retry(read func() error) error {
 	for n := 1; ; n++ {
 		err := read()
-		if err == nil || n == attempts || final(err) {
+		if err == nil || final(err) {
 			return err
+		}
+		if n == attempts {
+			return fmt.Errorf("%w: %w", filesystem.ErrUnavailable, err)
 		}
 		time.Sleep(f.pause)
 	}
