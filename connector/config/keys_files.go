@@ -34,7 +34,7 @@ var fileKeys = []Key{
 	},
 	{
 		Name: "hbase.rootdir", Scope: InSource, Type: String, Example: "hdfs://namenode-1:8020,namenode-2:8020/hbase",
-		Doc: "Where the source keeps its files: hbase.rootdir of its hbase-site.xml, with the hosts of the name nodes in place of a name service, or a folder that is mounted here (file:///path). Needed for snapshot.reader: hfiles.",
+		Doc: "Where the source keeps its files: hbase.rootdir of its hbase-site.xml, with the hosts of the name nodes in place of a name service, or a folder that is mounted here (file:///path). Needed for snapshot.reader: hfiles, and to read what is bulk-loaded.",
 		set: into(filesystem.ParseLocation, func(t *target) *filesystem.Location { return &t.source.Files.Root }),
 	},
 	{

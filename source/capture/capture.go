@@ -114,7 +114,7 @@ type Config struct {
 	SnapshotOrder     string
 	SnapshotReader    string              // ReaderScan, ReaderFiles
 	Snapshots         map[string]string   // by table: one that is there, to be read; only with SnapshotInitialOnly
-	Root              filesystem.Location // of the source's files; for ReaderFiles
+	Root              filesystem.Location // of the source's files; without a path it is not known
 	RootUser          string              // as whom they are read
 	SnapshotThreads   int
 	ScannersPerServer int

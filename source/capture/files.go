@@ -40,9 +40,9 @@ const (
 // is deleted when the table is captured. Snapshots of this connector are known by their names: those that no table needs are
 // deleted at every start and whenever a table is through.
 
-// openFiles opens the file system of the source. Without ReaderFiles there is none.
+// openFiles opens the file system of the source, if it is known: for the scan with ReaderFiles, and for bulk loads.
 func (p *process) openFiles() error {
-	if p.cfg.SnapshotReader != ReaderFiles {
+	if p.cfg.Root.Path == "" {
 		return nil
 	}
 	f, err := hdfs.Open(p.cfg.Root, p.cfg.RootUser, fileTimeout)

@@ -33,8 +33,8 @@ type process struct {
 	tasks   int // into which a scan is dealt
 	planned int // shards of the last scan that was seen; of work
 
-	fs    filesystem.FS // of the source; nil: its region servers are asked
-	files *hfile.Source // nil likewise
+	fs    filesystem.FS // of the source; nil: it is not known
+	files *hfile.Source // on it; nil likewise
 
 	plans  news                         // told when shards were planned
 	idle   news                         // told when this process has nothing to scan
@@ -322,7 +322,7 @@ func (w *worker) show(scanning string) {
 
 func (p *process) scanner(generation int32) *scan.Scanner {
 	var from scan.Source // not p.files: a nil *hfile.Source would be a Source that is not nil
-	if p.files != nil {
+	if p.cfg.SnapshotReader == ReaderFiles {
 		from = p.files
 	}
 	return scan.New(scan.Config{

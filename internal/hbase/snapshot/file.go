@@ -52,9 +52,9 @@ type movable struct {
 	size int64
 
 	mu              sync.Mutex
-	filesystem.File     // the newest
-	moves           int // how often it was found again
-	broken          error  // why it cannot be read any more
+	filesystem.File       // the newest
+	moves           int   // how often it was found again
+	broken          error // why it cannot be read any more
 }
 
 func (m *movable) open() error {

@@ -282,6 +282,15 @@ func checkCover(regions []Region) error {
 	return nil
 }
 
+// FileAt is a store file by its own name, wherever it is by now.
+func FileAt(root, table, region, family, name string) (StoreFile, error) {
+	if !tableName.MatchString(table) || !isHex(region) || !familyName.MatchString(family) {
+		return StoreFile{}, fmt.Errorf("%q, %q, %q: not a table, a region and a family", table, region, family)
+	}
+	p, err := parseName(name, table, region, family, false)
+	return StoreFile{Family: family, Name: name, File: p.file, Paths: p.paths(root)}, err
+}
+
 // MobFile finds the MOB file that a cell names. table is that of the cell's MOB_TABLE_NAME tag, in HBase's form ("t" or "ns:t").
 func (s *Snapshot) MobFile(table, family, file string) (StoreFile, error) {
 	p, err := mobPlace(table, family, file)
