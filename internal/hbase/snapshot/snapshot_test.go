@@ -273,10 +273,49 @@ func (f *movingFile) ReadAt(b []byte, off int64) (int, error) {
 	return f.File.ReadAt(b, off)
 }
 
+// The manifest of testdata was written by HBase 2.6.4: see source/hfile, which has the files, too.
+func TestManifestOfHBase(t *testing.T) {
+	all, err := List(filesystem.Local{}, "testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) != 1 || all[0].Name != "orders_snap" || all[0].Table != "shop:orders" || all[0].Type != "FLUSH" || all[0].Created.UnixMilli() != 1_700_000_000_000 {
+		t.Fatalf("%+v", all)
+	}
+	s, err := Load(filesystem.Local{}, "testdata", "orders_snap")
+	if err != nil {
+		t.Fatal(err)
+	}
+	halves := 0
+	for _, r := range s.Regions {
+		for _, f := range r.Files {
+			if f.Half != Whole {
+				halves++
+				if string(f.Split) != "r031" {
+					t.Errorf("%s is cut at %q", f.Name, f.Split)
+				}
+			}
+		}
+	}
+	if len(s.Regions) != 2 || s.Parents != 1 || halves != 12 || len(s.Mob) != 3 || s.Schema.Family("m").Attributes["IS_MOB"] != "true" {
+		t.Errorf("%d regions, %d parents, %d halves, %d MOB files", len(s.Regions), s.Parents, halves, len(s.Mob))
+	}
+	// The folders that HBase has made bear these names.
+	if string(s.Regions[0].End) != "r031" || s.Regions[0].Encoded != "4262adc020a0bf655156d181c79f8cdd" || s.Regions[1].Encoded != "764d1c9c3122d5ff6d17e4c0565a53e4" {
+		t.Errorf("regions %s, %s", s.Regions[0].Encoded, s.Regions[1].Encoded)
+	}
+	if _, err := Load(filesystem.Local{}, "testdata", "other"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%v, want fs.ErrNotExist", err)
+	}
+	if _, err := Load(filesystem.Local{}, "testdata", "../x"); err == nil {
+		t.Error("a path was taken for a name")
+	}
+}
+
 // FuzzManifest: whatever a manifest holds, it is refused or its files lie below the root.
 func FuzzManifest(f *testing.F) {
 	f.Add(manifest(f, parts()...))
-	captured, err := filepath.Glob("testdata/*/.hbase-snapshot/*/data.manifest")
+	captured, err := filepath.Glob("testdata/.hbase-snapshot/*/data.manifest")
 	if err != nil {
 		f.Fatal(err)
 	}
