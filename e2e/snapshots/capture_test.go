@@ -152,3 +152,44 @@ func TestHistoryFromFiles(t *testing.T) {
 		t.Error("the comparison was not counted either: the count says nothing")
 	}
 }
+
+// A bulk load into a table that streams arrives in its place: over what was written before, below what was written afterwards.
+func TestBulkLoadArrivesInItsPlace(t *testing.T) {
+	t.Parallel()
+	table := testenv.Name(t)
+	ctx := testenv.Context(t, 4*time.Minute)
+	const ts = 1_700_000_000_000
+	put := func(row, value string) {
+		t.Helper()
+		if err := env.Src.Write(ctx, table, judge.Mutation{Kind: "put", Row: []byte(row), Cells: []judge.Cell{{Family: []byte("a"), Qualifier: []byte("b"), Timestamp: ts, Value: []byte(value)}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := env.Src.CreateTable(ctx, judge.Table{Name: table, Splits: judge.HexSplits(2), Families: []judge.Family{{Name: "a", Versions: 10, Scope: 1}}}); err != nil {
+		t.Fatal(err)
+	}
+	put("5000001", "of the history")
+	removePeer(t, table)
+	w := env.StartWaltap(t, testenv.WaltapOptions{Config: config(t, table, "")})
+	await(t, w, "the source to stream", func(v status.ConnectorView) bool { return v.State == status.Running })
+	put("5000002", "before")
+	for i, prefix := range []string{"5", "9"} { // both regions
+		err := env.Src.BulkLoad(ctx, table, judge.BulkSpec{Dir: fmt.Sprintf("%s/bulk/%s_%d", env.HDFS.URL(), table, i), Family: "a", Qualifier: "b", Prefix: prefix, Rows: 2000, Timestamp: ts, Value: "bulk"})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("5000003", "after")
+	if err := env.Src.AwaitEqual(ctx, table, env.Src, table+"_copy", judge.ScanOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for row, want := range map[string]string{"5000001": "bulk1", "5000002": "bulk2", "5000003": "after", "9001999": "bulk1999"} {
+		cells, err := env.Src.ReadRow(ctx, table+"_copy", []byte(row))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(cells) != 1 || string(cells[0].Value) != want {
+			t.Errorf("row %s: %+v, want %s", row, cells, want)
+		}
+	}
+}

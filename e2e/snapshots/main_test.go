@@ -13,5 +13,6 @@ import (
 var env *testenv.Env
 
 func TestMain(m *testing.M) {
-	os.Exit(testenv.Main(m, testenv.Options{HDFS: true, Kafka: true}, &env))
+	os.Exit(testenv.Main(m, testenv.Options{HDFS: true, Kafka: true,
+		SourceSite: map[string]string{"hbase.replication.bulkload.enabled": "true", "hbase.replication.cluster.id": "source"}}, &env))
 }
