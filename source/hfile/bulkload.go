@@ -18,7 +18,7 @@ func (s *Source) BulkLoad(ctx context.Context, l replication.BulkLoad, each func
 		if err != nil {
 			return err
 		}
-		o, err := s.open(&sf)
+		o, err := s.open(&sf, s.reading(len(l.Files)))
 		if err != nil {
 			return err
 		}

@@ -12,6 +12,9 @@ import (
 // openMobs is how many MOB files a stream keeps open. Values that were flushed together are in one.
 const openMobs = 8
 
+// mobReadSize is asked for at a time: one value is wanted of each place.
+const mobReadSize = 64 << 10
+
 // mobs looks up values that HBase keeps in files of their own: the cell in the store file has a tag that says so, and for a
 // value the name of the file,
 //
@@ -106,7 +109,7 @@ func (m *mobs) file(table, family, name string) (*mobFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	o, err := m.source.openWith(&sf, 0)
+	o, err := m.source.open(&sf, hfile.Options{ReadSize: mobReadSize})
 	if err != nil {
 		return nil, err
 	}

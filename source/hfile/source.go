@@ -140,7 +140,7 @@ func (s *Source) Check(ctx context.Context, table string, families []string) err
 				if ctx.Err() != nil {
 					return ctx.Err()
 				}
-				o, err := s.open(f)
+				o, err := s.open(f, hfile.Options{})
 				if err == nil {
 					o.close()
 				}
@@ -188,14 +188,26 @@ type opened struct {
 
 func (o *opened) close() { o.from.Close() } // nothing was written
 
-func (s *Source) open(f *snapshot.StoreFile) (*opened, error) { return s.openWith(f, s.cfg.Workers) }
+const (
+	// streamAhead is how much of all its files together a stream reads ahead, bytes; minAhead and maxAhead bound what that is for each.
+	streamAhead        = 16 << 20
+	minAhead, maxAhead = 256 << 10, 4 << 20
+)
 
-func (s *Source) openWith(f *snapshot.StoreFile, workers int) (*opened, error) {
+// reading is how each of n files is read beside the others.
+func (s *Source) reading(n int) hfile.Options {
+	ahead := min(max(streamAhead/max(n, 1), minAhead), maxAhead)
+	return hfile.Options{Workers: s.cfg.Workers, ReadAhead: ahead, ReadSize: min(ahead/2, 1<<20)}
+}
+
+// open opens a store file to be read with o.
+func (s *Source) open(f *snapshot.StoreFile, o hfile.Options) (*opened, error) {
 	from, err := f.Open(s.cfg.FS)
 	if err != nil {
 		return nil, err
 	}
-	h, err := hfile.Open(from, from.Size(), hfile.Options{Name: f.Paths[0], Workers: workers})
+	o.Name = f.Paths[0]
+	h, err := hfile.Open(from, from.Size(), o)
 	if err != nil {
 		from.Close()
 		return nil, err
@@ -233,12 +245,13 @@ func (s *Source) openAll(r *snapshot.Region, families []string) (files []*opened
 			files = nil
 		}
 	}()
+	reading := s.reading(len(r.Files))
 	for i := range r.Files {
 		f := &r.Files[i]
 		if len(families) > 0 && !slices.Contains(families, f.Family) {
 			continue
 		}
-		o, err := s.open(f)
+		o, err := s.open(f, reading)
 		if err != nil {
 			return files, err
 		}
