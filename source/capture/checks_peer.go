@@ -248,7 +248,7 @@ func (k *checker) rootDir(context.Context) []check.Result {
 	}
 	f, err := hdfs.Open(k.cfg.Root, k.cfg.RootUser, k.Timeout)
 	if err == nil {
-		err = checkRoot(f, k.cfg.Root.Path, k.cluster.Cluster.ID())
+		err = checkRoot(f, &k.cfg, k.cluster.Cluster.ID())
 		f.Close() // nothing was written
 	}
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -49,7 +50,7 @@ func (p *process) openFiles() error {
 	if err != nil {
 		return fmt.Errorf("hbase.rootdir: %w", err)
 	}
-	if err := checkRoot(f, p.cfg.Root.Path, p.cluster.ID()); err != nil {
+	if err := checkRoot(f, &p.cfg, p.cluster.ID()); err != nil {
 		f.Close()
 		return err
 	}
@@ -64,9 +65,16 @@ func (p *process) closeFiles() {
 	}
 }
 
-// checkRoot sees that root is that of the HBase with this id.
-func checkRoot(f filesystem.FS, root, id string) error {
+// checkRoot sees that the root is that of the HBase with this id; or, for snapshots that are there, a folder that they were exported to.
+func checkRoot(f filesystem.FS, cfg *Config, id string) error {
+	root := cfg.Root.Path
 	b, err := filesystem.ReadFile(f, path.Join(root, "hbase.id"), 4096)
+	if errors.Is(err, fs.ErrNotExist) && len(cfg.Snapshots) > 0 {
+		if _, err := snapshot.List(f, root); err != nil {
+			return fmt.Errorf("hbase.rootdir: %w", err)
+		}
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("hbase.rootdir: read the cluster id of the HBase there: %w; give the hbase.rootdir of the source's hbase-site.xml, and as hbase.rootdir.user one who may read it", err)
 	}
@@ -168,9 +176,6 @@ func (c *Capture) makeSnapshots(ctx context.Context, tables []scan.Table) error 
 
 func (c *Capture) makeSnapshot(ctx context.Context, t scan.Table, there []admin.Snapshot) error {
 	if name := c.cfg.Snapshots[t.Name]; name != "" {
-		if !has(there, name) {
-			return fmt.Errorf("snapshot.name: the source has no snapshot %s", name)
-		}
 		return c.state.saveSnapshot(ctx, t.Name, snapshotState{Epoch: t.Epoch, Name: name})
 	}
 	st, known, err := c.state.snapshot(t.Name)
@@ -208,8 +213,8 @@ func has(there []admin.Snapshot, name string) bool {
 
 // dropSnapshot deletes the snapshot of a table that was read. When the source does not answer it is tried again.
 func (c *Capture) dropSnapshot(ctx context.Context, table string) error {
-	if c.cfg.SnapshotReader != ReaderFiles {
-		return nil
+	if _, known, err := c.state.snapshot(table); err != nil || !known { // known also when the reader was another one before
+		return err
 	}
 	if err := c.state.clear(ctx, table, snapshotKey); err != nil {
 		return err
@@ -236,11 +241,12 @@ func (c *Capture) sweepAgain(ctx context.Context) error {
 
 // sweepSnapshots deletes this connector's snapshots that no table's scan needs: also of a process that was killed.
 func (c *Capture) sweepSnapshots(ctx context.Context) error {
-	needed, err := c.state.snapshots()
+	there, err := c.cluster.Snapshots(ctx)
 	if err != nil {
 		return err
 	}
-	there, err := c.cluster.Snapshots(ctx)
+	// Behind the list: a name is kept before its snapshot is made, which another table's scan may do just now.
+	needed, err := c.state.snapshots()
 	if err != nil {
 		return err
 	}
