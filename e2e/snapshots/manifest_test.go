@@ -53,10 +53,12 @@ func history(t *testing.T, table, name string) {
 			t.Fatal(err)
 		}
 	}
-	must(env.Src.CreateTable(ctx, judge.Table{Name: table, Splits: judge.HexSplits(3), Families: []judge.Family{
-		{Name: "a", Versions: 100, Scope: 1, Attributes: map[string]string{"DATA_BLOCK_ENCODING": "FAST_DIFF", "COMPRESSION": "GZ"}},
-		{Name: "m", Versions: 100, Scope: 1, Attributes: map[string]string{"IS_MOB": "true", "MOB_THRESHOLD": "1000"}},
-	}}))
+	must(env.Src.CreateTable(ctx, judge.Table{Name: table, Splits: judge.HexSplits(3),
+		Attributes: map[string]string{"COMPACTION_ENABLED": "false"}, // the daughters of a split would not keep their halves
+		Families: []judge.Family{
+			{Name: "a", Versions: 100, Scope: 1, Attributes: map[string]string{"DATA_BLOCK_ENCODING": "FAST_DIFF", "COMPRESSION": "GZ"}},
+			{Name: "m", Versions: 100, Scope: 1, Attributes: map[string]string{"IS_MOB": "true", "MOB_THRESHOLD": "1000"}},
+		}}))
 	for seed := range int64(3) { // the same rows and timestamps, other values
 		_, err := env.Src.Load(ctx, table, judge.LoadSpec{Rows: 3000, Seed: 1, Families: []string{"a"}, Columns: 3, Versions: 2, ValueSize: 20 + int(seed), BaseTime: 1_700_000_000_000})
 		must(err)
@@ -131,10 +133,10 @@ func TestSnapshotOfADroppedTable(t *testing.T) {
 }
 
 // read reads all that a snapshot of a table of the same name has.
-func read(t *testing.T, f filesystem.FS, table string) []judge.Cell {
+func read(t *testing.T, f filesystem.FS, name string) []judge.Cell {
 	t.Helper()
-	src := hfile.New(hfile.Config{FS: f, Root: "/hbase", Snapshot: func(string) (string, error) { return table, nil }})
-	table = "default:" + table
+	src := hfile.New(hfile.Config{FS: f, Root: "/hbase", Snapshot: func(string) (string, error) { return name, nil }})
+	table := "default:" + name
 	if err := src.Check(t.Context(), table, []string{"a", "m"}); err != nil {
 		t.Fatal(err)
 	}

@@ -39,6 +39,9 @@ func TestUnreadableFilesAreRefused(t *testing.T) {
 	}
 	const shell, ec = "org.apache.hadoop.fs.FsShell", "org.apache.hadoop.hdfs.tools.ECAdmin"
 	run("org.apache.hadoop.crypto.key.KeyShell", "create", "k1", "-size", "128")
+	if err := h.Name.Restart(ctx); err != nil { // it reads the keys when it starts
+		t.Fatal(err)
+	}
 	run(shell, "-mkdir", "/zone", "/striped", "/plain")
 	run("org.apache.hadoop.hdfs.tools.CryptoAdmin", "-createZone", "-keyName", "k1", "-path", "/zone")
 	run(ec, "-enablePolicy", "-policy", "XOR-2-1-1024k")

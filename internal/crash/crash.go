@@ -52,3 +52,6 @@ var Points = []string{HoldUnsaved, PeerNotAdded, PeerAdded, PeerProbed, PeerDisa
 	BeforeProduce, Produced, Unanswered, AppliedUnmarked,
 	Planned, MigrateRecorded, MigrateApplied, PauseUnsaved, PauseSaved, RepairFound, RepairWritten, VerifyUnsaved, FenceSaved, TableFenced, FenceClosed, CutOverSaved, ReverseSaved, TableUnfenced, PeerRemoved,
 	AttributesPartly, TopicDeleted}
+
+// SnapshotPoints lists those of a capture that reads the files of snapshots.
+var SnapshotPoints = []string{SnapshotNotMade, SnapshotMade}
