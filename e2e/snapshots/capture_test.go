@@ -94,6 +94,22 @@ func left(t *testing.T, table string) []snapshot.Description {
 	return out
 }
 
+// awaitTable waits until the sink has created a table.
+func awaitTable(t *testing.T, table string) {
+	t.Helper()
+	ctx := testenv.Context(t, 2*time.Minute)
+	for {
+		there, err := env.Src.TableExists(ctx, table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if there {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
 func removePeer(t *testing.T, id string) {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -145,6 +161,7 @@ func TestHistoryFromFiles(t *testing.T) {
 	if err := env.Src.Write(ctx, table, judge.Mutation{Kind: "put", Row: []byte("6000007"), Cells: []judge.Cell{{Family: []byte("a"), Qualifier: []byte("b"), Timestamp: 1_700_000_000_000, Value: []byte("later")}}}); err != nil {
 		t.Fatal(err)
 	}
+	awaitTable(t, table+"_copy")
 	if err := env.Src.AwaitEqual(ctx, table, env.Src, table+"_copy", judge.ScanOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -180,6 +197,7 @@ func TestBulkLoadArrivesInItsPlace(t *testing.T) {
 		}
 	}
 	put("5000003", "after")
+	awaitTable(t, table+"_copy")
 	if err := env.Src.AwaitEqual(ctx, table, env.Src, table+"_copy", judge.ScanOptions{}); err != nil {
 		t.Fatal(err)
 	}
