@@ -57,6 +57,7 @@ func CaptureConfig(c *config.Connector, client *kafka.Client, log *slog.Logger) 
 		SnapshotMode: string(s.Snapshot.Mode), SnapshotOrder: string(s.Snapshot.Order), ConcurrentOverHold: s.Snapshot.OnWALHold == config.OnWALHoldConcurrent,
 		SnapshotThreads: s.Snapshot.MaxThreads, ScannersPerServer: s.Snapshot.ScannersPerServer, FetchBytes: s.Snapshot.FetchSize,
 		ProgressInterval: s.Snapshot.ProgressInterval, ShardBytes: s.Snapshot.ShardMaxBytes, MaxWALHold: s.Snapshot.MaxWALHold, AcceptGaps: s.Snapshot.AcceptGaps,
+		SnapshotReader: string(s.Files.Reader), Snapshots: s.Files.Snapshots, Root: s.Files.Root, RootUser: s.Files.User,
 		WatermarkMode: string(s.Watermark.Mode), WatermarkMargin: s.Watermark.Margin, WatermarkPatience: s.Watermark.Patience, WatermarkSlack: s.Watermark.Slack,
 		EndTime: s.EndTime, RemovePeer: s.PeerOnEnd == config.PeerRemove,
 		Undeliverable:  source.Policy{Oversized: string(s.Oversized), Tolerate: s.Errors.Tolerance == config.ToleranceAll},

@@ -26,24 +26,25 @@ const (
 )
 
 type commands struct {
-	Run        runCommand         `cmd:"" help:"Run the connectors of a configuration file until SIGINT or SIGTERM."`
-	Worker     workerCommand      `cmd:"" help:"Be one of the workers of a group (docs/workers.md) until SIGINT or SIGTERM: they share the connectors that are created over REST."`
-	Connectors connectorsCommands `cmd:"" help:"Create, look at and control connectors, over the REST API of a worker (docs/rest.md)."`
-	Signal     signalCommands     `cmd:"" help:"Send a source a signal, over the REST API of a worker: scan again, pause, limit (docs/rest.md)."`
-	Peer       peerCommands       `cmd:"" help:"Look at and change waltap's replication peers. Needs neither a worker nor Kafka."`
-	Offsets    offsetsCommands    `cmd:"" help:"Look at and move the offsets of a sink's consumer group."`
-	Dlq        dlqCommands        `cmd:"" name:"dlq" help:"Look at dead letters, and put them back."`
-	Verify     verifyCommand      `cmd:"" help:"Compare tables of two HBase clusters. Exit code 0: equal, 1: it could not be carried through, 2: they differ."`
-	Repair     repairCommand      `cmd:"" help:"Make what differs at the target like the source. Prints what it would write; --execute writes. Exit code 0: nothing differs (any more), 1: it could not be carried through, 2: something differs."`
-	Schema     schemaCommands     `cmd:"" help:"Take table definitions from one cluster to another (docs/schema.md). Needs neither a worker nor Kafka."`
-	Migrate    migrateCommands    `cmd:"" help:"Move tables to another cluster: plan, copy, follow, verify, cut over, clean up (docs/migrate.md)."`
-	Doctor     doctorCommand      `cmd:"" help:"Look at everything that a configuration depends on, and say what is wrong and how to mend it (docs/doctor.md). Changes nothing. Exit code 0: nothing is wrong, 1: it could not be carried through, 2: the command line or the configuration is wrong, 3: warnings, 4: failures."`
-	Tail       tailCommand        `cmd:"" help:"Show the records of a topic, decoded, until Ctrl-C."`
-	Decode     decodeCommand      `cmd:"" help:"Show one record value that is in a file."`
-	HFile      hfileCommand       `cmd:"" name:"hfile" help:"Look into an HFile, a file that HBase keeps a store's cells in, without HBase: what it says of itself, its cells, and whether it is whole (docs/hfile.md)."`
-	ACLs       aclsCommand        `cmd:"" name:"acls" help:"Print the kafka-acls.sh commands that give a configuration's user the rights it needs (docs/kafka-acls.md)."`
-	Completion completionCommand  `cmd:"" help:"Print the script that completes waltap's command lines in a shell."`
-	Version    versionCommand     `cmd:"" help:"Print the version."`
+	Run           runCommand         `cmd:"" help:"Run the connectors of a configuration file until SIGINT or SIGTERM."`
+	Worker        workerCommand      `cmd:"" help:"Be one of the workers of a group (docs/workers.md) until SIGINT or SIGTERM: they share the connectors that are created over REST."`
+	Connectors    connectorsCommands `cmd:"" help:"Create, look at and control connectors, over the REST API of a worker (docs/rest.md)."`
+	Signal        signalCommands     `cmd:"" help:"Send a source a signal, over the REST API of a worker: scan again, pause, limit (docs/rest.md)."`
+	Peer          peerCommands       `cmd:"" help:"Look at and change waltap's replication peers. Needs neither a worker nor Kafka."`
+	Offsets       offsetsCommands    `cmd:"" help:"Look at and move the offsets of a sink's consumer group."`
+	Dlq           dlqCommands        `cmd:"" name:"dlq" help:"Look at dead letters, and put them back."`
+	Verify        verifyCommand      `cmd:"" help:"Compare tables of two HBase clusters. Exit code 0: equal, 1: it could not be carried through, 2: they differ."`
+	Repair        repairCommand      `cmd:"" help:"Make what differs at the target like the source. Prints what it would write; --execute writes. Exit code 0: nothing differs (any more), 1: it could not be carried through, 2: something differs."`
+	Schema        schemaCommands     `cmd:"" help:"Take table definitions from one cluster to another (docs/schema.md). Needs neither a worker nor Kafka."`
+	Migrate       migrateCommands    `cmd:"" help:"Move tables to another cluster: plan, copy, follow, verify, cut over, clean up (docs/migrate.md)."`
+	Doctor        doctorCommand      `cmd:"" help:"Look at everything that a configuration depends on, and say what is wrong and how to mend it (docs/doctor.md). Changes nothing. Exit code 0: nothing is wrong, 1: it could not be carried through, 2: the command line or the configuration is wrong, 3: warnings, 4: failures."`
+	Tail          tailCommand        `cmd:"" help:"Show the records of a topic, decoded, until Ctrl-C."`
+	Decode        decodeCommand      `cmd:"" help:"Show one record value that is in a file."`
+	HFile         hfileCommand       `cmd:"" name:"hfile" help:"Look into an HFile, a file that HBase keeps a store's cells in, without HBase: what it says of itself, its cells, and whether it is whole (docs/hfile.md)."`
+	HBaseSnapshot snapshotCommand    `cmd:"" name:"hbase-snapshot" help:"Look at a snapshot of HBase's in its files: regions, files, cells (docs/snapshot-files.md). Needs no running HBase."`
+	ACLs          aclsCommand        `cmd:"" name:"acls" help:"Print the kafka-acls.sh commands that give a configuration's user the rights it needs (docs/kafka-acls.md)."`
+	Completion    completionCommand  `cmd:"" help:"Print the script that completes waltap's command lines in a shell."`
+	Version       versionCommand     `cmd:"" help:"Print the version."`
 }
 
 // env is what commands get beside their flags.

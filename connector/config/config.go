@@ -110,6 +110,7 @@ type Source struct {
 	TableRefresh   time.Duration
 	Scope          schema.Scope
 	Snapshot       Snapshot
+	Files          Files // of the history, where it is read from files
 	TopicCreation  TopicCreation
 	Producer       Producer
 

@@ -14,7 +14,7 @@ const maxMilliseconds = int64(365 * 24 * time.Hour / time.Millisecond)
 
 // keys is the one table of configuration keys, in the order of the reference. Only
 // a connector's name, and the list of connectors itself, stand beside it.
-var keys = slices.Concat(ownKeys, workerKeys, restKeys, signalKeys, migrationKeys, filterKeys, converterKeys, kafkaKeys)
+var keys = slices.Concat(ownKeys, workerKeys, restKeys, signalKeys, migrationKeys, filterKeys, fileKeys, converterKeys, kafkaKeys)
 
 // ownKeys are those of waltap's own; those that Kafka's users know are converterKeys and kafkaKeys.
 var ownKeys = []Key{

@@ -247,6 +247,7 @@ func completeSource(s *section, c *Connector, f *faults) {
 	if key, err := checkScope(&c.Source.Scope); err != nil {
 		f.add(s.fault(key), "%v", err)
 	}
+	checkFiles(s, c.Source, f)
 	checkEnd(s, c.Source, f)
 	checkSourceErrors(s, c.Source, f)
 	completeConverters(s, c.Source, f)

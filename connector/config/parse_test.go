@@ -65,6 +65,7 @@ func TestDefaults(t *testing.T) {
 				TableRefresh:     30 * time.Second,
 				Tables:           TableFilter{Include: []TablePattern{{text: "orders", name: "default:orders"}}},
 				Snapshot:         Snapshot{Mode: SnapshotInitial, Order: SnapshotExact, MaxThreads: 2, ScannersPerServer: 1, FetchSize: 2 << 20, ProgressInterval: 5 * time.Second, ShardMaxBytes: 1 << 30, MaxWALHold: 6 * time.Hour, OnWALHold: OnWALHoldFail},
+				Files:            Files{Reader: ReaderScan, User: "hbase"},
 				TopicCreation:    TopicCreation{Enable: true, Partitions: 8, ReplicationFactor: -1, MaxMessageBytes: 12 << 20},
 				KeyConverter:     Converter{Format: FormatBytes, AutoRegister: true},
 				ValueConverter:   Converter{Format: FormatAvro, AutoRegister: true},
@@ -204,6 +205,7 @@ connectors:
 			Exclude: []TablePattern{{text: "shop:tmp", name: "shop:tmp"}},
 		},
 		Snapshot: Snapshot{Mode: SnapshotNoData, Order: SnapshotExact, MaxThreads: 3, ScannersPerServer: 4, FetchSize: 64 << 10, AcceptGaps: map[string]int64{"default:t": 2, "shop:t": 7}, ProgressInterval: 5 * time.Second, ShardMaxBytes: 1 << 30, MaxWALHold: 6 * time.Hour, OnWALHold: OnWALHoldFail},
+		Files:    Files{Reader: ReaderScan, User: "hbase"},
 		TopicCreation: TopicCreation{Partitions: 9, ReplicationFactor: 3, MaxMessageBytes: 1 << 20, AllowCompacted: true,
 			Configs: map[string]string{"cleanup.policy": "compact,delete", "retention.ms": "1000", "confluent.x": "y"}},
 		KeyConverter: Converter{Format: FormatAvro, AutoRegister: true, Registry: Registry{

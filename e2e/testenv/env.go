@@ -28,6 +28,7 @@ const startTimeout = 5 * time.Minute
 type Options struct {
 	Destination     bool
 	Kafka           bool
+	HDFS            bool              // the source keeps its data on a real HDFS, and has a second region server in a JVM of its own
 	SourceSite      map[string]string // added to the source's hbase-site.xml
 	DestinationSite map[string]string
 	KafkaProperties map[string]string // added to server.properties
@@ -44,6 +45,7 @@ type Env struct {
 	Source      *servers.HBase
 	Destination *servers.HBase // nil unless asked for
 	Kafka       *servers.Kafka // nil unless asked for
+	HDFS        *servers.HDFS  // nil unless asked for
 	secure      secureKafka
 	old         oldHBase
 	Judge       *judge.Judge
@@ -83,6 +85,17 @@ func Start(ctx context.Context, o Options) (*Env, error) {
 		}
 		return []string{fmt.Sprintf("-Xms%dm", heapMB)}
 	}
+	source := o.SourceSite
+	if o.HDFS {
+		// Before all others: the HBase starts on it.
+		hctx, cancel := context.WithTimeout(ctx, startTimeout)
+		defer cancel()
+		if e.HDFS, err = servers.StartHDFS(hctx, servers.HDFSOptions{Dir: filepath.Join(dir, "hdfs"), JVMFlags: servers.FastStart}); err != nil {
+			return nil, err
+		}
+		source = e.HDFS.Site()
+		maps.Copy(source, o.SourceSite)
+	}
 	hbase := func(to **servers.HBase, name string, site map[string]string) func(context.Context) error {
 		return func(ctx context.Context) (err error) {
 			*to, err = servers.StartHBase(ctx, servers.HBaseOptions{Name: name, Dir: filepath.Join(dir, name),
@@ -91,7 +104,13 @@ func Start(ctx context.Context, o Options) (*Env, error) {
 		}
 	}
 	starts := []func(context.Context) error{
-		hbase(&e.Source, "source", o.SourceSite),
+		func(ctx context.Context) error {
+			if err := hbase(&e.Source, "source", source)(ctx); err != nil || !o.HDFS {
+				return err
+			}
+			_, err := e.Source.AddRegionServer(ctx)
+			return err
+		},
 		func(ctx context.Context) (err error) {
 			e.Judge, err = judge.Start(ctx, judge.Options{Dir: filepath.Join(dir, "judge"), JVMFlags: flags(0)})
 			return err
@@ -169,6 +188,9 @@ func (e *Env) Close(ctx context.Context, keep bool) error {
 	}
 	if e.Kafka != nil {
 		end(e.Kafka.Stop, e.Kafka.Kill)
+	}
+	if e.HDFS != nil {
+		end(e.HDFS.Stop, e.HDFS.Kill)
 	}
 	if k := e.secure.started(); k != nil {
 		end(k.Stop, k.Kill)

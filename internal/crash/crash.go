@@ -41,8 +41,17 @@ const (
 	TopicDeleted     = "topic-deleted"       // cleanup: one more topic is gone
 )
 
-// Points lists all of them.
+// The points of a capture that reads the files of snapshots.
+const (
+	SnapshotNotMade = "snapshot-not-made" // the snapshot's name is saved, it is not asked for
+	SnapshotMade    = "snapshot-made"     // the snapshot is complete, nothing of it is read
+)
+
+// Points lists those that a connector, or waltap migrate, passes without being configured for them.
 var Points = []string{HoldUnsaved, PeerNotAdded, PeerAdded, PeerProbed, PeerDisabled, MidShard, ShardUnsaved, Scanned, EnabledUnsaved,
 	BeforeProduce, Produced, Unanswered, AppliedUnmarked,
 	Planned, MigrateRecorded, MigrateApplied, PauseUnsaved, PauseSaved, RepairFound, RepairWritten, VerifyUnsaved, FenceSaved, TableFenced, FenceClosed, CutOverSaved, ReverseSaved, TableUnfenced, PeerRemoved,
 	AttributesPartly, TopicDeleted}
+
+// SnapshotPoints lists those of a capture that reads the files of snapshots.
+var SnapshotPoints = []string{SnapshotNotMade, SnapshotMade}

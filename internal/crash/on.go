@@ -27,8 +27,8 @@ func init() {
 	if counted {
 		passage, err = strconv.ParseInt(n, 10, 64)
 	}
-	if err != nil || passage < 1 || !slices.Contains(Points, name) {
-		fmt.Fprintf(os.Stderr, "WALTAP_CRASH=%s: want name or name:n, the names are %s\n", os.Getenv("WALTAP_CRASH"), strings.Join(Points, ", "))
+	if err != nil || passage < 1 || !slices.Contains(slices.Concat(Points, SnapshotPoints), name) {
+		fmt.Fprintf(os.Stderr, "WALTAP_CRASH=%s: want name or name:n, the names are %s\n", os.Getenv("WALTAP_CRASH"), strings.Join(slices.Concat(Points, SnapshotPoints), ", "))
 		os.Exit(2)
 	}
 	chosen = name

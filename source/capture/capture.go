@@ -23,6 +23,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/waltap/waltap/internal/filesystem"
 	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/schema"
@@ -114,6 +115,10 @@ type Config struct {
 
 	SnapshotMode      string
 	SnapshotOrder     string
+	SnapshotReader    string              // ReaderScan, ReaderFiles
+	Snapshots         map[string]string   // by table: one that is there, to be read; only with SnapshotInitialOnly
+	Root              filesystem.Location // of the source's files; without a path it is not known
+	RootUser          string              // as whom they are read
 	SnapshotThreads   int
 	ScannersPerServer int
 	FetchBytes        int64
@@ -171,6 +176,8 @@ type Capture struct {
 	flow       flow
 	stalled    string // why no change flows; "": they do
 	waits      string // for whom a complete scan waits; of scanTables
+
+	unswept bool // snapshots of tables that were read are left
 
 	watermark  *watermark.Watermark // nil: none
 	heartbeats string               // the heartbeat table; "": none
@@ -399,7 +406,10 @@ func (c *Capture) setCaptured(ctx context.Context, t *captured) error {
 	if err := c.state.saveTable(ctx, t.name, t.state); err != nil {
 		return err
 	}
-	return c.state.clearShards(ctx, t.name)
+	if err := c.state.clearShards(ctx, t.name); err != nil {
+		return err
+	}
+	return c.dropSnapshot(ctx, t.name)
 }
 
 func (c *Capture) scanTable(t *captured) scan.Table {

@@ -49,9 +49,13 @@ var (
 		Limits: "WALs that something else than replication holds (backup, a slow log cleaner). HBase 3 does not keep its queues in ZooKeeper: unknown.",
 		Remedy: "A peer that nobody drains pins WALs until the disk is full: enable it, mend its target, or remove it (waltap peer list, waltap peer remove)."}
 	checkBulkLoads = &check.Check{Name: "source.bulkload", Title: "Bulk loads",
-		Means:  "hbase.replication.bulkload.enabled, from /conf of the region servers' web interfaces. With false, files that are bulk-loaded are not shipped and nobody sees it: scan the table again after a bulk load. With true they are announced, and waltap cannot read them: the connector stops.",
+		Means:  "hbase.replication.bulkload.enabled, from /conf of the region servers' web interfaces. With false, files that are bulk-loaded are not shipped and nobody sees it: scan the table again after a bulk load. With true they are announced, and waltap reads them where it knows hbase.rootdir; else the connector stops.",
 		Limits: "Whether anybody bulk-loads. Without a web interface (hbase.regionserver.info.port: -1) the setting is unknown.",
-		Remedy: "Set hbase.replication.bulkload.enabled to false on the region servers and scan tables again after a bulk load, or put the announcements aside with errors.tolerance: all."}
+		Remedy: "Set hbase.rootdir and hbase.rootdir.user, so that the files can be read (docs/snapshot-files.md), or set hbase.replication.bulkload.enabled to false on the region servers and scan tables again after a bulk load, or put the announcements aside with errors.tolerance: all."}
+	checkRootDir = &check.Check{Name: "source.rootdir", Title: "The source's files can be read",
+		Means:  "Below hbase.rootdir lies hbase.id, with the source's cluster id, and may be read; the data is in no encryption zone. Only with hbase.rootdir.",
+		Limits: "That every file of every table may be read, and none is erasure-coded or encrypted by HBase: a snapshot is looked through before anything of it is read.",
+		Remedy: "Give the hbase.rootdir of the source's hbase-site.xml with the hosts of its name nodes, and as hbase.rootdir.user the user that HBase runs as, or one whom an HDFS ACL lets read."}
 	checkNewVersions = &check.Check{Name: "source.version.behavior", Title: "No NEW_VERSION_BEHAVIOR",
 		Means:  "The attribute of each family that is captured. With it HBase orders a cell's versions by the sequence of their writing, which no client can give: a copy may show others.",
 		Remedy: "Count on cells with equal timestamps, and on deletes, to differ at the destination; or alter the family: NEW_VERSION_BEHAVIOR => 'false'."}
@@ -61,7 +65,7 @@ var (
 		Remedy: "In the hbase shell, as an administrator: grant 'waltap', 'RCA'"}
 
 	// Checks are those of Check, in the order of its results. Those of the cluster's servers and of topics are beside them.
-	Checks = []*check.Check{checkReplication, checkTables, checkTableScope, checkPeer, checkVirtual, checkOtherPeers, checkAddress, checkShipping, checkWALs, checkScanWALs, checkBulkLoads, checkNewVersions, checkRights}
+	Checks = []*check.Check{checkReplication, checkTables, checkTableScope, checkPeer, checkVirtual, checkOtherPeers, checkAddress, checkShipping, checkWALs, checkScanWALs, checkBulkLoads, checkRootDir, checkNewVersions, checkRights}
 )
 
 // CheckConfig says how Check looks.
@@ -161,7 +165,7 @@ func (k *checker) run(ctx context.Context) []check.Result {
 	}
 	second := check.Run(ctx, k.Timeout,
 		k.task(k.replication, checkReplication), k.task(k.scopes, checkTableScope), k.task(k.peer, checkPeer), k.task(k.virtual, checkVirtual), k.task(k.otherPeers, checkOtherPeers),
-		k.task(k.address, checkAddress), k.task(k.shipping, checkShipping), k.task(k.wals, checkWALs), k.task(k.scanWALs, checkScanWALs), k.task(k.bulkLoads, checkBulkLoads),
+		k.task(k.address, checkAddress), k.task(k.shipping, checkShipping), k.task(k.wals, checkWALs), k.task(k.scanWALs, checkScanWALs), k.task(k.bulkLoads, checkBulkLoads), k.task(k.rootDir, checkRootDir),
 		k.task(k.versionBehavior, checkNewVersions), k.task(k.rights, checkRights))
 	return append(first, second...)
 }

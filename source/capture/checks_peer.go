@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/waltap/waltap/internal/check"
+	"github.com/waltap/waltap/internal/filesystem/hdfs"
 	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/internal/hbase/zookeeper"
 	"github.com/waltap/waltap/source/watermark"
@@ -230,10 +231,28 @@ func (k *checker) judgeHeld(p admin.Peer, h held) []check.Result {
 func (k *checker) bulkLoads(context.Context) []check.Result {
 	on, off := k.conf.split("hbase.replication.bulkload.enabled")
 	switch unseen := len(k.cluster.Servers) - len(k.conf); {
+	case len(on) > 0 && k.cfg.Root.Path != "":
+		return []check.Result{checkBulkLoads.Right(strings.Join(on, ", "), "hbase.replication.bulkload.enabled is true, and the files of bulk loads are read (hbase.rootdir)")}
 	case len(on) > 0:
 		return []check.Result{checkBulkLoads.Warn(strings.Join(on, ", "), "hbase.replication.bulkload.enabled is true: a bulk load into a captured table stops the connector", "")}
 	case unseen > 0:
 		return []check.Result{checkBulkLoads.Unknown("", "%d of %d region servers do not show their configuration (no web interface): if hbase.replication.bulkload.enabled is false, what is bulk-loaded is not captured", unseen, len(k.cluster.Servers))}
 	}
 	return []check.Result{checkBulkLoads.Right(check.Names(off), "hbase.replication.bulkload.enabled is false: what is bulk-loaded is not captured, and nobody sees it")}
+}
+
+// rootDir looks at the source's files.
+func (k *checker) rootDir(context.Context) []check.Result {
+	if k.cfg.Root.Path == "" {
+		return []check.Result{checkRootDir.Right("", "hbase.rootdir is not set: no files are read")}
+	}
+	f, err := hdfs.Open(k.cfg.Root, k.cfg.RootUser, k.Timeout)
+	if err == nil {
+		err = checkRoot(f, &k.cfg, k.cluster.Cluster.ID())
+		f.Close() // nothing was written
+	}
+	if err != nil {
+		return []check.Result{checkRootDir.Error(k.cfg.Root.String(), err)}
+	}
+	return []check.Result{checkRootDir.Right(k.cfg.Root.String(), "it is that of the source, and can be read")}
 }

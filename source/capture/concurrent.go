@@ -187,7 +187,7 @@ func (c *Capture) scanEnded(ctx context.Context, err error) error {
 		return ctx.Err()
 	case c.wasDropped(ctx, t.name):
 		t.dropped()
-	case admin.IsRetriable(err):
+	case retriable(err):
 		c.cfg.Stats.Retry(err) // the next look at the peer begins it again
 		return nil
 	default:

@@ -65,6 +65,9 @@ func (c *Capture) listen() (*receiver, error) {
 		Table: c.marks.get, Publisher: c.pub, Stats: c.cfg.Stats, IsHeartbeat: watermark.IsTable,
 		NewFamily: c.newFamily,
 	}
+	if c.files != nil {
+		config.BulkLoads = c.files.BulkLoad
+	}
 	if c.watermark != nil {
 		config.Heartbeats = c.watermark
 	}

@@ -10,11 +10,13 @@ import (
 	"time"
 
 	"github.com/waltap/waltap/checkpoint"
+	"github.com/waltap/waltap/internal/filesystem"
 	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/internal/registry"
 	"github.com/waltap/waltap/schema"
 	"github.com/waltap/waltap/source"
+	"github.com/waltap/waltap/source/hfile"
 	"github.com/waltap/waltap/source/scan"
 	"github.com/waltap/waltap/source/tasks"
 )
@@ -30,6 +32,9 @@ type process struct {
 	state   state
 	tasks   int // into which a scan is dealt
 	planned int // shards of the last scan that was seen; of work
+
+	fs    filesystem.FS // of the source; nil: it is not known
+	files *hfile.Source // on it; nil likewise
 
 	plans  news                         // told when shards were planned
 	idle   news                         // told when this process has nothing to scan
@@ -57,6 +62,10 @@ func run(ctx context.Context, cfg Config) error {
 	if err := p.checkVersion(ctx); err != nil {
 		return err
 	}
+	if err := p.openFiles(); err != nil {
+		return err
+	}
+	defer p.closeFiles()
 	tables, err := p.listTables(ctx)
 	if err != nil {
 		return err
@@ -142,7 +151,7 @@ func (p *process) keepLooking(ctx context.Context, look func(ctx context.Context
 		again, err := look(ctx)
 		switch {
 		case ctx.Err() != nil:
-		case err != nil && !kafka.Retriable(err) && !admin.IsRetriable(err) && !registry.Retriable(err):
+		case err != nil && !kafka.Retriable(err) && !retriable(err) && !registry.Retriable(err):
 			return err
 		case err != nil:
 			p.cfg.Stats.Retry(err)
@@ -312,8 +321,12 @@ func (w *worker) show(scanning string) {
 }
 
 func (p *process) scanner(generation int32) *scan.Scanner {
+	var from scan.Source // not p.files: a nil *hfile.Source would be a Source that is not nil
+	if p.cfg.SnapshotReader == ReaderFiles {
+		from = p.files
+	}
 	return scan.New(scan.Config{
-		Cluster: p.cluster, Connector: p.cfg.Connector, Version: p.cfg.Version, ClusterID: p.id,
+		Cluster: p.cluster, Source: from, Connector: p.cfg.Connector, Version: p.cfg.Version, ClusterID: p.id,
 		Publisher: p.scans, Progress: &p.state, Stats: p.cfg.Stats, Generation: generation,
 		Threads: p.cfg.SnapshotThreads, ScannersPerServer: p.cfg.ScannersPerServer, FetchBytes: p.cfg.FetchBytes,
 		EndTime:          p.cfg.EndTime,

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/waltap/waltap/internal/filesystem"
 	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/source/scan"
@@ -24,7 +25,7 @@ func (c *Capture) scanTables(ctx context.Context, tables []scan.Table) error {
 		if err == nil {
 			break
 		}
-		if !admin.IsRetriable(err) || ctx.Err() != nil {
+		if !retriable(err) || ctx.Err() != nil {
 			return err
 		}
 		c.cfg.Stats.Retry(err)
@@ -36,8 +37,16 @@ func (c *Capture) scanTables(ctx context.Context, tables []scan.Table) error {
 	return c.awaitShards(ctx, tables)
 }
 
+// retriable tells whether the source may answer later: its servers, or its file system.
+func retriable(err error) bool {
+	return admin.IsRetriable(err) || errors.Is(err, filesystem.ErrUnavailable)
+}
+
 // plan writes down the shards of what is neither scanned nor planned yet.
 func (c *Capture) plan(ctx context.Context, tables []scan.Table) error {
+	if err := c.makeSnapshots(ctx, tables); err != nil {
+		return err
+	}
 	there, err := c.planned(tables)
 	if err != nil {
 		return err

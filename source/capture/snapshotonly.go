@@ -17,6 +17,14 @@ func (c *Capture) snapshotOnly(ctx context.Context) error {
 	if err := c.scan(ctx); err != nil {
 		return err
 	}
+	for c.unswept { // nobody looks later
+		if err := sleep(ctx, snapshotPause); err != nil {
+			return err
+		}
+		if err := c.sweepAgain(ctx); err != nil {
+			return err
+		}
+	}
 	if c.cfg.WatermarkMode == watermark.Off {
 		return nil
 	}
@@ -38,7 +46,11 @@ func (c *Capture) beginSnapshot(ctx context.Context) error {
 		if err := c.awaitEndTime(ctx); err != nil {
 			return err
 		}
-		t.state.Began = time.Now().UnixMilli()
+		began, err := c.began(t.name)
+		if err != nil {
+			return err
+		}
+		t.state.Began = began.UnixMilli()
 		if err := c.state.saveTable(ctx, t.name, t.state); err != nil {
 			return err
 		}

@@ -179,8 +179,10 @@ func (s *state) shards() (map[string][]scan.Shard, error) {
 
 // clearRanges forgets what was scanned of a table, and the plan of it.
 func (s *state) clearRanges(ctx context.Context, table string) error {
-	if err := s.clear(ctx, table, "region"); err != nil {
-		return err
+	for _, field := range []string{"region", snapshotKey} {
+		if err := s.clear(ctx, table, field); err != nil {
+			return err
+		}
 	}
 	return s.clearShards(ctx, table)
 }

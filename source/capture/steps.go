@@ -269,6 +269,9 @@ func (c *Capture) watch(ctx context.Context, r *receiver, st captureState) error
 			err = c.checkPeer(ctx, st)
 			c.scanNext(ctx)
 		case <-refresh.C:
+			if err := c.sweepAgain(ctx); err != nil {
+				return err
+			}
 			if c.cfg.PeerCreate { // else the table list is the operator's
 				c.join(ctx, st)
 			}

@@ -91,6 +91,8 @@ type Config struct {
 	// NewFamily is told that a call has failed because of a family that is not among Table.Families. It must not block. Nil: nobody
 	// is told.
 	NewFamily func()
+	// BulkLoads reads the files of bulk loads. Nil: they cannot be read.
+	BulkLoads BulkReader
 }
 
 // Receiver handles the calls of the source's region servers.
@@ -153,7 +155,7 @@ func (r *Receiver) replicate(ctx context.Context, c *rpc.Call, answer func(error
 		letOut()
 	}
 	batch := r.cfg.Publisher.Begin(ctx)
-	d := decoder{Receiver: r, batch: batch, cells: cell.NewReader(c.Cells, c.Codec, c.CellBytes), regions: regions}
+	d := decoder{Receiver: r, ctx: ctx, batch: batch, cells: cell.NewReader(c.Cells, c.Codec, c.CellBytes), regions: regions}
 	err = d.entries(c.Param)
 	heartbeats, late := d.heartbeats, d.late // d itself is large, and not kept until Kafka answers
 	batch.Commit(err, func(err error) {
@@ -181,6 +183,7 @@ func (r *Receiver) acknowledged(place uint64, heartbeats [][]byte, late int) {
 // decoder turns the cells of one call into changes.
 type decoder struct {
 	*Receiver
+	ctx     context.Context // of the call
 	batch   *source.Batch
 	cells   *cell.Reader
 	regions *callRegions
@@ -267,7 +270,7 @@ func (d *decoder) entry(e *walentry.Entry, region string, replay bool) error {
 		}
 		d.arena = arena
 		if bytes.Equal(k.Family, metaFamily) {
-			if err := d.marker(table, e, &k); err != nil {
+			if err := d.marker(table, info, captured, &src, e, &k); err != nil {
 				return err
 			}
 			continue
@@ -343,7 +346,7 @@ func (d *decoder) emit(table string, info Table, src *schema.Source, e *walentry
 		return nil
 	}
 	below := 0
-	delivered := info.ReadPoint != nil && (info.Scanned == 0 || int64(e.WriteTime) <= info.Scanned+scannedSlack.Milliseconds())
+	delivered := d.delivered(info, e)
 	for i := range d.changes[:d.used] {
 		c := &d.changes[i]
 		if delivered && e.Sequence <= info.ReadPoint(c.Row) {
@@ -364,6 +367,11 @@ func (d *decoder) emit(table string, info Table, src *schema.Source, e *walentry
 	return nil
 }
 
+// delivered tells whether the full scan may have delivered an edit: then its sequence decides.
+func (d *decoder) delivered(info Table, e *walentry.Entry) bool {
+	return info.ReadPoint != nil && (info.Scanned == 0 || int64(e.WriteTime) <= info.Scanned+scannedSlack.Milliseconds())
+}
+
 var (
 	metaFamily        = []byte("METAFAMILY")
 	bulkLoad          = []byte("HBASE::BULK_LOAD")
@@ -373,14 +381,13 @@ var (
 // MarkerBulkLoad is what Stats.Marker is told of a bulk load.
 const MarkerBulkLoad = "bulk_load"
 
-// marker handles a METAFAMILY cell. A bulk load announces HFiles that no WAL holds: to acknowledge it
-// would lose them, so the call fails and HBase keeps its WAL, or the announcement becomes a dead letter.
-func (d *decoder) marker(table string, e *walentry.Entry, k *cell.Cell) error {
+// marker handles a METAFAMILY cell.
+func (d *decoder) marker(table string, info Table, captured bool, src *schema.Source, e *walentry.Entry, k *cell.Cell) error {
 	if bytes.Equal(k.Qualifier, bulkLoad) {
-		d.cfg.Stats.Marker(MarkerBulkLoad)
-		rec := kafka.Record{Key: bytes.Clone(k.Row), Value: bytes.Clone(k.Value), Headers: source.EditHeaders("bulk-load", table, e.Sequence, int64(e.WriteTime))}
-		return d.batch.Undeliverable(table, rec, fmt.Errorf("the source bulk-loaded HFiles into table %s, which this connector cannot read; "+
-			"set hbase.replication.bulkload.enabled=false on the source for this table, or drop the peer and copy the table again, or put such announcements aside with errors.tolerance: all", table))
+		if !captured {
+			return fmt.Errorf("table %s: %w; the table list of the peer was changed by someone else: restore it or add the table to table.include.list", table, source.ErrUnknownTable)
+		}
+		return d.bulkLoaded(table, info, src, e, k)
 	}
 	name := "other"
 	if bytes.Equal(k.Qualifier, replicationMarker) {

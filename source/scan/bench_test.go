@@ -52,7 +52,7 @@ func BenchmarkRead(b *testing.B) {
 			s := w.scanner(Config{Threads: 1})
 			s.cfg.Publisher = source.NewPublisher(ackProducer{}, 0, func(string, source.Tally) {})
 			s.cfg.Publisher.Route("default:t", "p.default.t", 8, source.Encoding{})
-			s.open = func(context.Context, hscan.Request) (stream, error) { return &answerStream{answer, b.N}, nil }
+			s.open = func(context.Context, hscan.Request) (Stream, error) { return &answerStream{answer, b.N}, nil }
 			b.ReportAllocs()
 			b.ResetTimer()
 			before := cpuTime(b)

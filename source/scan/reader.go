@@ -257,7 +257,7 @@ const (
 	tellRows = 1000
 )
 
-func (r *reader) copy(ctx context.Context, sc stream) error {
+func (r *reader) copy(ctx context.Context, sc Stream) error {
 	r.clear()
 	defer r.tell()
 	for {

@@ -122,7 +122,7 @@ func (w *world) scanner(cfg Config) *Scanner {
 	s := New(cfg)
 	s.regions = func(context.Context, string) ([]admin.Region, error) { return w.regions, nil }
 	s.sizes = func(context.Context) (map[string]int64, error) { return w.sizes, nil }
-	s.open = func(_ context.Context, req hscan.Request) (stream, error) {
+	s.open = func(_ context.Context, req hscan.Request) (Stream, error) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.opened = append(w.opened, req)

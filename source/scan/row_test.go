@@ -71,7 +71,7 @@ func TestRecordsOfASplitRowBeginWithTheMarkersThatHideTheirCells(t *testing.T) {
 	s := w.scanner(Config{RecordBytes: 1000})
 	s.cfg.Publisher = source.NewPublisher(rec, 0, func(string, source.Tally) {})
 	s.cfg.Publisher.Route("default:t", "p.default.t", 1, source.Encoding{})
-	s.open = func(context.Context, hscan.Request) (stream, error) { return &cellStream{cells: cells}, nil }
+	s.open = func(context.Context, hscan.Request) (Stream, error) { return &cellStream{cells: cells}, nil }
 	s.cfg.ProgressInterval = time.Hour
 	if err := s.run(t.Context(), []Table{{Name: "default:t", Epoch: 1}}); err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/waltap/waltap/internal/filesystem"
 	"github.com/waltap/waltap/internal/hbase/admin"
 	hscan "github.com/waltap/waltap/internal/hbase/scan"
 	"github.com/waltap/waltap/schema"
@@ -54,9 +55,31 @@ func (t *Table) rows() span {
 	return span{t.Scope.RowStart, t.Scope.RowStop}
 }
 
+// Source is another place than the region servers to read tables from.
+type Source interface {
+	// Regions lists the regions of a table by start key. They cover all rows.
+	Regions(ctx context.Context, table string) ([]admin.Region, error)
+	// Sizes are those of all regions by their Name, bytes.
+	Sizes(ctx context.Context) (map[string]int64, error)
+	// Open begins to read a region. An error that filesystem.ErrUnavailable is in may heal.
+	Open(ctx context.Context, req hscan.Request) (Stream, error)
+	// Cuts are rows that cut a region, between start and end, into about parts parts of like size, ascending.
+	Cuts(ctx context.Context, req hscan.Request, parts int) ([][]byte, error)
+}
+
+// Stream is a region that is being read; see hscan.Scanner.
+type Stream interface {
+	// ReadPoint: every edit of the region with a sequence at or below it is, or was, to be seen in the stream.
+	ReadPoint() uint64
+	Next(ctx context.Context) (*hscan.Batch, error)
+	Close(ctx context.Context) error
+}
+
 // Config of a Scanner. Zero numbers mean the default.
 type Config struct {
-	Cluster   *admin.Cluster
+	Cluster *admin.Cluster
+	// Source is read instead of the cluster's region servers; nil: they are.
+	Source    Source
 	Connector string
 	Version   string
 	ClusterID schema.UUID
@@ -87,20 +110,14 @@ type Config struct {
 type Scanner struct {
 	cfg     Config
 	regions func(ctx context.Context, table string) ([]admin.Region, error)
-	open    func(ctx context.Context, req hscan.Request) (stream, error)
+	open    func(ctx context.Context, req hscan.Request) (Stream, error)
 	sizes   func(ctx context.Context) (map[string]int64, error) // of regions by their full names, bytes
+	cuts    func(ctx context.Context, sh shard, sp span, parts int) ([][]byte, error)
 	left    estimate
 
 	mu      sync.Mutex
 	servers map[admin.ServerName]chan struct{}
 	points  map[rangeKey]uint64 // lowest read point of each range that was begun
-}
-
-// stream is an open scan of a region.
-type stream interface {
-	ReadPoint() uint64
-	Next(ctx context.Context) (*hscan.Batch, error)
-	Close(ctx context.Context) error
 }
 
 // New returns a Scanner.
@@ -133,7 +150,7 @@ func New(cfg Config) *Scanner {
 	s.regions = func(ctx context.Context, table string) ([]admin.Region, error) {
 		return cfg.Cluster.Regions(ctx, table)
 	}
-	s.open = func(ctx context.Context, req hscan.Request) (stream, error) {
+	s.open = func(ctx context.Context, req hscan.Request) (Stream, error) {
 		sc, err := hscan.Open(ctx, cfg.Cluster, req)
 		if err != nil {
 			return nil, err // not sc: a nil *Scanner would be a stream that is not nil
@@ -141,6 +158,13 @@ func New(cfg Config) *Scanner {
 		return sc, nil
 	}
 	s.sizes = func(ctx context.Context) (map[string]int64, error) { return regionSizes(ctx, cfg.Cluster) }
+	s.cuts = s.sample
+	if src := cfg.Source; src != nil {
+		s.regions, s.open, s.sizes = src.Regions, src.Open, src.Sizes
+		s.cuts = func(ctx context.Context, sh shard, sp span, parts int) ([][]byte, error) {
+			return src.Cuts(ctx, hscan.Request{Table: sh.table.Name, Region: sh.region, Start: sp.start, Stop: sp.end, Families: sh.table.Families}, parts)
+		}
+	}
 	return s
 }
 
@@ -270,11 +294,14 @@ func (s *Scanner) shard(ctx context.Context, sh shard) error {
 
 // retriable: a lost connection or a server that is away; the cluster heals, so the scan waits for it.
 func retriable(err error) bool {
-	return admin.IsRetriable(err)
+	return admin.IsRetriable(err) || errors.Is(err, filesystem.ErrUnavailable)
 }
 
 // slot waits for a free scanner on the server.
 func (s *Scanner) slot(ctx context.Context, server admin.ServerName) (release func(), err error) {
+	if s.cfg.Source != nil { // no server is asked
+		return func() {}, nil
+	}
 	s.mu.Lock()
 	ch := s.servers[server]
 	if ch == nil {

@@ -91,7 +91,7 @@ func (s *Scanner) splitRegion(ctx context.Context, of []shard, size int64) ([]sh
 	parts := int(min((size+s.cfg.ShardBytes-1)/s.cfg.ShardBytes, maxParts))
 	if parts > len(of) {
 		sp := span{of[0].span.start, of[len(of)-1].span.end}
-		cuts, err := s.sample(ctx, of[0], sp, parts)
+		cuts, err := s.cuts(ctx, of[0], sp, parts)
 		switch {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()

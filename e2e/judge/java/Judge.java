@@ -49,6 +49,7 @@ public final class Judge {
     new RegionCommands(this).register(commands);
     new ScanCommands(this).register(commands);
     new WriteCommands(this).register(commands);
+    new BulkCommands(this).register(commands);
     new MutatorCommands(this).register(commands);
     new LatencyCommands(this).register(commands);
     new HistoryCommands(this).register(commands);

@@ -20,6 +20,9 @@ var (
 	ErrPeerNotFound      = errors.New("replication peer not found")
 	ErrTableNotDisabled  = errors.New("table is not disabled")
 	ErrTableNotEnabled   = errors.New("table is not enabled")
+	ErrSnapshotExists    = errors.New("snapshot exists already")
+	// ErrSnapshotFailed: a region moved, split or failed meanwhile, or another snapshot of the table is being made. Later it may succeed.
+	ErrSnapshotFailed = errors.New("snapshot failed")
 	// ErrUnreachable says that no connection to a server could be made.
 	ErrUnreachable = errors.New("server unreachable")
 
@@ -36,6 +39,10 @@ var remoteErrors = []struct {
 	{"TableExistsException", "", ErrTableExists},
 	{"TableNotDisabledException", "", ErrTableNotDisabled},
 	{"TableNotEnabledException", "", ErrTableNotEnabled},
+	{"SnapshotExistsException", "", ErrSnapshotExists},
+	{"SnapshotCreationException", "", ErrSnapshotFailed},
+	{"HBaseSnapshotException", "", ErrSnapshotFailed},
+	{"CorruptedSnapshotException", "", ErrSnapshotFailed},
 	{"NamespaceExistException", "", ErrNamespaceExists},
 	{"NamespaceNotFoundException", "", ErrNamespaceNotFound},
 	{"ReplicationPeerNotFoundException", "", ErrPeerNotFound},

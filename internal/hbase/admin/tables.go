@@ -291,3 +291,6 @@ func (t Table) toProto() *pb.TableSchema {
 	}
 	return m
 }
+
+// TableOf is the descriptor of a table schema, as it stands in files, too.
+func TableOf(m *pb.TableSchema) Table { return tableOf(m) }

@@ -7,4 +7,4 @@
 // is part of the wire format.
 package pb
 
-//go:generate protoc -Iwaltap/hbase=. --go_out=. --go_opt=module=github.com/waltap/waltap/internal/hbase/pb waltap/hbase/hbase.proto waltap/hbase/rpc.proto waltap/hbase/wal.proto waltap/hbase/admin.proto waltap/hbase/client.proto waltap/hbase/cluster.proto waltap/hbase/master.proto waltap/hbase/replication.proto waltap/hbase/security.proto waltap/hbase/zookeeper.proto
+//go:generate protoc -Iwaltap/hbase=. --go_out=. --go_opt=module=github.com/waltap/waltap/internal/hbase/pb waltap/hbase/hbase.proto waltap/hbase/rpc.proto waltap/hbase/wal.proto waltap/hbase/admin.proto waltap/hbase/client.proto waltap/hbase/cluster.proto waltap/hbase/master.proto waltap/hbase/replication.proto waltap/hbase/security.proto waltap/hbase/snapshot.proto waltap/hbase/zookeeper.proto

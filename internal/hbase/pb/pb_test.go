@@ -22,7 +22,7 @@ func TestDescriptorsMatchHBase(t *testing.T) {
 	files := []protoreflect.FileDescriptor{
 		File_waltap_hbase_hbase_proto, File_waltap_hbase_wal_proto, File_waltap_hbase_admin_proto,
 		File_waltap_hbase_client_proto, File_waltap_hbase_cluster_proto, File_waltap_hbase_master_proto,
-		File_waltap_hbase_replication_proto, File_waltap_hbase_zookeeper_proto, File_waltap_hbase_rpc_proto, File_waltap_hbase_security_proto,
+		File_waltap_hbase_replication_proto, File_waltap_hbase_zookeeper_proto, File_waltap_hbase_rpc_proto, File_waltap_hbase_security_proto, File_waltap_hbase_snapshot_proto,
 	}
 	fields := 0
 	for _, file := range files {
