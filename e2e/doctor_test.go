@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"net"
 	"os"
@@ -19,6 +20,7 @@ import (
 	"github.com/waltap/waltap/e2e/testenv"
 	"github.com/waltap/waltap/internal/check"
 	"github.com/waltap/waltap/internal/kafka"
+	capturing "github.com/waltap/waltap/source/capture"
 )
 
 // doctorExit are the exit codes of waltap doctor.
@@ -65,13 +67,13 @@ func green(t *testing.T, r *doctor.Report) {
 	for _, x := range results(r, check.OK, check.Unknown) {
 		seen[x.Check] = true
 		// The servers of these tests have no web interfaces; nothing is shipped before there is a peer.
-		if x.Severity == check.Unknown && x.Check != "source.bulkload" && x.Check != "source.shipping" {
+		if x.Severity == check.Unknown && !slices.Contains([]string{"source.bulkload", "source.wals.scan", "source.shipping"}, x.Check) {
 			t.Errorf("%+v", x)
 		}
 	}
 	for _, part := range doctor.Parts() {
 		for _, c := range part.Checks {
-			if !seen[c.Name] && c.Name != "registry" {
+			if !seen[c.Name] && c.Name != "registry" && c.Name != "migration" {
 				t.Errorf("nothing is said of %s", c.Name)
 			}
 		}
@@ -310,6 +312,44 @@ func TestDoctorOfARunningConnector(t *testing.T) {
 	}
 }
 
+// TestDoctorOfAnOldSource: of an HBase 1.4 nothing is wrong, and little cannot be told; a table without scope is, as elsewhere.
+func TestDoctorOfAnOldSource(t *testing.T) {
+	t.Parallel()
+	ctx := testenv.Context(t, 3*time.Minute)
+	old := env.OldHBase(t)
+	table := testenv.Name(t)
+	if err := old.Cluster.CreateTable(ctx, judge.Table{Name: table, Families: []judge.Family{{Name: "a", Scope: 1}}}); err != nil {
+		t.Fatal(err)
+	}
+	source := keys{"hbase.zookeeper.quorum": old.ZKQuorum(), "hbase.peer.zookeeper.session.timeout.ms": "4000"}
+	r := examine(t, sound(t, table, source, nil).config())
+	for _, x := range results(r, check.Warning, check.Failure) {
+		t.Errorf("%+v", x)
+	}
+	told := make(map[string]check.Severity)
+	for _, x := range results(r, check.OK, check.Unknown) {
+		if x.Check == "hbase.version" && told[x.Check] == "" && !strings.Contains(x.Found, "1.4.14") {
+			t.Errorf("%+v", x)
+		}
+		if told[x.Check] != check.Unknown {
+			told[x.Check] = x.Severity
+		}
+	}
+	for _, c := range capturing.Checks {
+		want := check.OK
+		if slices.Contains([]string{"source.bulkload", "source.wals.scan", "source.shipping"}, c.Name) {
+			want = check.Unknown
+		}
+		if told[c.Name] != want && c.Name != "source.rights" {
+			t.Errorf("%s is %q, want %s", c.Name, told[c.Name], want)
+		}
+	}
+	if err := old.Cluster.CreateTable(ctx, judge.Table{Name: table + "_0", Families: []judge.Family{{Name: "a"}}}); err != nil {
+		t.Fatal(err)
+	}
+	ailing(t, examine(t, sound(t, table+"_0", source, nil).config()), check.Result{Check: "source.scope", Severity: check.Failure, Subject: "table default:" + table + "_0", Remedy: "REPLICATION_SCOPE => '1'"})
+}
+
 // TestDoctorNamesAPeerWithoutATableList: such a peer would ship the tables of other tests, so this one runs alone.
 func TestDoctorNamesAPeerWithoutATableList(t *testing.T) {
 	ctx := testenv.Context(t, 2*time.Minute)
@@ -416,12 +456,19 @@ func TestDoctorOfAClusterThatChecksRights(t *testing.T) {
 	if len(missing) == 0 || !strings.Contains(missing[0].Found, "it lacks ADMIN, CREATE on the cluster") || !strings.Contains(missing[0].Remedy, "grant 'waltap', 'AC'") {
 		t.Errorf("of the rights is told: %+v", missing)
 	}
+	verifyWithRights(ctx, t, own, h, table)
 	if err := own.Grant(ctx, "waltap", "RCA"); err != nil {
 		t.Fatal(err)
 	}
 	for {
 		missing, other := look()
 		if len(missing) == 0 {
+			held := results(examine(t, processYAML(p.sourceConfig())), check.OK)
+			if !slices.ContainsFunc(held, func(x check.Result) bool {
+				return x.Check == "source.wals.scan" && strings.Contains(x.Found, "MiB/s since they were started")
+			}) {
+				t.Errorf("of the WALs that a scan holds is told: %+v", held)
+			}
 			if len(other) != 1 || other[0].Check != "source.bulkload" || !strings.Contains(other[0].Found, "hbase.replication.bulkload.enabled is true") {
 				t.Errorf("when the rights are given, told is %+v", other)
 			}
@@ -431,5 +478,36 @@ func TestDoctorOfAClusterThatChecksRights(t *testing.T) {
 			t.Fatalf("when the rights are given: %+v", missing)
 		}
 		time.Sleep(500 * time.Millisecond)
+	}
+}
+
+// verifyWithRights compares a table with another one of the same cluster, first without any rights there, then with those of docs/kafka-acls.md.
+func verifyWithRights(ctx context.Context, t *testing.T, own *judge.Cluster, h *servers.HBase, table string) {
+	t.Helper()
+	if err := own.CreateTable(ctx, judge.Table{Name: table + "_copy", Families: []judge.Family{{Name: "a"}}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{table, table + "_copy"} {
+		if err := own.Write(ctx, name, judge.PutAt("row", "a", "q", 7, "v")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	verify := func() testenv.Result {
+		return testenv.RunWaltap(ctx, t, "verify", "-q", "--source-quorum", h.ZKQuorum(), "--target-quorum", h.ZKQuorum(), "--table", table+"="+table+"_copy")
+	}
+	if r := verify(); r.ExitCode != 1 || !strings.Contains(r.Stderr, "AccessDeniedException") && !strings.Contains(r.Stderr, "ermission") {
+		t.Errorf("verify without rights: %+v", r)
+	}
+	if err := own.Grant(ctx, "waltap", "RA"); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		r := verify()
+		if r.ExitCode == 0 && strings.Contains(r.Stdout, "GOODROWS=1") {
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("verify with the rights R and A: %+v", r)
+		}
 	}
 }

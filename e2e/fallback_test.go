@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/waltap/waltap/e2e/testenv"
+	"github.com/waltap/waltap/internal/hbase/cell"
 	"github.com/waltap/waltap/schema"
 	"github.com/waltap/waltap/sink"
 	"github.com/waltap/waltap/sink/hbase"
@@ -28,21 +29,26 @@ func (m misspelled) Write(b []byte) (int, error) {
 	return m.Conn.Write(bytes.ReplaceAll(b, []byte(m.word), wrong))
 }
 
-// A destination that does not know the replication call, or its service, is written to by mutations, and that is said once. Told
-// to use the call, the sink does not get on.
+// A destination is written to by mutations, but for cells with tags that no client may write where HBase checks that; those too when it
+// does not know the replication call, or its service, and that is said once. Told to use the call, the sink does not get on.
 func TestSinkFallsBackToMutations(t *testing.T) {
 	t.Parallel()
 	ctx := testenv.Context(t, 2*time.Minute)
 	client := kafkaClient(t)
+	const reserved = 65 // a type of nobody's
 	for _, tc := range []struct {
 		name, word string
 		mode       hbase.Mode
+		tag        byte   // 0: none
 		want       string // in the warning
 	}{
-		{"unknown method", "ReplicateWALEntry", hbase.Auto, "UnsupportedOperationException"},
-		{"unknown service", "AdminService", hbase.Auto, "EOF"},
-		{"nothing unknown", "no such word", hbase.Auto, ""},
-		{"no falling back", "ReplicateWALEntry", hbase.Replication, ""},
+		{"unknown method", "ReplicateWALEntry", hbase.Auto, reserved, "UnsupportedOperationException"},
+		{"unknown service", "AdminService", hbase.Auto, reserved, "EOF"},
+		{"nothing unknown", "no such word", hbase.Auto, reserved, ""},
+		{"not needed without tags", "ReplicateWALEntry", hbase.Auto, 0, ""},
+		{"not needed for a TTL", "ReplicateWALEntry", hbase.Auto, byte(cell.TagTTL), ""},
+		{"no other way for tags", "Multi", hbase.Auto, reserved, ""},
+		{"no falling back", "ReplicateWALEntry", hbase.Replication, 0, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			table := testenv.Name(t)
@@ -63,7 +69,10 @@ func TestSinkFallsBackToMutations(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer a.Close()
-			put := schema.Cell{Timestamp: 5, Type: schema.Put, Value: []byte("v")}
+			put := schema.Cell{Timestamp: time.Now().UnixMilli(), Type: schema.Put, Value: []byte("v")}
+			if tc.tag != 0 {
+				put.Tags = []byte{0, 9, tc.tag, 0, 0, 0, 0, 0, 10, 0, 0} // a TTL of 655 s
+			}
 			for _, b := range []*sink.Batch{oneCell(topic, table, "one", put), oneCell(topic, table, "two", put)} {
 				switch err := a.Apply(ctx, b); {
 				case tc.mode == hbase.Replication && (err == nil || !strings.Contains(err.Error(), "UnsupportedOperationException")):

@@ -20,7 +20,6 @@ import (
 	"github.com/waltap/waltap/e2e/judge"
 	"github.com/waltap/waltap/e2e/servers"
 	"github.com/waltap/waltap/e2e/testenv"
-	"github.com/waltap/waltap/internal/crash"
 )
 
 // migration is a migration file of a test, with its tables: two in one namespace, one, renamed, in another.
@@ -29,7 +28,10 @@ type migration struct {
 	src    *judge.Cluster
 	file   string
 	tables []migrated
-	build  testenv.BuildOptions // of the commands, and of what is started
+
+	top        keys // of the file, beside those of Kafka
+	connectors []string
+	build      testenv.BuildOptions // of the commands, and of what is started
 }
 
 type migrated struct {
@@ -72,15 +74,35 @@ func newMigrationFrom(t *testing.T, src *judge.Cluster, regions int, source keys
 	}
 	top := keys{"migration.name": name}
 	for k, v := range more {
-		top[k] = v
+		top[k] = strings.ReplaceAll(v, "NAME", name)
 	}
-	m.file = filepath.Join(t.TempDir(), "migration.yaml")
-	yaml := kafkaYAML(env.Kafka.Bootstrap(), top, p.sourceConfig(), p.sinkConfig())
-	if err := os.WriteFile(m.file, []byte(strings.ReplaceAll(yaml, "${PORT}", "0")), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	m.top, m.connectors = top, []string{p.sourceConfig(), p.sinkConfig()}
+	m.file = m.write(t, env.Kafka.Bootstrap(), nil)
 	m.cleanUp(t)
 	return m
+}
+
+// yaml is the migration's file.
+func (m *migration) yaml(t *testing.T) string {
+	t.Helper()
+	b, err := os.ReadFile(m.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// write writes the migration's file, with more keys of Kafka's.
+func (m *migration) write(t *testing.T, bootstrap string, more keys) string {
+	t.Helper()
+	all := maps.Clone(m.top)
+	maps.Copy(all, more)
+	file := filepath.Join(t.TempDir(), "migration.yaml")
+	yaml := kafkaYAML(bootstrap, all, m.connectors...)
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(yaml, "${PORT}", "0")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 // cleanUp removes the peers of a test that has failed half-way.
@@ -161,27 +183,34 @@ func (m *migration) start(t *testing.T, extra ...string) *testenv.Waltap {
 	return env.StartWaltap(t, testenv.WaltapOptions{Args: []string{"migrate", "start", "-f", m.file}, Env: extra, Build: m.build})
 }
 
-// status reads waltap migrate status.
+// status reads waltap migrate status, of the first wave.
 func (m *migration) status(t *testing.T) migrate.WaveStatus {
+	t.Helper()
+	return m.waves(t)[0]
+}
+
+func (m *migration) waves(t *testing.T) []migrate.WaveStatus {
 	t.Helper()
 	r := testenv.RunWaltap(testenv.Context(t, time.Minute), t, "migrate", "status", "--json", "-f", m.file)
 	var s migrate.Status
 	if err := json.Unmarshal([]byte(r.Stdout), &s); err != nil || r.ExitCode != 0 {
 		t.Fatalf("waltap migrate status: exit code %d, %v\n%s\n%s", r.ExitCode, err, r.Stdout, r.Stderr)
 	}
-	return s.Waves[0]
+	return s.Waves
 }
 
-// awaitFollowing waits until all tables follow.
+// awaitFollowing waits until all tables of all waves follow.
 func (m *migration) awaitFollowing(t *testing.T, w *testenv.Waltap) migrate.WaveStatus {
 	t.Helper()
 	ctx := testenv.Context(t, 2*time.Minute)
 	for {
-		s := m.status(t)
-		done := len(s.Tables) > 0 && s.Watermark != nil && !slices.ContainsFunc(s.Tables, func(x migrate.TableStatus) bool { return x.Phase != "follows" })
+		s := m.waves(t)
+		behind := slices.ContainsFunc(s, func(s migrate.WaveStatus) bool {
+			return len(s.Tables) == 0 || s.Watermark == nil || slices.ContainsFunc(s.Tables, func(x migrate.TableStatus) bool { return x.Phase != "follows" })
+		})
 		switch {
-		case done:
-			return s
+		case !behind:
+			return s[0]
 		case w != nil && !w.Running():
 			t.Fatalf("waltap migrate start has ended\n%s", servers.LogTail(w.LogPath()))
 		case ctx.Err() != nil:
@@ -389,67 +418,12 @@ func TestMigrationUnderLoad(t *testing.T) {
 	m.run(t, 0, "cleanup", "--topics")
 }
 
-// TestMigrationKilledInEveryStep kills each step in its middle, several times, and repeats it: it ends as one that nobody has killed.
-func TestMigrationKilledInEveryStep(t *testing.T) {
-	t.Parallel()
-	m := newMigration(t, 2, nil, nil)
-	m.build = testenv.BuildOptions{Tags: []string{"waltap_crash"}}
-	for _, x := range m.tables {
-		if _, err := env.Src.Load(testenv.Context(t, time.Minute), x.source, judge.LoadSpec{Rows: 200, Seed: 7, Families: []string{"a", "b"}, ValueSize: 20}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	stop := m.mutateAll(t, env.Src)
-	for _, point := range []string{crash.MigrateRecorded, crash.MigrateApplied, crash.PeerAdded, crash.Scanned} {
-		w := m.start(t, "WALTAP_CRASH="+point)
-		if code, err := w.Wait(testenv.Context(t, 2*time.Minute)); err != nil || code != -1 {
-			t.Fatalf("start was to be killed at %s and ended with %d, %v\n%s", point, code, err, servers.LogTail(w.LogPath()))
-		}
-	}
-	w := m.start(t)
-	m.awaitFollowing(t, w)
-	m.killed(t, crash.VerifyUnsaved, "verify", "-q")
-	m.run(t, 0, "verify", "-q")
-	for _, point := range []string{crash.FenceSaved, crash.TableFenced + ":2", crash.FenceClosed, crash.VerifyUnsaved, crash.CutOverSaved, crash.ReverseSaved, crash.TableUnfenced + ":2"} {
-		m.killed(t, point, "cutover", "--reverse")
-	}
-	stop()
-	m.run(t, 0, "cutover", "--reverse")
-	back := m.mutateAll(t, env.Dst)
-	time.Sleep(500 * time.Millisecond)
-	t.Logf("%d writes at the destination", back())
-	for _, point := range []string{crash.FenceSaved, crash.TableFenced + ":2", crash.FenceClosed, crash.PeerRemoved, crash.TableUnfenced + ":4"} {
-		m.killed(t, point, "cutover", "--undo")
-	}
-	m.run(t, 0, "cutover", "--undo")
-	for _, x := range m.tables { // the source takes writes, the destination follows
-		if err := env.Src.Write(testenv.Context(t, time.Minute), x.source, judge.Put("after the way back", "a", "q", "v")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	m.identical(t)
-	m.run(t, 0, "verify", "-q")
-	m.killed(t, crash.TableFenced, "cutover")
-	m.run(t, 0, "cutover")
-	for _, x := range m.tables {
-		if err := env.Src.Write(testenv.Context(t, time.Minute), x.source, judge.Put("late", "a", "q", "v")); err == nil {
-			t.Errorf("table %s takes writes behind the fence", x.source)
-		}
-	}
-	m.identical(t)
-	for _, point := range []string{crash.PeerRemoved, crash.AttributesPartly, crash.AttributesPartly + ":4", crash.TopicDeleted + ":3"} {
-		m.killed(t, point, "cleanup", "--topics")
-	}
-	m.run(t, 0, "cleanup", "--topics")
-	m.checkCleaned(t, true)
-}
-
 // TestMigrationFromOldHBase moves tables from an HBase 1.4 under load, up to the green gate, and cleans up. A stream back there is not
 // for sinks that apply by replication calls to 1.x, and is not asked for.
 func TestMigrationFromOldHBase(t *testing.T) {
 	t.Parallel()
 	old := env.OldHBase(t)
-	m := newMigrationFrom(t, old.Cluster, 3, keys{"hbase.zookeeper.quorum": old.ZKQuorum(), "hbase.peer.zookeeper.session.timeout.ms": "4000"}, nil)
+	m := newMigrationFrom(t, old.Cluster, torture(3, 7), keys{"hbase.zookeeper.quorum": old.ZKQuorum(), "hbase.peer.zookeeper.session.timeout.ms": "4000"}, nil)
 	for _, x := range m.tables {
 		if _, err := m.src.Load(testenv.Context(t, time.Minute), x.source, judge.LoadSpec{Rows: torture[int64](1000, 50_000), Seed: 7, Families: []string{"a", "b"}, Versions: 2, ValueSize: 20}); err != nil {
 			t.Fatal(err)
@@ -461,8 +435,12 @@ func TestMigrationFromOldHBase(t *testing.T) {
 	if now := m.trace(t); now != untouched {
 		t.Errorf("the plan has changed\n%s\nto\n%s", untouched, now)
 	}
+	m.killedWithAProbe(t, old)
 	w := m.start(t)
 	m.awaitFollowing(t, w)
+	if peers, err := m.src.Peers(testenv.Context(t, time.Minute)); err != nil || slices.ContainsFunc(peers, func(p judge.Peer) bool { return strings.Contains(p.ID, m.name) && strings.Contains(p.ID, "_probe_") }) {
+		t.Errorf("peers after the next start: %+v, %v", peers, err)
+	}
 	m.run(t, 0, "verify", "-q")
 	m.run(t, 0, "cutover")
 	t.Logf("%d writes at the source", stop())

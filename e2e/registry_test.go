@@ -32,6 +32,7 @@ import (
 	"github.com/waltap/waltap/e2e/judge"
 	"github.com/waltap/waltap/e2e/servers"
 	"github.com/waltap/waltap/e2e/testenv"
+	"github.com/waltap/waltap/internal/check"
 	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/schema"
 )
@@ -435,6 +436,22 @@ func TestTheRegistryIsAway(t *testing.T) {
 	if err := r.Stop(ctx); err != nil {
 		t.Fatal(err)
 	}
+	doctorSays := func(want check.Severity, found string) {
+		t.Helper()
+		said := 0
+		for _, x := range results(examine(t, p.config()), check.OK, check.Unknown, check.Warning, check.Failure) {
+			if x.Check != "registry" {
+				continue
+			}
+			if said++; x.Severity != want || !strings.Contains(x.Found+x.Remedy, found) {
+				t.Errorf("doctor says %+v, want %s and %q", x, want, found)
+			}
+		}
+		if said < 2 {
+			t.Errorf("doctor says %d things of the registries of source and sink", said)
+		}
+	}
+	doctorSays(check.Failure, r.URL())
 	early := start("early", p.sourceConfig())
 	if code, err := early.Wait(ctx); err != nil || code == 0 {
 		t.Fatalf("a source without its registry: exit code %d, %v", code, err)
@@ -447,6 +464,7 @@ func TestTheRegistryIsAway(t *testing.T) {
 	if err := r.Restart(ctx); err != nil {
 		t.Fatal(err)
 	}
+	doctorSays(check.OK, "")
 	src := start("source", p.sourceConfig())
 	sink := start("sink", p.sinkConfig())
 	awaitStreaming(t, src)

@@ -296,7 +296,7 @@ func checkAccesses(t *testing.T, k *servers.Kafka, principal string, commands []
 	shared := func(name string) bool {
 		return slices.ContainsFunc(all, func(a servers.Access) bool { return a.Name == name && a.Principal != principal })
 	}
-	operations := map[string]string{"Read": "READ", "Write": "WRITE", "Create": "CREATE", "Describe": "DESCRIBE", "DescribeConfigs": "DESCRIBE_CONFIGS"}
+	operations := map[string]string{"Read": "READ", "Write": "WRITE", "Create": "CREATE", "Delete": "DELETE", "Describe": "DESCRIBE", "DescribeConfigs": "DESCRIBE_CONFIGS"}
 	for _, c := range commands {
 		kind, name, prefixed := strings.TrimPrefix(c[6], "--"), c[7], c[9] == "prefixed"
 		for i := 11; i < len(c); i += 2 {

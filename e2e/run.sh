@@ -13,7 +13,7 @@ stopping+='|TestDestinationIsAwayWhileTheSourceIsWrittenTo|TestSourceIsRestarted
 accepting='TestSinkHBaseIsAcceptable|TestSinkHBaseByMutationIsAcceptable'
 changing='TestPeerOfTheOperator|TestTableIs.*|TestDroppedTableIsThereAgain|TestReplicationScopeIsSwitchedOff|TestPeerIsCreatedAgain'
 changing+='|TestGapIsAccepted|TestNoGap|TestConnectorsThatStartAtOnceDoNotEndARegionServer'
-changing+='|TestMigration.*|TestCommandsOfThePagesForEachOrigin|TestOldHBase.*|TestCopyToOldHBase'
+changing+='|TestMigration.*|TestCommandsOfThePagesForEachOrigin|TestOldHBase.*|TestCopyToOldHBase|TestDoctorOfAnOldSource'
 
 # What the parts share is built once: the tests, and by the first that needs it each waltap.
 shared=$(mktemp -d)

@@ -27,7 +27,7 @@ type verdict struct {
 	OnlyInSourceRows, OnlyInTargetRows, ContentDifferentRows int64
 	ExceptedRows, RecheckedRows, SettledRows, ChangedKeys    int64
 	SkippedRows                                              int64
-	Proved, Resumed                                          bool
+	Proved, Resumed, Stopped                                 bool
 	Differences, Exceptions                                  map[string]int64
 
 	lines       []difference
@@ -334,9 +334,20 @@ func TestVerifyReplicationAgrees(t *testing.T) {
 	planted.plant(t)
 	agrees(t, table, table, planted.visible)
 	args := append(bothEnds(table), "--recheck-for", "1s")
-	v := verify(t, args...)
+	// Stopped early, and carried through from there.
+	dir := t.TempDir()
+	kept := append(args, "--out", filepath.Join(dir, "differences.jsonl"), "--state", filepath.Join(dir, "state.json"))
+	if v := verify(t, append(kept, "--max-bad-rows", "5")...); !v.Stopped || v.code != 2 || v.BadRows < 5 || v.BadRows >= int64(n) {
+		t.Errorf("to be stopped at 5 bad rows: exit code %d, stopped %t, %d bad rows", v.code, v.Stopped, v.BadRows)
+	}
+	v := verify(t, append(kept, "--resume")...)
+	if !v.Resumed || v.Stopped {
+		t.Errorf("resumed %t, stopped %t", v.Resumed, v.Stopped)
+	}
 	planted.check(t, &v)
-	repair(t, 0, append(args, "--delete-extra", "--execute")...)
+	if r := repair(t, 0, append(args, "--delete-extra", "--execute")...); r.Compared.GoodRows+r.Compared.BadRows < int64(n) || r.Compared.BadRows != r.Found.BadRows {
+		t.Errorf("repair says that it has compared %d rows, %d bad, and found %d", r.Compared.GoodRows+r.Compared.BadRows, r.Compared.BadRows, r.Found.BadRows)
+	}
 	agrees(t, table, table, 0)
 	v = verify(t, args...)
 	v.clean(t, int64(n))
@@ -366,6 +377,7 @@ func awaitVisible(t *testing.T, table, target string) {
 type repaired struct {
 	Executed      bool
 	Actions, Left []repairAction
+	Compared      verdict
 	Found, After  verdict
 }
 

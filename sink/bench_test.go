@@ -18,18 +18,18 @@ func BenchmarkCollect(b *testing.B) {
 			for i := range cells {
 				c.Cells = append(c.Cells, schema.Cell{Family: []byte("f"), Qualifier: fmt.Append(nil, i), Timestamp: 1790000000000, Type: schema.Put, Value: make([]byte, 100)})
 			}
-			records := make([]kafka.Record, 4000)
+			records := make([]kafka.RawRecord, 4000)
 			for i := range records {
 				c.Row, c.Sequence = fmt.Appendf(nil, "row-%06d", i), uint64(i)
-				records[i] = kafka.Record{Key: c.Row, Value: schema.AppendAvro(nil, &c), Offset: int64(i)}
+				records[i] = kafka.RawRecord{Key: c.Row, Value: schema.AppendAvro(nil, &c), Offset: int64(i)}
 			}
 			s := newSink(Config{BatchBytes: 1 << 30, Linger: time.Hour}, nil)
-			w := &worker{Sink: s, tp: kafka.TopicPartition{Topic: "t"}, recent: newRecent(recentCells)}
+			w := &worker{Sink: s, tp: kafka.TopicPartition{Topic: "t"}, recent: newRecent(recentCells), limits: s.cfg.limitsOf(1)}
 			collect := collector{w: w, decoder: s.cfg.Schemas.NewDecoder()}
-			fetched := make(chan kafka.FetchResult, 1)
+			fetched := make(chan *kafka.RawFetch, 1)
 			b.ReportAllocs()
 			for b.Loop() {
-				fetched <- kafka.FetchResult{Records: records, NextOffset: int64(len(records))}
+				fetched <- &kafka.RawFetch{Records: records, NextOffset: int64(len(records))}
 				batch, err := collect.next(context.Background(), fetched)
 				if err != nil || len(batch.Changes) != len(records) {
 					b.Fatalf("%d changes, %v", len(batch.Changes), err)

@@ -184,7 +184,7 @@ func TestDecodeAllocatesNothing(t *testing.T) {
 	w := &worker{Sink: &Sink{}}
 	ctx := t.Context()
 	for _, head := range []schema.Head{schema.SingleObjectHead(schema.AvroSchema), schema.ConfluentHead(7)} {
-		r := &kafka.Record{Value: schema.AvroEncoder{Head: head}.Append(nil, someChange())}
+		r := &kafka.RawRecord{Value: schema.AvroEncoder{Head: head}.Append(nil, someChange())}
 		var c schema.Change
 		var err error
 		read := func() {

@@ -53,7 +53,7 @@ type dead struct {
 
 // origin is what a change of a batch was made of.
 type origin struct {
-	record     kafka.Record
+	record     *kafka.RawRecord
 	mark       int // of the memory of recent cells, before the change was remembered
 	superseded int // cells that were left out
 	dead       bool
@@ -125,7 +125,7 @@ func (w *worker) applyRange(ctx context.Context, b *Batch, lo, hi int) error {
 func (w *worker) refuse(ctx context.Context, b *Batch, i int, refused *RefusedError) error {
 	r := b.origins[i].record
 	if w.cfg.Errors.DeadLetters != nil {
-		b.dead = append(b.dead, dead{r, deadletter.StagePut, w.applier, refused.Err})
+		b.dead = append(b.dead, dead{r.Record(w.tp), deadletter.StagePut, w.applier, refused.Err})
 		b.origins[i].dead = true
 		return w.refilter(ctx, b, i)
 	}
@@ -155,7 +155,7 @@ func (w *worker) refilter(ctx context.Context, b *Batch, i int) error {
 	decoder := w.cfg.Schemas.NewDecoder()
 	for j := i + 1; j < len(b.Changes); j++ {
 		o := &b.origins[j]
-		if err := w.decode(ctx, decoder, &o.record, &b.Changes[j]); err != nil {
+		if err := w.decode(ctx, decoder, o.record, &b.Changes[j]); err != nil {
 			return err
 		}
 		o.mark = w.recent.mark()
@@ -165,7 +165,7 @@ func (w *worker) refilter(ctx context.Context, b *Batch, i int) error {
 }
 
 // unreadable is what a record that is no change means for a sink without a dead-letter topic.
-func (w *worker) unreadable(r *kafka.Record, err error) error {
+func (w *worker) unreadable(r *kafka.RawRecord, err error) error {
 	return &PermanentError{fmt.Errorf("read record %s offset %d: %w; it was not written by waltap, or by a newer release, or is damaged: upgrade, or %s",
 		w.tp, r.Offset, err, w.aside(r.Offset))}
 }

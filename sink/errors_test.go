@@ -175,7 +175,7 @@ func TestRefusedChangesAreFound(t *testing.T) {
 			value := fmt.Sprint(i)
 			c := schema.Change{Table: "default:t", Row: []byte("r"), Cells: []schema.Cell{{Type: schema.Put, Timestamp: int64(i), Value: []byte(value)}}}
 			b.Changes = append(b.Changes, c)
-			b.origins = append(b.origins, origin{record: kafka.Record{Offset: int64(100 + i), Value: schema.AppendAvro(nil, &c)}})
+			b.origins = append(b.origins, origin{record: &kafka.RawRecord{Offset: int64(100 + i), Value: schema.AppendAvro(nil, &c)}})
 			if rng.IntN(n) < 3 {
 				bad = append(bad, value)
 			} else {

@@ -105,6 +105,9 @@ func (r *recent) superseded(c *schema.Change, k *schema.Cell) bool {
 	} else if places[n].sequence > is.sequence {
 		return true
 	}
+	if is.sequence == 0 {
+		return false // of a scan: it supersedes nothing
+	}
 	r.log = append(r.log, replace{places, n, places[n], is})
 	copy(places[1:n+1], places)
 	places[0] = is

@@ -25,7 +25,7 @@ func (w *worker) warm(ctx context.Context, p position) error {
 			return w.cfg.Kafka.ReadRange(ctx, w.tp, from, p.next, func(r kafka.Record) error {
 				var c schema.Change
 				var unreadable *UnreadableError
-				if err := w.decode(ctx, decoder, &r, &c); err == nil {
+				if err := w.decode(ctx, decoder, &kafka.RawRecord{Value: r.Value, Offset: r.Offset}, &c); err == nil {
 					w.recent.begin()
 					w.recent.filter(&c)
 				} else if !errors.As(err, &unreadable) {

@@ -102,8 +102,49 @@ var (
 		{kafka.Topic, dlq.StateTopic, false, progress, "which of them were put back"},
 		{kafka.Topic, dlq.StateTopic, false, []string{kafka.OpCreate}, "to create it"},
 	}}
-	Roles = []Role{Source, Sink, DeadLetters, OffsetsGet, OffsetsSet, Tail, DlqList, DlqReplay}
+	Verify = Role{"`waltap verify -f`, and `waltap repair -f` without renames", []Right{
+		{kafka.Topic, schema.WatermarksTopic(TopicPrefix), false, []string{kafka.OpRead}, "the watermark, behind which rows that differ are read again; not with `--no-watermark`"},
+		{kafka.Topic, dataTopics, true, []string{kafka.OpDescribe}, "where the topics end when the comparison begins"},
+		{kafka.Topic, dataTopics, true, []string{kafka.OpRead}, "only for `--changed-since`: the keys of what has changed"},
+		{kafka.Topic, schema.SchemaTopic(TopicPrefix), false, []string{kafka.OpRead}, newerRelease},
+		{kafka.Group, Group, false, []string{kafka.OpDescribe}, "what the sink has applied"},
+		{kafka.Topic, schema.TablesTopic(TopicPrefix), false, []string{kafka.OpRead}, "only for `repair --execute` where tables or families are renamed: their descriptors"},
+	}}
+	MigrateStart = Role{"`waltap migrate start`, beside those of the connectors of each wave", []Right{
+		{kafka.Topic, StateTopic, false, progress, "the state of the migration"},
+		{kafka.Topic, StateTopic, false, []string{kafka.OpCreate}, "to create it"},
+	}}
+	MigrateSteps = Role{"The other steps of `waltap migrate`", []Right{
+		{kafka.Topic, StateTopic, false, []string{kafka.OpRead, kafka.OpDescribeConfigs}, "the state of the migration; enough for `plan` and `status`"},
+		{kafka.Topic, StateTopic, false, []string{kafka.OpWrite}, "`pause`, `resume`, `verify`, `repair`, `cutover`, `cleanup`"},
+		{kafka.Topic, schema.OffsetsTopic(TopicPrefix), false, []string{kafka.OpRead, kafka.OpDescribeConfigs}, "`status`, `cutover`: how far scan and stream are"},
+		{kafka.Topic, schema.WatermarksTopic(TopicPrefix), false, []string{kafka.OpRead}, "`status`, `verify`, `repair`, `cutover`: the watermark"},
+		{kafka.Topic, dataTopics, true, []string{kafka.OpRead}, "`verify`, `repair`, `cutover`: where the topics end, and the keys of what has changed since a clean pass"},
+		{kafka.Topic, schema.SchemaTopic(TopicPrefix), false, []string{kafka.OpRead}, newerRelease},
+		{kafka.Topic, schema.TablesTopic(TopicPrefix), false, []string{kafka.OpRead}, "only for `repair --execute` where tables or families are renamed: their descriptors"},
+		{kafka.Group, Group, false, []string{kafka.OpDescribe}, "`verify`, `repair`, `cutover`: what the sink has applied; `cleanup`: that its processes have stopped"},
+		{kafka.Group, tasks.Group(Connector), false, []string{kafka.OpDescribe}, "`cleanup`: that the source's have"},
+		{kafka.Topic, dataTopics, true, []string{kafka.OpDelete}, byTopics},
+		{kafka.Topic, schema.OffsetsTopic(TopicPrefix), false, []string{kafka.OpDelete}, byTopics},
+		{kafka.Topic, schema.SchemaTopic(TopicPrefix), false, []string{kafka.OpDelete}, byTopics},
+		{kafka.Topic, schema.TablesTopic(TopicPrefix), false, []string{kafka.OpDelete}, byTopics},
+		{kafka.Topic, schema.WatermarksTopic(TopicPrefix), false, []string{kafka.OpDelete}, byTopics},
+		{kafka.Topic, schema.TasksTopic(TopicPrefix), false, []string{kafka.OpDelete}, byTopics},
+	}}
+	MigrateDeadLetters = Role{"The other steps of `waltap migrate` where a connector has `errors.deadletterqueue.topic.name`, in addition", []Right{
+		{kafka.Topic, DeadTopic, false, []string{kafka.OpRead}, "`cutover`: whether there are any"},
+		{kafka.Topic, dlq.StateTopic, false, []string{kafka.OpRead, kafka.OpDescribeConfigs}, "`cutover`: which of them were put back"},
+	}}
+	Roles = []Role{Source, Sink, DeadLetters, OffsetsGet, OffsetsSet, Tail, DlqList, DlqReplay, Verify, MigrateStart, MigrateSteps, MigrateDeadLetters}
 )
+
+// StateTopic is migrate.StateTopic.
+const StateTopic = "__waltap-migrations"
+
+const byTopics = "`cleanup --topics` deletes it"
+
+// Reversed stands behind the names of what a reverse stream has for itself, before its number.
+const Reversed = "-reverse-"
 
 // fill returns the rights with what stands for TopicPrefix, Connector, Group and DeadTopic.
 func fill(rights []Right, prefix, connector, group, dead string) []Right {
@@ -163,6 +204,80 @@ func OfConnector(p *config.Process, c *config.Connector, topicPrefix string) ([]
 		}
 	}
 	return rights, nil
+}
+
+// OfVerify lists what waltap verify and repair need for the pair of a process.
+func OfVerify(source, sink *config.Connector) []Right {
+	return ofPair(Verify.Rights, source, sink)
+}
+
+func ofPair(rights []Right, source, sink *config.Connector) []Right {
+	return fill(rights, source.Source.TopicPrefix, source.Name, sink.Sink.GroupID, "")
+}
+
+// MigrationRights are those of one wave of a migration.
+type MigrationRights struct {
+	Start []Right // of waltap migrate start, which runs the connectors
+	Steps []Right // of all other steps
+	// Reverse is what those of either need in addition for cutover --reverse and its undoing.
+	ReverseStart, ReverseSteps []Right
+}
+
+// OfMigration lists what the steps of waltap migrate need for a wave, whose connectors are given.
+func OfMigration(p *config.Process, source, sink *config.Connector) (*MigrationRights, error) {
+	from, err := OfConnector(p, source, "")
+	if err != nil {
+		return nil, err
+	}
+	to, err := OfConnector(p, sink, source.Source.TopicPrefix)
+	if err != nil {
+		return nil, err
+	}
+	steps := ofPair(MigrateSteps.Rights, source, sink)
+	for _, e := range []*config.Errors{&source.Source.Errors, &sink.Sink.Errors} {
+		if e.DeadLetterTopic != "" {
+			steps = append(steps, fill(MigrateDeadLetters.Rights, "", "", "", e.DeadLetterTopic)...)
+		}
+	}
+	back := reversed(source, sink, MigrateSteps.Rights)
+	for i := range back { // its topics are not verified
+		if back[i].Name == source.Source.TopicPrefix+Reversed && slices.Equal(back[i].Operations, []string{kafka.OpRead}) {
+			back[i].Operations, back[i].For = []string{kafka.OpDescribe}, "`cutover --undo`: what the sink has applied"
+		}
+	}
+	return &MigrationRights{
+		Start: Unique(from, to, MigrateStart.Rights), Steps: Unique(steps),
+		ReverseStart: reversed(source, sink, Source.Rights, Sink.Rights), ReverseSteps: back,
+	}, nil
+}
+
+// reversed are rights on what all reverse streams of a pair have for themselves.
+func reversed(source, sink *config.Connector, lists ...[]Right) []Right {
+	mark := source.Source.TopicPrefix + Reversed
+	var out []Right
+	for _, r := range slices.Concat(lists...) {
+		own := strings.Contains(r.Name, TopicPrefix) || strings.Contains(r.Name, Connector) || strings.Contains(r.Name, Group)
+		if !own || strings.Contains(r.For, "only for ") || strings.Contains(r.For, "only with ") {
+			continue
+		}
+		r = fill([]Right{r}, mark, source.Name+Reversed, config.DefaultGroup(sink.Name+Reversed), "")[0]
+		r.Name, r.Prefixed = strings.TrimSuffix(r.Name, "."), true
+		out = append(out, r)
+	}
+	return Unique(out)
+}
+
+// Unique joins lists; of rights to the same the first stays.
+func Unique(lists ...[]Right) []Right {
+	var out []Right
+	for _, r := range slices.Concat(lists...) {
+		if !slices.ContainsFunc(out, func(o Right) bool {
+			return o.Resource == r.Resource && o.Name == r.Name && o.Prefixed == r.Prefixed && slices.Equal(o.Operations, r.Operations)
+		}) {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // topicsBegin lists the topics of a sink, or what all of them begin with.

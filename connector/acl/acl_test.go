@@ -22,10 +22,11 @@ func document() []byte {
 	var b bytes.Buffer
 	b.WriteString(`# The rights that waltap needs in Kafka
 
-Written from connector/acl; a test keeps the two equal, and an end-to-end test runs a source and a sink with exactly these rights on a
-real broker, and finds each of them used; the commands too. It leaves out those that are "only for" something that does not happen there.
+Written from connector/acl; a test keeps the two equal, and end-to-end tests run a source, a sink and a migration with exactly these rights on a
+real broker, and find each of them used; the commands too. They leave out those that are "only for" something that does not happen there.
 
-` + "`waltap acls -f FILE`" + ` prints the kafka-acls.sh commands for a configuration. In the names here, ` + "`<topic.prefix>`" + ` is the key of that name of the
+` + "`waltap acls -f FILE`" + ` prints the kafka-acls.sh commands for the connectors of a configuration; with ` + "`--for verify`" + ` those for ` + "`waltap verify`" + ` and
+` + "`repair`" + `, with ` + "`--for migrate`" + ` those for all steps of a migration. In the names here, ` + "`<topic.prefix>`" + ` is the key of that name of the
 source, ` + "`<consumer.group.id>`" + ` that of the sink (` + "`connect-<name>`" + ` by default).
 
 No right on the cluster is needed. (Brokers before Kafka 2.8 grant producer ids only with IdempotentWrite on the cluster; without it a
@@ -44,6 +45,35 @@ describe does not exist for it: a sink with ` + "`topics.regex`" + ` does not se
 		}
 		b.WriteString("\n")
 	}
+	b.WriteString(`## ` + "`waltap migrate cutover --reverse`" + ` and its undoing, in addition
+
+The reverse stream has a source and a sink of its own, numbered, of a like name: ` + "`<name>-reverse-1`" + ` with the topic.prefix
+` + "`<topic.prefix>-reverse-1`" + `. Those of the two connectors above, and of the other steps, on everything that begins with ` + "`<topic.prefix>-reverse-`" + `,
+` + "`__waltap-offsets.<topic.prefix>-reverse-`" + ` (and so on), and on the groups ` + "`waltap-<name>-reverse-`" + ` and ` + "`connect-<name of the sink>-reverse-`" + `. ` +
+		"`waltap acls -f FILE --for migrate`" + ` prints them.
+
+# The rights that waltap needs in HBase
+
+Where the clusters have ` + "`AccessController`" + `. Letters as the HBase shell's grant takes them; on the cluster means without a table. HBase tells
+definitions of tables only to who has A or C on them.
+
+| | at the source | at the destination |
+|---|---|---|
+| source connector | A and C on the cluster (peers, WALs, the heartbeat table), R on the tables | |
+| sink connector | | W on the cluster (replication calls) or, with ` + "`hbase.apply: mutation`" + `, on the tables; A and C on the cluster with ` + "`hbase.table.create`" + `, else A with ` + "`hbase.table.late.put.window.ms`" + ` |
+| ` + "`waltap verify`" + ` | R and A (or C) on the tables | the same |
+| ` + "`waltap repair --execute`" + ` | R and A (or C) on the tables | R and A (or C) on the tables, W on the cluster |
+| ` + "`waltap schema export`, `diff`" + ` | A (or C) on the tables | the same |
+| ` + "`waltap schema apply`" + ` | | A and C on the cluster |
+| ` + "`waltap migrate plan`" + ` | A on the cluster | A on the cluster |
+| ` + "`waltap migrate start`" + ` | R, A and C on the cluster | W, A and C on the cluster |
+| ` + "`waltap migrate verify`, `repair`" + ` | as verify and repair | the same |
+| ` + "`waltap migrate cutover`, `cleanup`" + ` | R, A and C on the cluster | R, A and C on the cluster |
+| ` + "`waltap migrate cutover --reverse`" + ` | W on the cluster in addition, for who runs ` + "`start`" + ` | C on the cluster in addition, for the same |
+| ` + "`waltap migrate status`, `pause`, `resume`" + ` | none; ` + "`pause`" + ` reads the queues in ZooKeeper | none |
+
+` + "`grant 'waltap', 'RWCA'`" + ` on both holds all of them.
+`)
 	return append(bytes.TrimRight(b.Bytes(), "\n"), '\n')
 }
 

@@ -9,6 +9,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 
+	"github.com/waltap/waltap/connector/acl"
+	"github.com/waltap/waltap/connector/migrate"
 	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/internal/secret"
 )
@@ -35,6 +37,9 @@ connectors:
 const scramUser = "security.protocol: SASL_PLAINTEXT\nsasl: {mechanism: SCRAM-SHA-256, username: alice, password: '${file:DIR/secrets.properties:password}'}"
 
 func TestACLs(t *testing.T) {
+	if acl.StateTopic != migrate.StateTopic {
+		t.Errorf("rights are listed for topic %s, and the state of migrations is on %s", acl.StateTopic, migrate.StateTopic)
+	}
 	run := func(args ...string) (int, string, string) {
 		var out, errs bytes.Buffer
 		code := Main(append([]string{"acls"}, args...), &out, &errs)
@@ -49,6 +54,21 @@ func TestACLs(t *testing.T) {
 	} {
 		if code != exitOK || !strings.Contains(out, want) {
 			t.Errorf("exit code %d, no %q in\n%s%s", code, want, out, errs)
+		}
+	}
+	for what, wants := range map[string][]string{
+		"verify": {"# waltap verify -f, waltap repair -f\n", "--operation Describe --topic p. --resource-pattern-type prefixed\n", "--operation Describe --group connect-copy\n"},
+		"migrate": {"# wave all: waltap migrate start\n", "--operation Write --topic p. --resource-pattern-type prefixed\n", "# wave all: the other steps of waltap migrate\n", "--operation Delete --topic __waltap-offsets.p\n",
+			"# wave all: waltap migrate start, for cutover --reverse in addition\n", "--operation Write --topic p-reverse- --resource-pattern-type prefixed\n", "--operation Read --group connect-copy-reverse- --resource-pattern-type prefixed\n"},
+	} {
+		code, out, errs := run("-f", secured(t, "k:9092", scramUser), "--for", what)
+		for _, want := range wants {
+			if code != exitOK || !strings.Contains(out, want) {
+				t.Errorf("--for %s: exit code %d, no %q in\n%s%s", what, code, want, out, errs)
+			}
+		}
+		if strings.Contains(out, "__waltap-migrations-reverse") || strings.Contains(out, "<") {
+			t.Errorf("--for %s:\n%s", what, out)
 		}
 	}
 	if code, out, errs = run("-f", secured(t, "k:9092", ""), "--principal", "User:bob"); code != exitOK || !strings.Contains(out, "--allow-principal User:bob ") {

@@ -58,8 +58,23 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-// differentError says that two ends differ.
-type differentError struct{ error }
+// exitError ends the process with a code of its own. What it says is told, unless it says nothing: then all has been written.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e exitError) Unwrap() error { return e.err }
+
+// different ends the process with exitDifferent; nil: what differs has been written.
+func different(err error) error { return exitError{exitDifferent, err} }
 
 // judges tells whether the command of args tells by exitDifferent what it has found.
 func judges(args []string) bool {
@@ -96,16 +111,15 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	defer stop()
 	err = kctx.Run(&env{ctx: ctx, stdout: stdout, stderr: stderr, stdin: os.Stdin})
 	var usage usageError
-	var different differentError
 	var exit exitError
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &exit):
-		return int(exit)
-	case errors.As(err, &different):
-		fmt.Fprintln(stderr, "waltap:", err)
-		return exitDifferent
+		if exit.err != nil {
+			fmt.Fprintln(stderr, "waltap:", err)
+		}
+		return exit.code
 	case errors.As(err, &usage) && !judges(args):
 		fmt.Fprintln(stderr, "waltap:", err)
 		return exitUsage

@@ -53,9 +53,9 @@ func (cmd *doctorCommand) Run(e *env) error {
 	}
 	switch report.Severity {
 	case check.Failure:
-		return exitError(exitFailures)
+		return exitError{code: exitFailures}
 	case check.Warning:
-		return exitError(exitWarnings)
+		return exitError{code: exitWarnings}
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/waltap/waltap/connector/config"
 	"github.com/waltap/waltap/connector/migrate"
 	"github.com/waltap/waltap/connector/verify"
+	"github.com/waltap/waltap/source/scan"
 )
 
 type migrateCommands struct {
@@ -85,7 +86,7 @@ func (cmd *migratePlan) Run(e *env) error {
 		err = p.Print(e.stdout)
 	}
 	if err == nil && p.Refused() {
-		return differentError{errors.New("something must be settled before the migration starts: see the lines that say refused")}
+		return different(errors.New("something must be settled before the migration starts: see the lines that say refused"))
 	}
 	return err
 }
@@ -106,7 +107,7 @@ func (cmd *migrateStart) Run(e *env) error {
 type migrateStatus struct {
 	migrationFlags `embed:""`
 
-	JSON     bool          `name:"json" help:"Write it as JSON: once, or with --interval a line each time."`
+	JSON     bool          `name:"json" help:"Write it as JSON, once."`
 	Once     bool          `help:"Show it once."`
 	Interval time.Duration `help:"How often it is read." default:"2s"`
 }
@@ -213,7 +214,13 @@ func (f *compareFlags) options(e *env) migrate.VerifyOptions {
 type migrateVerify struct {
 	compareFlags `embed:""`
 
-	Full bool `help:"Compare all rows, also after a clean pass."`
+	Full       bool  `help:"Compare all rows, also after a clean pass."`
+	MaxBadRows int64 `help:"Stop when so many rows are bad; 0: never." placeholder:"N"`
+
+	MaxRowsPerSecond int64  `help:"Hold the reading back, at each end; 0: no limit." placeholder:"N"`
+	MaxMBPerSecond   int64  `name:"max-mb-per-second" help:"The same in MiB." placeholder:"N"`
+	State            string `help:"Keep the progress of a pass over all rows in this file, so that --resume can go on from it." placeholder:"FILE"`
+	Resume           bool   `help:"Go on where the pass of --state was ended; begin it when there is none."`
 }
 
 func (cmd *migrateVerify) Run(e *env) error {
@@ -222,7 +229,11 @@ func (cmd *migrateVerify) Run(e *env) error {
 		return err
 	}
 	o := cmd.options(e)
-	o.Full = cmd.Full
+	o.Full, o.MaxBadRows, o.StateFile, o.Resume = cmd.Full, cmd.MaxBadRows, cmd.State, cmd.Resume
+	o.Limits = scan.Limits{RowsPerSecond: cmd.MaxRowsPerSecond, BytesPerSecond: cmd.MaxMBPerSecond << 20}
+	if cmd.Resume && cmd.State == "" {
+		return usageError{errors.New("--resume needs --state")}
+	}
 	r, err := m.Verify(e.ctx, menv, cmd.Wave, o)
 	if err != nil {
 		return err
@@ -281,7 +292,7 @@ func (cmd *migrateCutover) Run(e *env) error {
 		return m.Undo(e.ctx, menv, cmd.Wave, o)
 	}
 	if err = m.Cutover(e.ctx, menv, cmd.Wave, o); errors.Is(err, migrate.ErrNotGreen) {
-		return differentError{err}
+		return different(err)
 	}
 	return err
 }
@@ -303,9 +314,9 @@ func (cmd *migrateCutover) rehearse(e *env, m *migrate.Migration, menv migrate.E
 	}
 	switch {
 	case !r.Gate.Green():
-		return differentError{migrate.ErrNotGreen}
+		return different(migrate.ErrNotGreen)
 	case r.FreezeMS > r.MaxFreezeMS:
-		return differentError{errors.New("the freeze would be longer than migration.freeze.max.ms allows")}
+		return different(errors.New("the freeze would be longer than migration.freeze.max.ms allows"))
 	}
 	return nil
 }

@@ -116,6 +116,10 @@ func (cmd *peerRemoveCommand) agree(ctx context.Context, c *admin.Cluster, e *en
 	if err != nil {
 		return err
 	}
+	if of, probe := p.ProbeOf(); probe {
+		_, err := fmt.Fprintf(e.stdout, "peer %s is a probe of peer %s and ships nothing: nothing is lost with it.\n", p.ID, of)
+		return err
+	}
 	fmt.Fprintf(e.stdout, "peer %s of connector %s ships %s.\n", p.ID, p.Config[capture.MarkKey], tablesOf(p))
 	kept, err := keptFor(ctx, c, p.ID)
 	if err != nil {
@@ -179,6 +183,16 @@ func (cmd *peerRemoveCommand) Run(e *env, root *commands) error {
 			return err
 		}
 	}
+	probes, err := c.RemoveProbes(ctx, cmd.ID)
+	if err != nil {
+		return err
+	}
+	for _, probe := range probes {
+		gone = nil
+		if _, err := fmt.Fprintf(e.stdout, "its probe %s removed\n", probe); err != nil {
+			return err
+		}
+	}
 	dropped, err := watermark.DropTable(ctx, c, cmd.ID)
 	switch {
 	case err != nil:
@@ -200,7 +214,12 @@ func (cmd *peerListCommand) Run(e *env, root *commands) error {
 	if err != nil {
 		return err
 	}
-	w := tabwriter.NewWriter(e.stdout, 0, 8, 2, ' ', 0)
+	return writePeers(e.stdout, peers)
+}
+
+// writePeers writes a table, and below it what to do about probes that were left.
+func writePeers(out io.Writer, peers []admin.Peer) error {
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "PEER\tSTATE\tCONNECTOR\tTABLES\tCLUSTER KEY")
 	for _, p := range peers {
 		state := "enabled"
@@ -212,9 +231,23 @@ func (cmd *peerListCommand) Run(e *env, root *commands) error {
 			connector = "-"
 		}
 		tables := tablesOf(&p)
+		if _, probe := p.ProbeOf(); probe {
+			tables = "(none: a probe)"
+		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", p.ID, state, connector, tables, p.ClusterKey)
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for i := range peers {
+		if of, probe := peers[i].ProbeOf(); probe {
+			_, err := fmt.Fprintf(out, "%s ships nothing: a start adds it for seconds to see that the region servers know peer %s. Is it still there when no start is under way, a process was killed: the connector's next start removes it, and so does: waltap peer remove %s\n", peers[i].ID, of, peers[i].ID)
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func tablesOf(p *admin.Peer) string {

@@ -60,9 +60,9 @@ func repaired(r *verify.RepairReport) error {
 	case r.Clean():
 		return nil
 	case !r.Executed:
-		return differentError{fmt.Errorf("%d rows differ; nothing was written: --execute writes", r.Found.BadRows)}
+		return different(fmt.Errorf("%d rows differ; nothing was written: --execute writes", r.Found.BadRows))
 	}
-	return differentError{fmt.Errorf("%d rows differ still", r.After.BadRows)}
+	return different(fmt.Errorf("%d rows differ still", r.After.BadRows))
 }
 
 // printRepair writes what was written, or would be.

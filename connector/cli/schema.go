@@ -14,11 +14,6 @@ import (
 	"github.com/waltap/waltap/schema"
 )
 
-// exitError ends the process with a code, and no more words than have been written.
-type exitError int
-
-func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
-
 // schemaOpenTimeout bounds the first contact with a cluster.
 const schemaOpenTimeout = 15 * time.Second
 
@@ -287,7 +282,7 @@ func (s *schemaTo) diff(e *env) error {
 		return err
 	}
 	if !report.Same {
-		return exitError(exitDifferent)
+		return different(nil)
 	}
 	return nil
 }
@@ -324,7 +319,7 @@ func (cmd *schemaApplyCommand) Run(e *env) error {
 		return err
 	}
 	if len(left) > 0 {
-		return exitError(exitDifferent)
+		return different(nil)
 	}
 	return nil
 }

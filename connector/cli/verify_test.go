@@ -21,6 +21,10 @@ connectors:
 	if err := os.WriteFile(config, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	waves := filepath.Join(dir, "waves.yaml")
+	if err := os.WriteFile(waves, []byte("migration.waves: {one: a}\n"+content), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	ends := []string{"--source-quorum", "127.0.0.1:1", "--target-quorum", "127.0.0.1:1", "--table", "t"}
 	for _, tt := range []struct {
 		args []string
@@ -38,6 +42,7 @@ connectors:
 		{append(ends, "--table", "u=default:t"), "both be written"},
 		{append(ends, "--family-rename", "a=b,c=b"), "--family-rename"},
 		{[]string{"-f", config}, "several connectors"},
+		{[]string{"-f", waves, "--sink", "to"}, "waltap migrate verify --wave"},
 		{[]string{"-f", config, "--sink", "none"}, "no connector none"},
 		{[]string{"-f", config, "--sink", "fill"}, "hbase.no.overwrite"},
 		{[]string{"-f", config, "--sink", "to", "--table", "b"}, "does not capture it"},

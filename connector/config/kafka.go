@@ -42,8 +42,8 @@ const (
 // Consumer holds the keys consumer.override.*, of a sink.
 type Consumer struct {
 	FetchMinBytes          int
-	FetchMaxBytes          int // 0: Sink.BatchMaxBytes
-	MaxPartitionFetchBytes int // 0: Sink.BatchMaxBytes
+	FetchMaxBytes          int // 0: the sink's default
+	MaxPartitionFetchBytes int // 0: the sink's default
 	FetchMaxWait           time.Duration
 	SessionTimeout         time.Duration
 	HeartbeatInterval      time.Duration // 0: a tenth of SessionTimeout, at most 3 s

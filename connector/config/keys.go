@@ -353,7 +353,7 @@ var ownKeys = []Key{
 	},
 	{
 		Name: "hbase.apply", Scope: InSink, Type: String, Default: "auto", Values: []string{"auto", "replication", "mutation"},
-		Doc: "How changes are written. replication: by the call that HBase's own replication makes, the faster way. mutation: by puts and deletes, as a client does, for targets that do not serve that call, or not to us. auto: by replication until the target refuses it, which is logged, then by mutation.",
+		Doc: "How changes are written. mutation: by puts and deletes to the servers of their rows, as a client does. replication: by the call that HBase's own replication makes; it takes all tags, and costs the target more. auto: by mutation, but for cells with tags other than a TTL, which a target with cell ACLs or visibility labels takes from no client: these by replication until the target refuses it, which is logged.",
 		set: text(func(t *target) *ApplyMode { return &t.sink.Apply }),
 	},
 	{
@@ -384,12 +384,12 @@ var ownKeys = []Key{
 	},
 	{
 		Name: "batch.max.records", Scope: InSink, Type: Integer, Default: "4000", Min: 1, Max: 1_000_000,
-		Doc: "Most records applied in one batch.",
+		Doc: "Most records applied in one batch. Each partition has one; with more than 8 in a process, they are smaller, so that all together take no more memory.",
 		set: number(func(t *target) *int { return &t.sink.BatchMaxRecords }),
 	},
 	{
 		Name: "batch.max.bytes", Scope: InSink, Type: Size, Default: "4MiB", Min: 1 << 10, Max: 1 << 30,
-		Doc: "Most bytes of records applied in one batch. A larger record is applied alone.",
+		Doc: "Most bytes of records applied in one batch. A larger record is applied alone. With more than 8 partitions in a process less, as batch.max.records.",
 		set: number(func(t *target) *int64 { return &t.sink.BatchMaxBytes }),
 	},
 	{

@@ -261,9 +261,12 @@ func checkEnd(s *section, c *Source, f *faults) {
 	}
 }
 
+// DefaultGroup is the consumer group of a sink whose configuration names none, as Kafka Connect has it.
+func DefaultGroup(connector string) string { return "connect-" + connector }
+
 func completeSink(s *section, c *Connector, f *faults) {
 	if !s.has("consumer.group.id") {
-		c.Sink.GroupID = "connect-" + c.Name
+		c.Sink.GroupID = DefaultGroup(c.Name)
 	}
 	if !s.has("schema.evolution") {
 		c.Sink.Evolution = EvolutionNone

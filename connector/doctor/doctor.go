@@ -14,6 +14,7 @@ import (
 	"github.com/waltap/waltap/connector"
 	"github.com/waltap/waltap/connector/acl"
 	"github.com/waltap/waltap/connector/config"
+	"github.com/waltap/waltap/connector/migrate"
 	"github.com/waltap/waltap/internal/check"
 	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/internal/kafka"
@@ -33,6 +34,7 @@ type Part struct {
 func Parts() []Part {
 	return []Part{
 		{"Kafka", "Of the process.", kafka.Checks[:1]},
+		{"The migration", "Of a file with migration.name or migration.waves. Its connectors are then those of its waves.", []*check.Check{MigrationCheck}},
 		{"HBase's servers", "Of each connector: the source's, and the destination's.", admin.Checks},
 		{"The source", "Of connectors of class HBaseSource.", capture.Checks},
 		{"Topics", "Of the topics of each connector.", kafka.TopicChecks},
@@ -80,6 +82,8 @@ type doctor struct {
 	kafka  kafka.Config
 	client *kafka.Client // nil: it cannot be reached
 
+	waves []*migrate.Wave // of a migration
+
 	mu    sync.Mutex
 	found map[string]*capture.Checked // by source
 }
@@ -92,7 +96,8 @@ func Run(ctx context.Context, cfg *config.Process, o Options) *Report {
 	if d.client != nil {
 		defer d.client.Close()
 	}
-	sections := make([]Section, len(cfg.Connectors))
+	brokers = append(brokers, d.migration(ctx)...)
+	sections := make([]Section, len(d.cfg.Connectors))
 	// Sinks after sources: they are sent the sources' tables.
 	d.each(sections, func(c *config.Connector) []check.Result {
 		if c.Source == nil {
@@ -106,7 +111,7 @@ func Run(ctx context.Context, cfg *config.Process, o Options) *Report {
 		}
 		return d.sink(ctx, c)
 	})
-	r := &Report{Sections: append([]Section{{Results: brokers}}, sections...)}
+	r := &Report{Sections: append([]Section{{Results: append(brokers, d.shared()...)}}, sections...)}
 	var all []check.Result
 	for _, s := range r.Sections {
 		all = append(all, s.Results...)
@@ -129,7 +134,7 @@ func (d *doctor) each(sections []Section, look func(*config.Connector) []check.R
 }
 
 func (d *doctor) source(ctx context.Context, c *config.Connector) []check.Result {
-	cfg := capture.CheckConfig{Config: connector.CaptureConfig(c, d.client, slog.New(slog.DiscardHandler)), Timeout: d.Timeout, Retention: d.Retention, NameNode: d.NameNode}
+	cfg := capture.CheckConfig{Config: connector.CaptureConfig(c, d.client, slog.New(slog.DiscardHandler)), Timeout: d.Timeout, Retention: d.Retention, ScanRate: c.Source.Snapshot.MaxBytesPerSecond, NameNode: d.NameNode}
 	found := capture.Check(ctx, cfg)
 	d.mu.Lock()
 	d.found[c.Name] = found

@@ -180,6 +180,13 @@ func (s *session) dismiss(ctx context.Context, c *admin.Cluster, p *pair) error 
 		}
 		s.say("peer %s is removed", id)
 	}
+	probes, err := c.RemoveProbes(ctx, id)
+	if err != nil {
+		return err
+	}
+	for _, probe := range probes {
+		s.say("peer %s is removed, which a process that was killed has left", probe)
+	}
 	crash.Point(crash.PeerRemoved)
 	dropped, err := watermark.DropTable(ctx, c, id)
 	if err != nil {

@@ -294,6 +294,9 @@ func (s *session) verifyFinal(ctx context.Context, w *Wave, st *State) error {
 // reopen takes the fence away.
 func (s *session) reopen(ctx context.Context, w *Wave, st *State) error {
 	if st.Phase != PhaseUndoing {
+		if st.Phase != PhaseFencing { // writers were at the destination: what was equal may not be, and is in no topic
+			st.Verified, st.Undone = nil, st.Undone+1
+		}
 		st.Phase = PhaseUndoing
 		if err := s.store.save(ctx, w.Name, st); err != nil {
 			return err
@@ -301,6 +304,9 @@ func (s *session) reopen(ctx context.Context, w *Wave, st *State) error {
 	}
 	if err := s.openTables(ctx, st); err != nil {
 		return err
+	}
+	if st.Reverse != nil {
+		st.Verified, st.Undone = nil, st.Undone+1
 	}
 	st.Phase, st.Fence, st.Reverse = PhaseStarted, nil, nil
 	if st.Verified != nil {

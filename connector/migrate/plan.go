@@ -11,6 +11,7 @@ import (
 
 	"github.com/waltap/waltap/connector/config"
 	"github.com/waltap/waltap/connector/tables"
+	"github.com/waltap/waltap/internal/crash"
 	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/schema"
 	"github.com/waltap/waltap/sink"
@@ -18,10 +19,6 @@ import (
 	"github.com/waltap/waltap/source/tasks"
 	"github.com/waltap/waltap/source/watermark"
 )
-
-// assumedRate is what one process is assumed to copy in a second, bytes, where nothing is known: it is a round figure below what
-// one core does, not a measurement of the clusters at hand.
-const assumedRate = 40 << 20
 
 // Plan is everything that a migration will create or alter, and how long it may take.
 type Plan struct {
@@ -47,9 +44,10 @@ type PlanWave struct {
 	Tables []PlanTable `json:"tables"`
 	Items  []PlanItem  `json:"items"`
 	Size
-	// Rate is what the estimate assumes, bytes a second.
-	Rate     int64 `json:"bytesPerSecond"`
-	Estimate int64 `json:"secondsToCopy"`
+	// Rate is what the estimate goes by, bytes a second, and RateFrom where it is from.
+	Rate     int64  `json:"bytesPerSecond"`
+	RateFrom string `json:"rateFrom"`
+	Estimate int64  `json:"secondsToCopy"`
 }
 
 // Size is what the master's load reports say.
@@ -137,6 +135,7 @@ func (m *Migration) Plan(ctx context.Context, e Env, waves []string) (_ *Plan, e
 		if err := p.wave(ctx, w); err != nil {
 			return nil, fmt.Errorf("plan wave %s: %w", w.Name, err)
 		}
+		crash.Point(crash.Planned)
 	}
 	return p.plan, nil
 }
@@ -276,8 +275,8 @@ func (p *planner) wave(ctx context.Context, w *Wave) error {
 		out.Tables = append(out.Tables, PlanTable{Source: name, Target: w.targetName(name), Size: p.sizes[name]})
 		out.add(p.sizes[name])
 	}
-	if out.Rate = w.Source.Source.Snapshot.MaxBytesPerSecond; out.Rate <= 0 {
-		out.Rate = assumedRate
+	if out.Rate, out.RateFrom, err = p.rate(ctx, w); err != nil {
+		return err
 	}
 	out.Estimate = out.bytes() / out.Rate
 	p.sourceItems(w, chosen, &out)

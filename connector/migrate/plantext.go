@@ -32,8 +32,8 @@ func (w *PlanWave) print(b *strings.Builder) {
 		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\n", x.Source, x.Target, x.Regions, x.StoreMB, x.UncompressedMB, x.MemStoreMB)
 	}
 	t.Flush()
-	fmt.Fprintf(b, "sizes are those that the region servers last reported; about %d MiB to read, in about %s at %d MiB/s, and then the changes of that time\n",
-		w.bytes()>>20, round(w.duration()), w.Rate>>20)
+	fmt.Fprintf(b, "sizes are those that the region servers last reported; about %d MiB to read, in about %s at %.1f MiB/s (%s), and then the changes of that time\n",
+		w.bytes()>>20, round(w.duration()), float64(w.Rate)/(1<<20), w.RateFrom)
 	for _, step := range []string{stepStart, stepCutover, stepReverse} {
 		fmt.Fprintf(b, "\n%s\n", step)
 		t := tabwriter.NewWriter(b, 0, 8, 2, ' ', 0)

@@ -42,17 +42,17 @@ func (m *Migration) Repair(ctx context.Context, e Env, wave string, o RepairOpti
 	if o.Hash {
 		options.Mode = verify.Hash
 	}
-	began := time.Now().UnixMilli()
 	r, err = verify.Repair(ctx, verify.RepairOptions{Options: options, Execute: o.Execute, DeleteExtra: o.DeleteExtra, Apply: hbase.Mode(p.sink.Sink.Apply)})
 	if err != nil {
 		return nil, err
 	}
 	crash.Point(crash.VerifyUnsaved)
-	return r, s.keepPass(ctx, w, passOf(r.Found, r.Clean(), began, p.tables))
+	return r, s.keepPass(ctx, w, passOf(r.Compared, r.Clean(), p.tables))
 }
 
-// passOf is a comparison of all rows as a pass.
-func passOf(r *verify.Report, clean bool, began int64, tables []string) *Pass {
+// passOf is a comparison of all rows as a pass; clean says whether what it has found is mended.
+func passOf(r *verify.Report, clean bool, tables []string) *Pass {
+	began := r.Started.UnixMilli()
 	p := &Pass{
 		Clean: clean, Mode: string(r.Mode), Began: began, Ended: time.Now().UnixMilli(), Rows: r.Rows(), Good: r.GoodRows, Bad: r.BadRows,
 		Excused: r.ExceptedRows, Proved: r.Proved, Tables: tables, Since: r.Since, Whole: began,

@@ -56,8 +56,10 @@ type State struct {
 	Fence    *Fence    `json:"fence,omitempty"`
 	Reverse  *Reverse  `json:"reverse,omitempty"`
 	// Reversals counts the reverse streams that there were: each has names of its own.
-	Reversals int      `json:"reversals,omitempty"`
-	Left      []string `json:"left,omitempty"` // by the clean-up, and why
+	Reversals int `json:"reversals,omitempty"`
+	// Undone counts the cut-overs that were taken back after writers may have been at the destination.
+	Undone int      `json:"undone,omitempty"`
+	Left   []string `json:"left,omitempty"` // by the clean-up, and why
 }
 
 // Table is a table of a wave, and how it was before the wave began.

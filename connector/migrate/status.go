@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/waltap/waltap/connector/status"
+	"github.com/waltap/waltap/internal/crash"
 	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/source/capture"
 )
@@ -46,6 +47,8 @@ type WaveStatus struct {
 	DeadLettered       int64 `json:"deadLettered"`
 	BulkLoads          int64 `json:"bulkLoads"`
 
+	scanned int64 // rows that the processes have read, for the rate
+
 	Tables   []TableStatus     `json:"tables"`
 	Verified *Verified         `json:"verified,omitempty"`
 	Fence    *Fence            `json:"fence,omitempty"`
@@ -54,7 +57,8 @@ type WaveStatus struct {
 	Failures map[string]string `json:"failures,omitempty"` // by connector
 }
 
-// TableStatus is how a table gets on. Rows, records and bytes are of all processes since the wave began; after a restart some are counted twice.
+// TableStatus is how a table gets on. Rows are those that the scan has delivered, each once. Records and what was applied are counted
+// by the processes since the wave began: what a restart has made them send or apply again counts again.
 type TableStatus struct {
 	Source  string `json:"source"`
 	Target  string `json:"target"`
@@ -118,11 +122,11 @@ func (w *Watcher) wave(ctx context.Context, wave *Wave) (*WaveStatus, error) {
 		return out, err
 	}
 	out.Paused, out.Verified, out.Fence, out.Reverse, out.Left = st.Paused, st.Verified, st.Fence, st.Reverse, st.Left
-	kept := new(capture.Kept)
+	kept, err := capture.Inspect(ctx, w.s.kafka, wave.prefix(), wave.Source.Name)
+	if err != nil {
+		return nil, err
+	}
 	if st.Phase != PhaseCleaned {
-		if kept, err = capture.Inspect(ctx, w.s.kafka, wave.prefix(), wave.Source.Name); err != nil {
-			return nil, err
-		}
 		p, err := w.s.forwardPair(wave, st)
 		if err != nil {
 			return nil, err
@@ -139,7 +143,7 @@ func (w *Watcher) wave(ctx context.Context, wave *Wave) (*WaveStatus, error) {
 	if kept == nil {
 		kept = new(capture.Kept)
 	}
-	if kept.HeldSince > 0 {
+	if kept.HeldSince > 0 && st.Phase != PhaseCleaned {
 		out.HeldSeconds = max(0, (time.Now().UnixMilli()-kept.HeldSince)/1000)
 	}
 	progress, err := w.s.store.progress(wave.Name)
@@ -155,7 +159,7 @@ func (w *Watcher) wave(ctx context.Context, wave *Wave) (*WaveStatus, error) {
 func (out *WaveStatus) fill(wave *Wave, st *State, kept *capture.Kept, progress []Progress, now time.Time) {
 	tables := make(map[string]*TableStatus)
 	for _, t := range st.Tables {
-		tables[t.Source] = &TableStatus{Source: t.Source, Target: t.Target, Phase: phaseOfTable(st, kept, t.Source)}
+		tables[t.Source] = &TableStatus{Source: t.Source, Target: t.Target, Phase: phaseOfTable(st, kept, t.Source), Scanned: kept.Tables[t.Source].Rows}
 	}
 	for i := range progress {
 		p := &progress[i]
@@ -195,7 +199,7 @@ func (out *WaveStatus) source(c *status.ConnectorView, alive bool, tables map[st
 	}
 	for _, t := range c.Tables {
 		if to := tables[t.Name]; to != nil {
-			to.Scanned += t.SnapshotRows
+			out.scanned += t.SnapshotRows
 			to.Records += t.Records
 		}
 	}
@@ -239,9 +243,9 @@ func phaseOfTable(st *State, kept *capture.Kept, table string) string {
 
 // rates are told by what was counted since the last look.
 func (w *Watcher) rates(out *WaveStatus) {
-	now := sample{at: time.Now()}
+	now := sample{at: time.Now(), scanned: out.scanned}
 	for _, t := range out.Tables {
-		now.scanned, now.records, now.applied, now.appliedLen = now.scanned+t.Scanned, now.records+t.Records, now.applied+t.Applied, now.appliedLen+t.Bytes
+		now.records, now.applied, now.appliedLen = now.records+t.Records, now.applied+t.Applied, now.appliedLen+t.Bytes
 	}
 	last, known := w.last[out.Name]
 	w.last[out.Name] = now
@@ -285,8 +289,11 @@ func (w *WaveStatus) print(out io.Writer) {
 	if w.HeldSeconds > 0 {
 		fmt.Fprintf(out, "held       the source has kept its WALs for %s\n", round(time.Duration(w.HeldSeconds)*time.Second))
 	}
-	if w.SecondsLeft > 0 {
-		fmt.Fprintf(out, "left       about %s of the scan\n", round(time.Duration(w.SecondsLeft)*time.Second))
+	switch {
+	case w.SecondsLeft > 0:
+		fmt.Fprintf(out, "left       about %s of the scan, at the rate that was measured\n", round(time.Duration(w.SecondsLeft)*time.Second))
+	case w.HeldSeconds > 0:
+		fmt.Fprintln(out, "left       not known before the scan's rate is measured")
 	}
 	if w.Retries+w.DeadLettered+w.BulkLoads > 0 {
 		fmt.Fprintf(out, "trouble    %d repeated, %s, %s\n", w.Retries, plural(int(w.DeadLettered), "dead letter", "dead letters"), plural(int(w.BulkLoads), "bulk load", "bulk loads"))
@@ -336,9 +343,11 @@ func (m *Migration) Pause(ctx context.Context, e Env, wave string, pause bool) (
 	}
 	if st.Paused != pause {
 		st.Paused = pause
+		crash.Point(crash.PauseUnsaved)
 		if err := s.store.save(ctx, w.Name, st); err != nil {
 			return err
 		}
+		crash.Point(crash.PauseSaved)
 	}
 	if !pause {
 		s.say("wave %s is resumed; its connectors start where waltap migrate start runs", w.Name)

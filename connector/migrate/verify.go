@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/waltap/waltap/connector"
 	"github.com/waltap/waltap/connector/config"
 	"github.com/waltap/waltap/connector/verify"
 	"github.com/waltap/waltap/internal/crash"
 	"github.com/waltap/waltap/sink"
+	"github.com/waltap/waltap/source/scan"
 )
 
 // VerifyOptions of Verify.
@@ -20,7 +20,12 @@ type VerifyOptions struct {
 	// DifferencesFile gets a line of JSON for each difference; "": none.
 	DifferencesFile string
 	Parallel        int // ranges compared at once; 0: the default
-	Progress        func(verify.Progress)
+	MaxBadRows      int64
+	Limits          scan.Limits // of the reading, at each end
+	// StateFile keeps the progress of a pass over all rows; with Resume it goes on from there.
+	StateFile string
+	Resume    bool
+	Progress  func(verify.Progress)
 }
 
 // Verify compares the tables of a wave and keeps the result for the gate. After a clean pass only rows are compared whose keys
@@ -70,20 +75,24 @@ func (s *session) compare(ctx context.Context, w *Wave, st *State, o VerifyOptio
 		return nil, nil, err
 	}
 	defer done()
-	options.DifferencesFile, options.Progress, options.Parallel = o.DifferencesFile, o.Progress, o.Parallel
+	options.DifferencesFile, options.Progress, options.Parallel, options.MaxBadRows = o.DifferencesFile, o.Progress, o.Parallel, o.MaxBadRows
+	options.Limits = o.Limits
 	last := (*Pass)(nil)
 	if v := st.Verified; !o.Full && v != nil && v.Base != nil && v.Base.Clean && covers(v.Base.Tables, p.tables) {
 		last = v.Base
 		options.Mode, options.ChangedSince = verify.Changed, verify.Offsets(last.Since)
-	} else if o.Hash {
-		options.Mode = verify.Hash
+	} else {
+		// What was equal before writers were at the destination may not be any more.
+		options.StateFile, options.Resume, options.Era = o.StateFile, o.Resume, fmt.Sprintf("wave %s of %s since %d, undone %d times", w.Name, s.Name, st.Started, st.Undone)
+		if o.Hash {
+			options.Mode = verify.Hash
+		}
 	}
-	began := time.Now().UnixMilli()
 	r, err := verify.Run(ctx, options)
 	if err != nil {
 		return nil, nil, err
 	}
-	pass := passOf(r, r.Clean(), began, p.tables)
+	pass := passOf(r, r.Clean(), p.tables)
 	if last != nil {
 		pass.Whole, pass.Rows = last.Whole, max(last.Rows, pass.Rows)
 	}

@@ -11,14 +11,19 @@ import (
 	"github.com/waltap/waltap/source/watermark"
 )
 
+// Pair finds the two connectors of these names; "": the only one of its class.
+func Pair(p *config.Process, source, sink string) (from, to *config.Connector, err error) {
+	if from, err = find(p, source, config.HBaseSource); err != nil {
+		return nil, nil, err
+	}
+	to, err = find(p, sink, config.HBaseSink)
+	return from, to, err
+}
+
 // FromConfig takes from a configuration what Options say of the two ends, the tables, and the pipeline between them; Kafka and
 // Schemas of the Pipeline are the caller's. source and sink are names of connectors; "": the only one of its class.
 func FromConfig(p *config.Process, source, sink string, log *slog.Logger) (Options, error) {
-	from, err := find(p, source, config.HBaseSource)
-	if err != nil {
-		return Options{}, err
-	}
-	to, err := find(p, sink, config.HBaseSink)
+	from, to, err := Pair(p, source, sink)
 	if err != nil {
 		return Options{}, err
 	}

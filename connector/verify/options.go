@@ -78,6 +78,9 @@ type Options struct {
 	// NoRecheck counts rows that differ at first sight: false alarms where the tables are written to.
 	NoRecheck bool
 
+	// MaxBadRows ends the comparison when so many rows are bad; 0: it goes to the end. Rows that were in hand then count, too.
+	MaxBadRows int64
+
 	Parallel   int   // ranges compared at once; default 4
 	FetchBytes int64 // asked of a region server per call; default 2 MiB
 	ShardBytes int64 // a region above it is compared in several ranges; default 1 GiB
@@ -88,6 +91,8 @@ type Options struct {
 	// StateFile keeps the progress; with Resume a comparison goes on from it. It is removed when the comparison is complete.
 	StateFile string
 	Resume    bool
+	// Era tells comparisons apart whose ends are not what they were, though all else is equal: none goes on from another's state.
+	Era string
 	// DifferencesFile gets a line of JSON for each difference. Exceptions adds those that leave a row good.
 	DifferencesFile string
 	Exceptions      bool

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/waltap/waltap/internal/crash"
 	"github.com/waltap/waltap/schema"
 	"github.com/waltap/waltap/sink"
 	"github.com/waltap/waltap/sink/hbase"
@@ -53,6 +54,8 @@ type Action struct {
 // RepairReport is what Repair has done, or would do.
 type RepairReport struct {
 	Executed bool `json:"executed"`
+	// Compared is the comparison that went before, of all rows; nil when a differences file was given.
+	Compared *Report `json:"compared,omitempty"`
 	// Found is the comparison that found what to repair: of all rows, or of those in the differences file.
 	Found *Report `json:"found"`
 	// Actions are what was written, or would be.
@@ -95,18 +98,20 @@ func Repair(ctx context.Context, o RepairOptions) (_ *RepairReport, err error) {
 		return nil, errors.New("a repair reads rows that differ again before it writes: that cannot be switched off")
 	}
 	from := o.From
+	var compared *Report
 	if from == "" {
 		var remove func()
-		if from, remove, err = o.find(ctx); err != nil {
+		if from, compared, remove, err = o.find(ctx); err != nil {
 			return nil, err
 		}
 		defer remove()
 	}
+	crash.Point(crash.RepairFound)
 	rows, err := readRows(from)
 	if err != nil {
 		return nil, err
 	}
-	r := &repair{RepairOptions: o, out: &RepairReport{Executed: o.Execute}, actions: make(map[string]*Action), left: make(map[string]*Action)}
+	r := &repair{RepairOptions: o, out: &RepairReport{Executed: o.Execute, Compared: compared}, actions: make(map[string]*Action), left: make(map[string]*Action)}
 	if err := r.run(ctx, rows); err != nil {
 		return nil, err
 	}
@@ -114,27 +119,27 @@ func Repair(ctx context.Context, o RepairOptions) (_ *RepairReport, err error) {
 	return r.out, nil
 }
 
-// find compares first; it returns the file with the differences.
-func (o *RepairOptions) find(ctx context.Context) (file string, remove func(), err error) {
+// find compares first; it returns the file with the differences, and the report.
+func (o *RepairOptions) find(ctx context.Context) (file string, r *Report, remove func(), err error) {
 	first := o.Options
 	remove = func() {}
 	if first.DifferencesFile == "" {
 		f, err := os.CreateTemp("", "waltap-differences-*.jsonl")
 		if err != nil {
-			return "", nil, fmt.Errorf("write the differences: %w", err)
+			return "", nil, nil, fmt.Errorf("write the differences: %w", err)
 		}
 		first.DifferencesFile = f.Name()
 		remove = func() { os.Remove(f.Name()) }
 		if err := f.Close(); err != nil {
-			return "", nil, errors.Join(fmt.Errorf("write the differences: %w", err), os.Remove(first.DifferencesFile))
+			return "", nil, nil, errors.Join(fmt.Errorf("write the differences: %w", err), os.Remove(first.DifferencesFile))
 		}
 	}
 	first.Exceptions = false
-	if _, err := newComparison(first).run(ctx); err != nil {
+	if r, err = newComparison(first).run(ctx); err != nil {
 		remove()
-		return "", nil, err
+		return "", nil, nil, err
 	}
-	return first.DifferencesFile, remove, nil
+	return first.DifferencesFile, r, remove, nil
 }
 
 // rowsOf are rows by table, in the order of the file.
@@ -296,6 +301,7 @@ func (r *repair) flush(ctx context.Context, t *table, key []byte) error {
 		var permanent *sink.PermanentError
 		switch {
 		case err == nil:
+			crash.Point(crash.RepairWritten)
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)

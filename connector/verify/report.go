@@ -175,6 +175,8 @@ type Report struct {
 	Raw         bool    `json:"raw"` // versions and delete markers, not only visible cells
 	// Proved: rows that differed were read again after the watermark. Otherwise after Options.RecheckFor.
 	Proved bool `json:"proved"`
+	// Stopped: Options.MaxBadRows was reached, and the rest was not compared.
+	Stopped bool `json:"stopped,omitempty"`
 	// Resumed: earlier runs have done part of it.
 	Resumed bool `json:"resumed"`
 

@@ -43,6 +43,7 @@ type comparison struct {
 	started time.Time
 	since   Offsets
 	resumed bool
+	stopped bool         // at MaxBadRows
 	keys    atomic.Int64 // that the topics named
 
 	// given are the rows to compare in mode Rows.
@@ -81,11 +82,20 @@ func (c *comparison) run(ctx context.Context) (_ *Report, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, c.file.close()) }()
-	if err := c.work(ctx); err != nil {
-		return nil, errors.Join(err, c.save())
+	err = c.work(ctx)
+	if errors.Is(err, errEnough) {
+		c.stopped, err = true, nil
+	}
+	if err != nil || c.stopped {
+		if err = errors.Join(err, c.save()); err != nil {
+			return nil, err
+		}
 	}
 	return c.result()
 }
+
+// errEnough ends a comparison that has found Options.MaxBadRows.
+var errEnough = errors.New("as many rows are bad as were asked for")
 
 // open connects to both clusters.
 func (c *comparison) open(ctx context.Context) error {
@@ -400,7 +410,7 @@ func (c *comparison) save() error {
 // result makes the report of a comparison that is complete, and removes its state.
 func (c *comparison) result() (*Report, error) {
 	r := &Report{FormatVersion: ReportFormatVersion, SourceCluster: c.clusters[0].ID(), TargetCluster: c.clusters[1].ID(),
-		Started: c.started, Ended: time.Now(), Mode: c.Mode, Comparison: c.fingerprint(c.clusters[0].ID(), c.clusters[1].ID()), Raw: !c.Visible, Proved: c.pipe != nil && c.pipe.proved(), Resumed: c.resumed,
+		Started: c.started, Ended: time.Now(), Mode: c.Mode, Comparison: c.fingerprint(c.clusters[0].ID(), c.clusters[1].ID()), Raw: !c.Visible, Proved: c.pipe != nil && c.pipe.proved(), Resumed: c.resumed, Stopped: c.stopped,
 		Since: c.since, ChangedKeys: c.keys.Load(), Differences: c.DifferencesFile}
 	if c.Mode == SampleRows || c.Mode == SampleRegions {
 		r.SampleRatio = c.SampleRatio
@@ -411,10 +421,13 @@ func (c *comparison) result() (*Report, error) {
 			if u.table != t {
 				continue
 			}
-			if !u.done {
+			if !u.done && !c.stopped {
 				return nil, fmt.Errorf("compare table %s: the range from %q to %q is not complete", t.name, u.span.start, u.span.end)
 			}
 			tr.add(&u.counts)
+			for _, p := range u.parts { // of a comparison that was stopped
+				tr.add(&p.counts)
+			}
 		}
 		r.Tables = append(r.Tables, tr)
 	}
@@ -422,7 +435,7 @@ func (c *comparison) result() (*Report, error) {
 	if err := c.file.flush(); err != nil {
 		return nil, err
 	}
-	if c.StateFile != "" {
+	if c.StateFile != "" && !c.stopped {
 		if err := os.Remove(c.StateFile); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, fmt.Errorf("remove the state file: %w", err)
 		}

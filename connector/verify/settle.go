@@ -282,7 +282,9 @@ func (s *settler) readOne(ctx context.Context, x *suspect) (again bool, err erro
 		}
 	}
 	<-s.slots
-	x.part.settled(&counted)
+	if bad := x.part.settled(&counted); s.MaxBadRows > 0 && bad >= s.MaxBadRows {
+		return false, errEnough
+	}
 	return false, nil
 }
 

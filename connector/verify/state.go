@@ -62,6 +62,9 @@ func (o *Options) fingerprint(source, target string) string {
 	}
 	fmt.Fprintf(&b, "; rows %q to %q; timestamps %d to %d; families %v; visible %v, versions %d; mode %s, ratio %v", o.RowStart, o.RowStop,
 		o.MinTimestamp, o.MaxTimestamp, o.Families, o.Visible, o.Versions, o.Mode, o.SampleRatio)
+	if o.Era != "" {
+		fmt.Fprintf(&b, "; %s", o.Era)
+	}
 	return b.String()
 }
 

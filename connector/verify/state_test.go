@@ -27,7 +27,9 @@ func TestPartsCountInTheirOrder(t *testing.T) {
 	}
 	parts[0].close([]byte("b"), false)
 	parts[1].close([]byte("c"), false)
-	parts[1].settled(&Counts{BadRows: 1, Differences: map[Kind]int64{Value: 2}})
+	if bad := parts[1].settled(&Counts{BadRows: 1, Differences: map[Kind]int64{Value: 2}}); bad != 1 {
+		t.Errorf("%d rows are bad so far, want 1", bad)
+	}
 	if len(u.upto) > 0 || u.counts.GoodRows != 0 || live.GoodRows != 30 || live.BadRows != 1 {
 		t.Errorf("the first part is not judged: up to %q, %+v, live %+v", u.upto, u.counts, live)
 	}

@@ -71,14 +71,15 @@ func (p *part) count(c *Counts) {
 	p.live.add(c)
 }
 
-// settled counts a suspect.
-func (p *part) settled(c *Counts) {
+// settled counts a suspect; it returns how many rows are bad so far, in all units.
+func (p *part) settled(c *Counts) (bad int64) {
 	p.unit.mu.Lock()
 	defer p.unit.mu.Unlock()
 	p.pending--
 	p.counts.add(c)
 	p.live.add(c)
 	p.unit.advance()
+	return p.live.BadRows
 }
 
 // close ends p: upto is the first row behind it, last says that it is the unit's last.

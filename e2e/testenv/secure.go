@@ -25,7 +25,8 @@ func (s *secureKafka) started() *servers.Kafka {
 
 // Passwords of the users of SecureKafka. Nothing that waltap writes may contain them.
 var Passwords = map[string]string{"waltap": "correct-horse-battery", "copier": "tr0ub4dor-and-3", "operator": "open-sesame-please", "watcher": "eyes-wide-open", "newcomer": "let-me-in-at-once",
-	"mender": "a-stitch-in-time", "follower": "in-your-footsteps", "patient": "say-aah-for-the-doctor", "reader": "for-your-eyes-only"}
+	"mender": "a-stitch-in-time", "follower": "in-your-footsteps", "patient": "say-aah-for-the-doctor", "reader": "for-your-eyes-only",
+	"mover": "lift-with-your-legs", "steerer": "hold-the-wheel", "prover": "quod-erat-demonstrandum"}
 
 // SecureKafka is a broker with TLS, users (Passwords) and access control lists, beside Env.Kafka. It is started by the first
 // call.

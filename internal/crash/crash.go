@@ -8,6 +8,7 @@ const (
 	HoldUnsaved     = "hold-unsaved"     // the capture has decided to hold, or to open, its peer, no state is saved
 	PeerNotAdded    = "peer-not-added"   // the state is saved, the peer is not added
 	PeerAdded       = "peer-added"       // the peer is added, waltap knows it by the saved capture id only
+	PeerProbed      = "peer-probed"      // HBase 1.x: a probe stands beside the peer, to see that the region servers know it
 	PeerDisabled    = "peer-disabled"    // a peer that shipped is disabled, its table list is still the old one
 	MidShard        = "mid-shard"        // a row in the middle of a shard was read
 	ShardUnsaved    = "shard-unsaved"    // Kafka has a shard, its progress is not saved
@@ -21,9 +22,14 @@ const (
 
 // The points of waltap migrate, in the order in which its steps pass them.
 const (
+	Planned          = "planned"             // plan: one more wave is looked at, nothing is shown
 	MigrateRecorded  = "migrate-recorded"    // start: what was there before is recorded, nothing is changed
 	MigrateApplied   = "migrate-applied"     // start: the destination has its tables, no connector runs
-	VerifyUnsaved    = "verify-unsaved"      // verify: it is through, its result is not saved
+	PauseUnsaved     = "pause-unsaved"       // pause, resume: it is decided, not saved
+	PauseSaved       = "pause-saved"         // pause, resume: it is saved, not told
+	RepairFound      = "repair-found"        // repair: what differs is found, nothing is written
+	RepairWritten    = "repair-written"      // repair: one more row is written
+	VerifyUnsaved    = "verify-unsaved"      // verify, repair: it is through, its result is not saved
 	FenceSaved       = "fence-saved"         // cutover: the fence is decided, no table is closed
 	TableFenced      = "table-fenced"        // cutover: one more table is closed
 	FenceClosed      = "fence-closed"        // cutover: all are, that is not saved
@@ -36,7 +42,7 @@ const (
 )
 
 // Points lists all of them.
-var Points = []string{HoldUnsaved, PeerNotAdded, PeerAdded, PeerDisabled, MidShard, ShardUnsaved, Scanned, EnabledUnsaved,
+var Points = []string{HoldUnsaved, PeerNotAdded, PeerAdded, PeerProbed, PeerDisabled, MidShard, ShardUnsaved, Scanned, EnabledUnsaved,
 	BeforeProduce, Produced, Unanswered, AppliedUnmarked,
-	MigrateRecorded, MigrateApplied, VerifyUnsaved, FenceSaved, TableFenced, FenceClosed, CutOverSaved, ReverseSaved, TableUnfenced, PeerRemoved,
+	Planned, MigrateRecorded, MigrateApplied, PauseUnsaved, PauseSaved, RepairFound, RepairWritten, VerifyUnsaved, FenceSaved, TableFenced, FenceClosed, CutOverSaved, ReverseSaved, TableUnfenced, PeerRemoved,
 	AttributesPartly, TopicDeleted}

@@ -95,11 +95,15 @@ func TestBatchRoundTrip(t *testing.T) {
 		for i := range want {
 			want[i].Topic, want[i].Partition, want[i].Offset = "t", 4, base+int64(i)
 		}
-		set, err := decodeBatches(b, tp, 0)
+		set, err := decodeBatches(b, 0, nil)
 		if err != nil {
 			rt.Fatal(err)
 		}
-		if d := cmp.Diff(want, set.records); d != "" || set.next != base+int64(len(recs)) || set.truncated {
+		var got []Record
+		for i := range set.records {
+			got = append(got, set.records[i].Record(tp))
+		}
+		if d := cmp.Diff(want, got); d != "" || set.next != base+int64(len(recs)) || set.truncated {
 			rt.Fatalf("next %d, truncated %v; records (-want +got):\n%s", set.next, set.truncated, d)
 		}
 
@@ -122,7 +126,6 @@ func TestBatchRoundTrip(t *testing.T) {
 }
 
 func TestDecodeBatches(t *testing.T) {
-	tp := TopicPartition{"t", 0}
 	ten := func(base int64) []byte { return encode(t, compress.None, base, records("a", 10)...) }
 	broken := func(at int) []byte {
 		b := ten(100)
@@ -158,7 +161,7 @@ func TestDecodeBatches(t *testing.T) {
 		{"more records than offsets", compacted(ten(100), 3), 100, nil, 100, false, "10 records"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			set, err := decodeBatches(tc.b, tp, tc.offset)
+			set, err := decodeBatches(tc.b, tc.offset, nil)
 			if (err != nil) != (tc.err != "") || err != nil && (!strings.Contains(err.Error(), tc.err) || !errors.Is(err, errBatchFormat)) {
 				t.Fatalf("error %v, want %q", err, tc.err)
 			}
@@ -178,12 +181,12 @@ func TestLogAppendTime(t *testing.T) {
 	b[batchAttributes+1] |= attrLogAppendTime
 	binary.BigEndian.PutUint64(b[batchMaxTime:], 1234)
 	stamp(b, noProducer)
-	set, err := decodeBatches(b, t0, 0)
+	set, err := decodeBatches(b, 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range set.records {
-		if r.Time.UnixMilli() != 1234 {
+	for _, raw := range set.records {
+		if r := raw.Record(t0); r.Time.UnixMilli() != 1234 {
 			t.Errorf("offset %d has time %v", r.Offset, r.Time)
 		}
 	}
@@ -260,7 +263,7 @@ func FuzzDecodeBatches(f *testing.F) {
 			// Most of the decoder lies behind the checksum.
 			stamp(b[:min(len(b), int(binary.BigEndian.Uint32(b[batchLength:])%4096)+12+batchOverhead)], noProducer)
 		}
-		set, err := decodeBatches(b, t0, offset)
+		set, err := decodeBatches(b, offset, nil)
 		if err == nil && set.next < offset {
 			t.Errorf("next offset %d is below the asked %d", set.next, offset)
 		}
@@ -268,6 +271,7 @@ func FuzzDecodeBatches(f *testing.F) {
 			if r.Offset < offset {
 				t.Errorf("record %d is below the asked offset %d", r.Offset, offset)
 			}
+			r.Record(t0) // what decodeBatches lets pass can be read
 		}
 	})
 }

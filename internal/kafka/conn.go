@@ -204,19 +204,19 @@ func (c *conn) exchange(ctx context.Context, timeout time.Duration, msg protocol
 }
 
 // exchangeRaw is exchange for an answer that the caller decodes: it returns the version that was sent and the body after
-// the correlation id, in memory of its own. Only for request versions whose response header has no tagged fields.
-func (c *conn) exchangeRaw(ctx context.Context, timeout time.Duration, msg protocol.Message) (version int16, body []byte, err error) {
+// the correlation id, in the memory of room if that suffices. Only for request versions whose response header has no tagged fields.
+func (c *conn) exchangeRaw(ctx context.Context, timeout time.Duration, room []byte, msg protocol.Message) (version int16, body []byte, err error) {
 	err = c.roundTrip(ctx, timeout, msg, func(v int16) (int32, error) {
 		version = v
-		id, b, err := c.readFrame()
+		id, b, err := c.readFrame(room)
 		body = b
 		return id, err
 	})
 	return version, body, err
 }
 
-// readFrame reads one answer: its correlation id and what follows that.
-func (c *conn) readFrame() (id int32, body []byte, err error) {
+// readFrame reads one answer: its correlation id and what follows that, see readN.
+func (c *conn) readFrame(room []byte) (id int32, body []byte, err error) {
 	var head [8]byte
 	if _, err := io.ReadFull(c.br, head[:]); err != nil {
 		return 0, nil, err
@@ -225,7 +225,7 @@ func (c *conn) readFrame() (id int32, body []byte, err error) {
 	if size < 4 || size > maxResponseBytes {
 		return 0, nil, fmt.Errorf("read response: impossible length %d", size)
 	}
-	body, err = readN(c.br, size-4)
+	body, err = readN(c.br, size-4, room)
 	return int32(binary.BigEndian.Uint32(head[4:])), body, err
 }
 
@@ -291,9 +291,13 @@ func (c *conn) roundTripBytes(ctx context.Context, timeout time.Duration, key pr
 
 func (c *conn) close() { _ = c.nc.Close() }
 
-// readN reads n bytes, and allocates as they come rather than on the word of a peer.
-func readN(r io.Reader, n int) ([]byte, error) {
+// readN reads n bytes, into the memory of room if that suffices; else it allocates as they come rather than on the word of a peer.
+func readN(r io.Reader, n int, room []byte) ([]byte, error) {
 	const step = 4 << 20
+	if n <= cap(room) {
+		_, err := io.ReadFull(r, room[:n])
+		return room[:n], err
+	}
 	b := make([]byte, min(n, step))
 	for have := 0; ; {
 		m, err := io.ReadFull(r, b[have:])

@@ -24,40 +24,66 @@ type FetchResult struct {
 // transaction markers are not. A new leader and a lost connection are retried; a batch that fails its checksum is an error.
 // An offset that is not in the log gives an *OffsetOutOfRangeError.
 func (c *Client) Fetch(ctx context.Context, tp TopicPartition, offset int64, maxBytes int, maxWait time.Duration) (FetchResult, error) {
-	return c.FetchAtLeast(ctx, tp, offset, 1, maxBytes, maxWait)
-}
-
-// FetchAtLeast is Fetch that waits until there are minBytes, or for maxWait.
-func (c *Client) FetchAtLeast(ctx context.Context, tp TopicPartition, offset int64, minBytes, maxBytes int, maxWait time.Duration) (FetchResult, error) {
-	var res FetchResult
-	err := c.retry(ctx, func(ctx context.Context, stale time.Time) (err error) {
-		res, err = c.fetchOnce(ctx, tp, offset, minBytes, maxBytes, maxWait, stale)
-		return err
-	})
-	if _, ok := errors.AsType[*OffsetOutOfRangeError](err); ok {
+	var raw RawFetch
+	if err := c.FetchRaw(ctx, tp, FetchSpec{Offset: offset, MaxBytes: maxBytes, MaxWait: maxWait}, &raw); err != nil {
 		return FetchResult{}, err
 	}
-	if err != nil {
-		return FetchResult{}, fmt.Errorf("fetch %s from offset %d: %w", tp, offset, err)
+	res := FetchResult{HighWatermark: raw.HighWatermark, LogStart: raw.LogStart, NextOffset: raw.NextOffset}
+	var names headerNames
+	res.Records = make([]Record, len(raw.Records))
+	for i := range raw.Records {
+		res.Records[i] = names.record(&raw.Records[i], tp)
 	}
 	return res, nil
 }
 
-func (c *Client) fetchOnce(ctx context.Context, tp TopicPartition, offset int64, minBytes, maxBytes int, maxWait time.Duration, stale time.Time) (FetchResult, error) {
+// FetchSpec is what FetchRaw asks for.
+type FetchSpec struct {
+	Offset   int64
+	MinBytes int // to wait for; default 1
+	MaxBytes int
+	MaxWait  time.Duration
+}
+
+// RawFetch is what one FetchRaw brought: as FetchResult, with records that are not decoded any further. The zero value is ready for use.
+type RawFetch struct {
+	Records                             []RawRecord
+	HighWatermark, LogStart, NextOffset int64
+
+	body []byte // of the answer, which the records alias
+}
+
+// FetchRaw is Fetch, into the memory of res: what was fetched into it before must be done with. It waits until there are
+// spec.MinBytes, or for spec.MaxWait. After an error there is nothing in res.
+func (c *Client) FetchRaw(ctx context.Context, tp TopicPartition, spec FetchSpec, res *RawFetch) error {
+	err := c.retry(ctx, func(ctx context.Context, stale time.Time) error {
+		return c.fetchOnce(ctx, tp, spec, res, stale)
+	})
+	if err != nil {
+		*res = RawFetch{Records: res.Records[:0], body: res.body}
+	}
+	if _, ok := errors.AsType[*OffsetOutOfRangeError](err); ok || err == nil {
+		return err
+	}
+	return fmt.Errorf("fetch %s from offset %d: %w", tp, spec.Offset, err)
+}
+
+func (c *Client) fetchOnce(ctx context.Context, tp TopicPartition, spec FetchSpec, res *RawFetch, stale time.Time) error {
+	offset := spec.Offset
 	addr, err := c.leader(ctx, tp, stale)
 	if err != nil {
-		return FetchResult{}, err
+		return err
 	}
-	limit := int32(min(max(maxBytes, 1), math.MaxInt32))
+	limit := int32(min(max(spec.MaxBytes, 1), math.MaxInt32))
 	cn, err := c.pool.get(ctx, addr)
 	if err != nil {
-		return FetchResult{}, err
+		return err
 	}
 	asked := time.Now()
-	version, body, err := cn.exchangeRaw(ctx, maxWait+c.cfg.RequestTimeout, &fetch.Request{
+	version, body, err := cn.exchangeRaw(ctx, spec.MaxWait+c.cfg.RequestTimeout, res.body, &fetch.Request{
 		ReplicaID:    -1,
-		MaxWaitTime:  int32(min(maxWait.Milliseconds(), math.MaxInt32)),
-		MinBytes:     int32(min(max(minBytes, 1), math.MaxInt32)),
+		MaxWaitTime:  int32(min(spec.MaxWait.Milliseconds(), math.MaxInt32)),
+		MinBytes:     int32(min(max(spec.MinBytes, 1), math.MaxInt32)),
 		MaxBytes:     limit,
 		SessionID:    0,
 		SessionEpoch: -1, // no fetch session
@@ -68,45 +94,47 @@ func (c *Client) fetchOnce(ctx context.Context, tp TopicPartition, offset int64,
 	c.pool.put(cn)
 	if err != nil {
 		if c.pool.ctx.Err() != nil {
-			return FetchResult{}, ErrClosed
+			return ErrClosed
 		}
 		if cn.dirty {
 			c.pool.forget(addr)
 		}
-		return FetchResult{}, err
+		return err
 	}
+	res.body = body
 	part, err := decodeFetch(body, version, tp)
 	if err != nil {
-		return FetchResult{}, err
+		return err
 	}
 	switch part.code {
 	case 0:
 	case codeOffsetOutOfRange:
 		start, end, rangeErr := c.logRange(ctx, tp, stale)
 		if rangeErr != nil && (ctx.Err() != nil || Retriable(rangeErr)) {
-			return FetchResult{}, fmt.Errorf("offset %d is not in the log; read where it begins and ends: %w", offset, rangeErr)
+			return fmt.Errorf("offset %d is not in the log; read where it begins and ends: %w", offset, rangeErr)
 		}
 		if rangeErr == nil && start <= offset && offset <= end {
 			// A follower that has just become leader may not know its high watermark yet.
-			return FetchResult{}, brokerError(int16(codeOffsetNotAvailable), "")
+			return brokerError(int16(codeOffsetNotAvailable), "")
 		}
-		return FetchResult{}, &OffsetOutOfRangeError{TP: tp, Offset: offset, LogStart: start, LogEnd: end}
+		return &OffsetOutOfRangeError{TP: tp, Offset: offset, LogStart: start, LogEnd: end}
 	default:
-		return FetchResult{}, c.deniedTopic(brokerError(int16(part.code), ""), OpRead, tp.Topic)
+		return c.deniedTopic(brokerError(int16(part.code), ""), OpRead, tp.Topic)
 	}
-	set, err := decodeBatches(part.records, tp, offset)
-	if err != nil {
-		return FetchResult{}, err
+	set, err := decodeBatches(part.records, offset, res.Records)
+	if res.Records = set.records; err != nil {
+		return err
 	}
 	if set.truncated && set.next == offset {
-		return FetchResult{}, fmt.Errorf("broker %s sent a part of a batch only, %d bytes with a limit of %d: the batch is "+
+		return fmt.Errorf("broker %s sent a part of a batch only, %d bytes with a limit of %d: the batch is "+
 			"larger; raise the fetch size", addr, len(part.records), limit)
 	}
 	if len(part.records) == 0 {
 		// A broker that enforces a quota answers at once, with nothing but the time it wants us to stay away.
 		sleep(ctx, part.throttle-time.Since(asked))
 	}
-	return FetchResult{Records: set.records, HighWatermark: part.highWatermark, LogStart: part.logStart, NextOffset: set.next}, nil
+	res.HighWatermark, res.LogStart, res.NextOffset = part.highWatermark, part.logStart, set.next
+	return nil
 }
 
 // fetchedPartition is one partition of a Fetch response.

@@ -314,3 +314,30 @@ func TestFetchEndsWithItsContext(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestFetchRawAgain: a fetch into the memory of another one holds nothing of that, and a failed one nothing at all.
+func TestFetchRawAgain(t *testing.T) {
+	cluster := fakeCluster(t, kfake.SeedTopics(1, "t"))
+	c := connect(t, cluster)
+	seed(t, c, records("a", 10), []Record{{Key: []byte("k"), Value: []byte("v"), Headers: []Header{{"h", []byte("x")}, {"null", nil}}}})
+	ctx := testContext(t)
+	var res RawFetch
+	if err := c.FetchRaw(ctx, t0, FetchSpec{MaxBytes: 1 << 20, MaxWait: time.Second}, &res); err != nil || len(res.Records) != 11 || res.NextOffset != 11 {
+		t.Fatalf("%d records, next %d, %v", len(res.Records), res.NextOffset, err)
+	}
+	first := &res.body[0]
+	if err := c.FetchRaw(ctx, t0, FetchSpec{Offset: 10, MaxBytes: 1 << 20, MaxWait: time.Second}, &res); err != nil || len(res.Records) != 1 || res.HighWatermark != 11 {
+		t.Fatalf("%d records, high watermark %d, %v", len(res.Records), res.HighWatermark, err)
+	}
+	if &res.body[0] != first {
+		t.Error("the memory was not used again")
+	}
+	r := res.Records[0].Record(t0)
+	if string(r.Key) != "k" || string(r.Value) != "v" || r.Offset != 10 || r.Topic != "t" || r.Time.IsZero() ||
+		len(r.Headers) != 2 || r.Headers[0].Key != "h" || string(r.Headers[0].Value) != "x" || r.Headers[1].Key != "null" || r.Headers[1].Value != nil {
+		t.Errorf("read %+v", r)
+	}
+	if err := c.FetchRaw(ctx, t0, FetchSpec{Offset: 1000, MaxBytes: 1 << 20, MaxWait: time.Second}, &res); err == nil || len(res.Records) != 0 || res.NextOffset != 0 {
+		t.Errorf("behind the end: %d records, next %d, %v", len(res.Records), res.NextOffset, err)
+	}
+}

@@ -15,7 +15,7 @@ import (
 )
 
 // Operations by their numbers in the bit fields of authorized operations (AclOperation of Kafka).
-var operationBits = map[string]int{OpRead: 3, OpWrite: 4, OpCreate: 5, OpDescribe: 8, OpDescribeConfigs: 10}
+var operationBits = map[string]int{OpRead: 3, OpWrite: 4, OpCreate: 5, OpDelete: 6, OpDescribe: 8, OpDescribeConfigs: 10}
 
 // notAsked is the bit field of a broker that was not asked.
 const notAsked = -1 << 31

@@ -131,8 +131,8 @@ func TestRequireIdempotence(t *testing.T) {
 	}
 }
 
-// TestFetchAtLeast: the broker holds its answer back until there is enough.
-func TestFetchAtLeast(t *testing.T) {
+// TestFetchOfMinBytes: the broker holds its answer back until there is enough.
+func TestFetchOfMinBytes(t *testing.T) {
 	cluster := fakeCluster(t, kfake.SeedTopics(1, "t"))
 	c := connect(t, cluster)
 	p := newTestProducer(t, c, ProducerConfig{})
@@ -145,7 +145,8 @@ func TestFetchAtLeast(t *testing.T) {
 		time.Sleep(20 * time.Millisecond)
 		produced <- produceWait(ctx, p, t0, []Record{{Value: make([]byte, 1000)}})
 	}()
-	res, err := c.FetchAtLeast(ctx, t0, 0, 1000, 1<<20, 30*time.Second)
+	var res RawFetch
+	err := c.FetchRaw(ctx, t0, FetchSpec{MinBytes: 1000, MaxBytes: 1 << 20, MaxWait: 30 * time.Second}, &res)
 	if err != nil || len(res.Records) != 2 {
 		t.Errorf("%d records, %v; want both", len(res.Records), err)
 	}

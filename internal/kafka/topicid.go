@@ -185,7 +185,7 @@ func (c *conn) exchangeBytes(ctx context.Context, timeout time.Duration, key pro
 		return err
 	}
 	err := c.roundTripBytes(ctx, timeout, key, write, func() (id int32, err error) {
-		id, answer, err = c.readFrame()
+		id, answer, err = c.readFrame(nil)
 		return id, err
 	})
 	return answer, err

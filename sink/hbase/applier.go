@@ -1,10 +1,11 @@
-// Package hbase is the sink room that writes to an HBase cluster by AdminService.ReplicateWALEntry, the call by
-// which HBase's own replication writes: it takes every cell type with its timestamp, tags and the list of
-// clusters the change has passed, and hands the cells to their regions itself. Where the cluster does not serve that call to us it
-// writes by mutations, as a client does (package mutate).
+// Package hbase is the sink room that writes to an HBase cluster by mutations, as a client does (package mutate): every cell type with its
+// timestamp, its TTL and the list of clusters the change has passed. Cells with tags that servers take from no client, and all of them
+// when it is so configured, go by AdminService.ReplicateWALEntry, the call by which HBase's own replication writes; it hands the cells to
+// their regions itself. Where the cluster does not serve that call to us they go by mutations, too.
 package hbase
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,7 +26,7 @@ type Mode string
 
 // The modes. The zero Mode is Auto.
 const (
-	Auto        Mode = "auto"        // Replication, until the target refuses that; then Mutation
+	Auto        Mode = "auto"        // Mutation; for cells with tags that no client may write Replication, until the target refuses that
 	Replication Mode = "replication" // AdminService.ReplicateWALEntry
 	Mutation    Mode = "mutation"    // puts and deletes by ClientService
 )
@@ -64,6 +65,7 @@ type Applier struct {
 	way     atomic.Int32 // of Auto: what is known of it
 
 	builders sync.Pool // *callBuilder
+	chunks   sync.Pool // *chunk
 
 	mu      sync.Mutex
 	ready   map[string]*table // by name at the source; those that stand at the target
@@ -95,7 +97,8 @@ func Open(ctx context.Context, cfg Config) (*Applier, error) {
 		return nil, fmt.Errorf("read the destination's cluster id: %w", err)
 	}
 	return &Applier{cfg: cfg, cluster: cluster, id: id, writer: mutate.New(cluster, cfg.CallTimeout),
-		builders: sync.Pool{New: func() any { return new(callBuilder) }}, ready: make(map[string]*table), sources: make(map[string]string)}, nil
+		builders: sync.Pool{New: func() any { return new(callBuilder) }}, chunks: sync.Pool{New: func() any { return new(chunk) }},
+		ready: make(map[string]*table), sources: make(map[string]string)}, nil
 }
 
 // Close closes the connections.
@@ -107,10 +110,24 @@ type mapped struct {
 	to *table
 }
 
+// alike tells whether other is of the same table, and of no other family than the first of c: what was found for c holds for it.
+func (c mapped) alike(other *schema.Change) bool {
+	if c.Change == nil || c.Table != other.Table {
+		return false
+	}
+	for i := range other.Cells {
+		if !bytes.Equal(other.Cells[i].Family, c.Cells[0].Family) {
+			return false
+		}
+	}
+	return true
+}
+
 // Apply implements sink.Applier. Calls that may share a row are made one after the other: the order of a row's changes holds.
 func (a *Applier) Apply(ctx context.Context, b *sink.Batch) error {
 	looped := 0
 	changes := make([]mapped, 0, len(b.Changes))
+	var last mapped // that was looked up
 	for i := range b.Changes {
 		c := &b.Changes[i]
 		if len(c.Cells) == 0 {
@@ -123,15 +140,18 @@ func (a *Applier) Apply(ctx context.Context, b *sink.Batch) error {
 		if err := checkChange(c); err != nil {
 			return &sink.RefusedError{Change: i, Err: err}
 		}
-		to, err := a.table(ctx, b.Topic, c)
-		if err != nil {
-			var refused *refusal
-			if errors.As(err, &refused) {
-				return &sink.RefusedError{Change: i, Err: err}
+		if !last.alike(c) {
+			to, err := a.table(ctx, b.Topic, c)
+			if err != nil {
+				var refused *refusal // on the heap: not for each change
+				if errors.As(err, &refused) {
+					return &sink.RefusedError{Change: i, Err: err}
+				}
+				return err
 			}
-			return err
+			last = mapped{c, to}
 		}
-		changes = append(changes, mapped{c, to})
+		changes = append(changes, mapped{c, last.to})
 	}
 	if err := a.write(ctx, changes); err != nil {
 		return a.explain(b, err)
@@ -151,8 +171,8 @@ func (a *Applier) write(ctx context.Context, changes []mapped) error {
 		return a.fill(ctx, changes)
 	case a.cfg.Mode == Replication:
 		return a.replicate(ctx, changes)
-	case a.cfg.Mode == Auto && a.way.Load() != byMutation:
-		return a.tryReplication(ctx, changes)
+	case a.cfg.Mode == Auto:
+		return a.auto(ctx, changes)
 	}
 	return a.mutate(ctx, changes)
 }

@@ -4,8 +4,44 @@ import (
 	"context"
 	"errors"
 
+	"github.com/waltap/waltap/internal/hbase/cell"
 	"github.com/waltap/waltap/internal/hbase/rpc"
+	"github.com/waltap/waltap/schema"
 )
+
+// auto writes changes, in their order, by mutations; those with tags that servers take from no client, by replication. A region server
+// that takes a replication call makes mutations of it, and sends them to their regions' servers, itself included, as a client would: that
+// took 12.9 of its CPU seconds per million cells of 100 B; with mutations of our own it takes 6.2.
+func (a *Applier) auto(ctx context.Context, changes []mapped) error {
+	for len(changes) > 0 {
+		n, reserved := 1, hasReservedTags(changes[0].Change)
+		for n < len(changes) && hasReservedTags(changes[n].Change) == reserved {
+			n++
+		}
+		write := a.mutate
+		if reserved && a.way.Load() != byMutation {
+			write = a.tryReplication
+		}
+		if err := write(ctx, changes[:n]); err != nil {
+			return err
+		}
+		changes = changes[n:]
+	}
+	return nil
+}
+
+// hasReservedTags tells whether a cell of c has a tag other than a TTL: where the target checks cell ACLs or visibility labels it takes
+// those from its own servers only.
+func hasReservedTags(c *schema.Change) bool {
+	for i := range c.Cells {
+		for t, err := range cell.Tags(c.Cells[i].Tags) {
+			if err != nil || t.Type != cell.TagTTL {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 // What is known of a target in mode Auto.
 const (
@@ -17,8 +53,7 @@ const (
 // hangUps is how many connections a target may close before its first answer to a replication call.
 const hangUps = 3
 
-// tryReplication writes changes by replication, as long as the target takes that, else by mutations from now on: to write by both
-// does no harm.
+// tryReplication writes changes by replication, as long as the target takes that, else by mutations: to write by both does no harm.
 //
 // A region server that does not know the service AdminService closes the connection without a word (run on 2.6.4). So does one that
 // dies; but that one does not take mutations then.

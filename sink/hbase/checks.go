@@ -4,14 +4,13 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/waltap/waltap/internal/check"
 	"github.com/waltap/waltap/internal/hbase/admin"
+	"github.com/waltap/waltap/internal/hbase/descriptor"
 	"github.com/waltap/waltap/schema"
 )
 
@@ -21,7 +20,7 @@ var (
 		Remedy: "Create the table, or set hbase.table.create: true."}
 	checkFamilies = &check.Check{Name: "destination.families", Title: "The families are there, or are added",
 		Means:  "The captured families of each table, by their names at the destination.",
-		Remedy: "In the hbase shell: alter 'namespace:table', {NAME => 'family'}; or set hbase.table.create: true."}
+		Remedy: "In the hbase shell: alter 'namespace:table', {NAME => 'family'}; or set hbase.table.create: true, or schema.evolution: basic."}
 	checkAttributes = &check.Check{Name: "destination.attributes", Title: "The families keep what the source's keep",
 		Means:  "VERSIONS, MIN_VERSIONS, TTL, KEEP_DELETED_CELLS and NEW_VERSION_BEHAVIOR of families that are there. Fewer versions, a shorter life or other treatment of delete markers make the copy differ.",
 		Limits: "Attributes about storage and speed (compression, encoding, block size), which may differ.",
@@ -31,10 +30,10 @@ var (
 		Limits: "Whether the destination's region servers can load the class, and coprocessors of hbase-site.xml.",
 		Remedy: "Put the class on all servers of the destination and alter the table, if applications there need it; an observer that derives data at the source must not run at the destination too."}
 	checkWay = &check.Check{Name: "destination.apply", Title: "The destination takes changes in the configured way",
-		Means:  "An empty ReplicateWALEntry call at a region server, which writes nothing (hbase.apply: auto, replication).",
-		Remedy: "hbase.apply: mutation, which is slower; or let HBase 1.x replicate (hbase.replication: true)."}
+		Means:  "An empty ReplicateWALEntry call at a region server, which writes nothing (hbase.apply: replication; auto, for cells with tags).",
+		Remedy: "hbase.apply: mutation; or let HBase 1.x replicate (hbase.replication: true)."}
 	checkRights = &check.Check{Name: "destination.rights", Title: "HBase lets us do what we need",
-		Means:  "Where HBase checks rights (AccessController), it is asked for those of our user: WRITE on the cluster for replication calls, on the tables for mutations; CREATE and ADMIN for hbase.table.create and hbase.table.late.put.window.ms.",
+		Means:  "Where HBase checks rights (AccessController), it is asked for those of our user: WRITE on the cluster for replication calls, on the tables for mutations; CREATE and ADMIN for hbase.table.create, ADMIN for schema.evolution: basic and hbase.table.late.put.window.ms.",
 		Limits: "HBase before 2.2 cannot be asked.",
 		Remedy: "In the hbase shell, as an administrator: grant 'waltap', 'RWCA'"}
 
@@ -95,7 +94,7 @@ func (k *checker) compare(ctx context.Context) []check.Result {
 			continue
 		}
 		t.tables.Right("table "+names[i], "there, or will be created")
-		t.judgeFamilies(want, there[at], k.cfg.Create)
+		t.judgeFamilies(want, there[at], k.cfg.Create || k.cfg.Evolve)
 		t.judgeAttributes(want, there[at])
 		t.judgeCoprocessors(want, there[at])
 	}
@@ -111,7 +110,7 @@ func (t *tallies) absent(want admin.Table, create bool) {
 	if !create {
 		var families []string
 		for _, f := range want.Families {
-			families = append(families, family(f.Name, kept(f)))
+			families = append(families, family(f.Name, descriptor.Kept(&f)))
 		}
 		t.tables.Add(checkTables.Fail("table "+name, "the destination does not have it, and hbase.table.create is false",
 			fmt.Sprintf("Set hbase.table.create: true, or in the hbase shell: create '%s', %s", name, strings.Join(families, ", "))))
@@ -120,7 +119,7 @@ func (t *tallies) absent(want admin.Table, create bool) {
 	t.tables.Right("table "+name, "there, or will be created")
 	t.families.Right("table "+name, "there, or will be added")
 	t.attributes.Right("table "+name, "no less is kept than at the source")
-	if classes := coprocessors(want); len(classes) > 0 {
+	if classes := descriptor.Coprocessors(&want); len(classes) > 0 {
 		t.coprocessors.Add(checkCoprocessors.Warn("table "+name, "it will be created, and the source's has coprocessors: "+strings.Join(slices.Sorted(maps.Keys(classes)), ", "), ""))
 		return
 	}
@@ -132,7 +131,7 @@ func (t *tallies) judgeFamilies(want, have admin.Table, create bool) {
 	var missing []string
 	for _, f := range want.Families {
 		if have.Family(f.Name) == nil {
-			missing = append(missing, family(f.Name, kept(f)))
+			missing = append(missing, family(f.Name, descriptor.Kept(&f)))
 		}
 	}
 	switch {
@@ -153,94 +152,32 @@ func family(name string, attributes map[string]string) string {
 	return text + "}"
 }
 
-// keeping are the attributes that decide which cells a family keeps, with what HBase takes when they are not set.
-var keeping = map[string]string{"VERSIONS": "1", "MIN_VERSIONS": "0", "TTL": forever, "KEEP_DELETED_CELLS": "FALSE", "NEW_VERSION_BEHAVIOR": "false"}
-
-// forever is HBase's TTL of cells that live for ever: the greatest int, which also reads FOREVER.
-var forever = strconv.Itoa(math.MaxInt32)
-
-// kept are those attributes of f that are not what HBase takes anyway.
-func kept(f admin.Family) map[string]string {
-	out := make(map[string]string)
-	for name, fallback := range keeping {
-		if v := valueOf(f, name); v != fallback {
-			out[name] = v
-		}
-	}
-	return out
-}
-
-// valueOf is an attribute in one way of writing it.
-func valueOf(f admin.Family, name string) string {
-	v, ok := f.Attributes[name]
-	switch {
-	case !ok || name == "TTL" && strings.EqualFold(v, "FOREVER"):
-		return keeping[name]
-	case name == "KEEP_DELETED_CELLS":
-		return strings.ToUpper(v)
-	case name == "NEW_VERSION_BEHAVIOR":
-		return strings.ToLower(v)
-	}
-	return v
-}
-
 func (t *tallies) judgeAttributes(want, have admin.Table) {
 	name := want.FullName()
-	right := true
-	for _, w := range want.Families {
-		h := have.Family(w.Name)
-		if h == nil {
+	differs := make(map[string]map[string]string) // by family
+	found := make(map[string][]string)
+	for _, c := range descriptor.Compare(want, have) {
+		if !c.KeepsLess() {
 			continue
 		}
-		differs := make(map[string]string)
-		var found []string
-		for _, a := range slices.Sorted(maps.Keys(keeping)) {
-			if is, to := valueOf(*h, a), valueOf(w, a); worse(a, to, is) {
-				differs[a] = to
-				found = append(found, fmt.Sprintf("%s is %s, %s at the source", a, is, to))
-			}
+		if differs[c.Family] == nil {
+			differs[c.Family] = make(map[string]string)
 		}
-		if len(found) > 0 {
-			right = false
-			t.attributes.Add(checkAttributes.Warn("table "+name, "family "+w.Name+": "+strings.Join(found, "; "), fmt.Sprintf("In the hbase shell: alter '%s', %s", name, family(w.Name, differs))))
-		}
+		differs[c.Family][c.Name] = c.Want
+		found[c.Family] = append(found[c.Family], fmt.Sprintf("%s is %s, %s at the source", c.Name, c.Is(), c.Want))
 	}
-	if right {
+	for _, f := range slices.Sorted(maps.Keys(differs)) {
+		slices.Sort(found[f])
+		t.attributes.Add(checkAttributes.Warn("table "+name, "family "+f+": "+strings.Join(found[f], "; "), fmt.Sprintf("In the hbase shell: alter '%s', %s", name, family(f, differs[f]))))
+	}
+	if len(differs) == 0 {
 		t.attributes.Right("table "+name, "no less is kept than at the source")
 	}
 }
 
-// worse tells whether the value is of an attribute keeps less, or otherwise, than want does.
-func worse(name, want, is string) bool {
-	w, err1 := strconv.ParseInt(want, 10, 64)
-	i, err2 := strconv.ParseInt(is, 10, 64)
-	if err1 == nil && err2 == nil {
-		return i < w
-	}
-	return want != is
-}
-
-const coprocessorPrefix = "coprocessor$"
-
-// coprocessors are the classes of a table's coprocessors, with the attribute's value.
-func coprocessors(t admin.Table) map[string]string {
-	classes := make(map[string]string)
-	for name, value := range t.Attributes {
-		if !strings.HasPrefix(strings.ToLower(name), coprocessorPrefix) {
-			continue
-		}
-		class := value // "path|class|priority|arguments"
-		if parts := strings.Split(value, "|"); len(parts) > 1 {
-			class = parts[1]
-		}
-		classes[strings.TrimSpace(class)] = value
-	}
-	return classes
-}
-
 func (t *tallies) judgeCoprocessors(want, have admin.Table) {
 	name := want.FullName()
-	wants, has := coprocessors(want), coprocessors(have)
+	wants, has := descriptor.Coprocessors(&want), descriptor.Coprocessors(&have)
 	right := true
 	for _, class := range slices.Sorted(maps.Keys(wants)) {
 		if _, ok := has[class]; !ok {
@@ -264,7 +201,7 @@ func (k *checker) applies(ctx context.Context) []check.Result {
 	case err == nil:
 		return []check.Result{checkWay.Right("", "replication calls are taken")}
 	case refusesReplication(err) && k.cfg.Mode != Replication:
-		return []check.Result{checkWay.Warn("", "replication calls are refused, so changes are written by mutations: "+firstLine(err), "Set hbase.apply: mutation if that is meant; mutations are slower.")}
+		return []check.Result{checkWay.Warn("", "replication calls are refused, so that cells with tags, too, are written by mutations, which a destination with cell ACLs or visibility labels does not take: "+firstLine(err), "Set hbase.apply: mutation if that is meant.")}
 	}
 	return []check.Result{checkWay.Fail("", firstLine(err), "")}
 }
@@ -283,7 +220,7 @@ func (k *checker) rights(ctx context.Context) []check.Result {
 	if k.cfg.Create {
 		cluster.Actions = append(cluster.Actions, admin.Create)
 	}
-	if k.cfg.Create || k.cfg.LatePutWindow > 0 {
+	if k.cfg.Create || k.cfg.Evolve || k.cfg.LatePutWindow > 0 {
 		cluster.Actions = append(cluster.Actions, admin.Admin)
 	}
 	if len(cluster.Actions) > 0 {

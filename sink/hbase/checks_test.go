@@ -7,6 +7,7 @@ import (
 
 	"github.com/waltap/waltap/internal/check"
 	"github.com/waltap/waltap/internal/hbase/admin"
+	"github.com/waltap/waltap/internal/hbase/descriptor"
 )
 
 func newTallies() tallies {
@@ -101,7 +102,8 @@ func TestCoprocessorsAreComparedByClass(t *testing.T) {
 		}
 		one(t, tallies.coprocessors.Results(), check.Warning, "lacks the source's coprocessor "+tc.lacks, "alter 'n:t', 'coprocessor' => 'hdfs:///b.jar|org.x.B|1|k=v'")
 	}
-	if got := coprocessors(table(source)); !maps.Equal(got, map[string]string{"org.x.A": source["coprocessor$1"], "org.x.B": source["Coprocessor$2"]}) {
+	all := table(source)
+	if got := descriptor.Coprocessors(&all); !maps.Equal(got, map[string]string{"org.x.A": source["coprocessor$1"], "org.x.B": source["Coprocessor$2"]}) {
 		t.Errorf("%v", got)
 	}
 }

@@ -20,7 +20,7 @@ func (a *Applier) fill(ctx context.Context, changes []mapped) error {
 		batches, hidden := fillings(changes[:n])
 		kept += hidden
 		for _, b := range batches {
-			left, err := a.writer.PutAbsent(ctx, *b)
+			left, err := a.writer.PutAbsent(ctx, b)
 			if err != nil {
 				return err
 			}
@@ -40,9 +40,7 @@ func round(changes []mapped) int {
 	rows, size := make(map[key]bool), 0
 	for n, c := range changes {
 		k := key{c.to.name, string(c.Row)}
-		for i := range c.Cells {
-			size += mutate.Codec.Size(cellOf(c, i))
-		}
+		size += sizeOf(c)
 		if n > 0 && (rows[k] || size > maxCallBytes || !slices.Equal(passed(c.Change), passed(changes[0].Change))) {
 			return n
 		}
@@ -53,7 +51,7 @@ func round(changes []mapped) int {
 
 // fillings makes a mutation of each column that changes have puts of. It tells how many cells are left out: markers, and puts
 // that they hide.
-func fillings(changes []mapped) (batches []*mutate.Batch, left int) {
+func fillings(changes []mapped) (batches []mutate.Batch, left int) {
 	k := chunk{origins: passed(changes[0].Change)}
 	for _, c := range changes {
 		type column struct{ family, qualifier string }

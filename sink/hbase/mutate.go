@@ -10,78 +10,114 @@ import (
 	"github.com/waltap/waltap/schema"
 )
 
-// mutate writes changes by puts and deletes.
+// mutate writes changes by puts and deletes, in as few chunks as the limits allow, one after the other.
 func (a *Applier) mutate(ctx context.Context, changes []mapped) error {
-	var b chunkBuilder
+	k := a.chunks.Get().(*chunk)
+	defer func() {
+		k.reset()
+		a.chunks.Put(k)
+	}()
 	for _, c := range changes {
-		b.add(c)
-	}
-	for _, chunk := range b.chunks {
-		for _, batch := range chunk.tables {
-			if err := a.writer.Write(ctx, *batch); err != nil {
+		if !k.takes(c) {
+			if err := a.writeChunk(ctx, k); err != nil {
 				return err
 			}
+			k.reset()
+		}
+		k.add(c)
+	}
+	return a.writeChunk(ctx, k)
+}
+
+func (a *Applier) writeChunk(ctx context.Context, k *chunk) error {
+	for i := range k.tables {
+		if err := a.writer.Write(ctx, k.tables[i]); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// chunk is what is written at once: changes of one list of origins, and not too many of them.
+// chunk is what is written at once: changes of one list of origins, and not too many of them. It is used again after reset, with
+// the memory of its cells and mutations.
 type chunk struct {
 	origins   []schema.UUID
-	tables    []*mutate.Batch
+	ids       map[string][]byte // the attribute that says so
+	tables    []mutate.Batch
+	cells     []cell.Cell // of the mutations
 	mutations int
 	bytes     int
 }
 
-// chunkBuilder packs changes, in their order, into as few chunks as the limits allow.
-type chunkBuilder struct {
-	chunks []*chunk
-	at     *chunk
+func (k *chunk) reset() {
+	clear(k.cells)
+	for i := range k.tables {
+		clear(k.tables[i].Mutations)
+		k.tables[i].Mutations = k.tables[i].Mutations[:0]
+	}
+	*k = chunk{origins: k.origins[:0], tables: k.tables[:0], cells: k.cells[:0]}
 }
 
-func (b *chunkBuilder) add(c mapped) {
-	mutations := mutationsOf(c.Change)
-	size := 0
+// takes tells whether there is room for c, and it has passed the same clusters; an empty chunk takes all.
+func (k *chunk) takes(c mapped) bool {
+	if k.mutations == 0 {
+		return true
+	}
+	n := len(c.Source.Origins)
+	return len(k.origins) == n+1 && slices.Equal(k.origins[:n], c.Source.Origins) && k.origins[n] == c.Source.ClusterID &&
+		k.mutations+mutationsOf(c.Change) <= maxMutations && k.bytes+sizeOf(c) <= maxCallBytes
+}
+
+// sizeOf is about what the cells of c occupy in a call: a family may have a longer name at the target.
+func sizeOf(c mapped) (size int) {
 	for i := range c.Cells {
-		size += mutate.Codec.Size(cellOf(c, i))
+		k := &c.Cells[i]
+		size += cellOverhead + len(c.Row) + len(k.Family) + len(k.Qualifier) + len(k.Value) + len(k.Tags)
 	}
-	origins := passed(c.Change)
-	if b.at == nil || !slices.Equal(b.at.origins, origins) || b.at.mutations > 0 && (b.at.mutations+mutations > maxMutations || b.at.bytes+size > maxCallBytes) {
-		b.at = &chunk{origins: origins}
-		b.chunks = append(b.chunks, b.at)
-	}
-	b.at.mutations += mutations
-	b.at.bytes += size
-	batch := b.at.of(c.to)
-	batch.Mutations = append(batch.Mutations, mutationsFrom(c)...)
+	return size
 }
 
-func (k *chunk) of(t *table) *mutate.Batch {
-	for _, b := range k.tables {
-		if b.Table == t.name {
-			return b
-		}
-	}
-	b := &mutate.Batch{Table: t.name, Attributes: map[string][]byte{mutate.ClusterIDs: clusterIDsAttribute(k.origins)}}
-	k.tables = append(k.tables, b)
-	return b
-}
+// cellOverhead is what a cell has in a call beside its parts.
+const cellOverhead = 26
 
-// mutationsFrom makes a mutation of each run of puts and each run of delete markers.
-func mutationsFrom(c mapped) []mutate.Mutation {
-	cells := make([]cell.Cell, len(c.Cells))
-	for i := range cells {
-		cells[i] = *cellOf(c, i)
+// add makes a mutation of each run of puts and each run of delete markers.
+func (k *chunk) add(c mapped) {
+	if k.mutations == 0 {
+		k.origins = append(append(k.origins[:0], c.Source.Origins...), c.Source.ClusterID)
 	}
-	var out []mutate.Mutation
+	k.mutations += mutationsOf(c.Change)
+	k.bytes += sizeOf(c)
+	start := len(k.cells)
+	for i := range c.Cells {
+		k.cells = append(k.cells, *cellOf(c, i))
+	}
+	b, cells := k.of(c.to), k.cells[start:]
 	for begin, i := 0, 1; i <= len(cells); i++ {
 		if i == len(cells) || (cells[i].Type == cell.Put) != (cells[begin].Type == cell.Put) {
-			out = append(out, cells[begin:i:i])
+			b.Mutations = append(b.Mutations, cells[begin:i:i])
 			begin = i
 		}
 	}
-	return out
+}
+
+// of is what is written to t.
+func (k *chunk) of(t *table) *mutate.Batch {
+	for i := range k.tables {
+		if b := &k.tables[i]; b.Table == t.name {
+			return b
+		}
+	}
+	if k.ids == nil {
+		k.ids = map[string][]byte{mutate.ClusterIDs: clusterIDsAttribute(k.origins)}
+	}
+	if n := len(k.tables); n < cap(k.tables) {
+		k.tables = k.tables[:n+1] // with the memory of what was there
+	} else {
+		k.tables = append(k.tables, mutate.Batch{})
+	}
+	b := &k.tables[len(k.tables)-1]
+	b.Table, b.Attributes = t.name, k.ids
+	return b
 }
 
 // clusterIDsAttribute is the value of mutate.ClusterIDs.

@@ -3,6 +3,8 @@ package hbase
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/waltap/waltap/internal/hbase/cell"
@@ -16,7 +18,9 @@ func TestRunsOfPutsAndOfMarkersAreMutations(t *testing.T) {
 	c.Cells[1].Tags = []byte{0, 9, 8, 0, 0, 0, 0, 0, 0, 3, 232}
 	c.to = &table{renames: map[string][]byte{"f": []byte("g")}}
 	got := ""
-	for _, m := range mutationsFrom(c) {
+	var k chunk
+	k.add(c)
+	for _, m := range k.tables[0].Mutations {
 		for i := range m {
 			got += fmt.Sprintf("%s %s:%s@%d %s %s %x, ", m[i].Row, m[i].Family, m[i].Qualifier, m[i].Timestamp, m[i].Type, m[i].Value, m[i].Tags)
 		}
@@ -29,35 +33,48 @@ func TestRunsOfPutsAndOfMarkersAreMutations(t *testing.T) {
 }
 
 func TestAChunkHasOneListOfOriginsAndIsBounded(t *testing.T) {
-	var b chunkBuilder
+	var k chunk
+	var chunks []string // the mutations of each table
+	end := func() {
+		var tables []string
+		for _, b := range k.tables {
+			tables = append(tables, fmt.Sprintf("%s %d %x", b.Table, len(b.Mutations), b.Attributes[mutate.ClusterIDs]))
+		}
+		chunks = append(chunks, strings.Join(tables, ", "))
+		k.reset()
+	}
+	write := func(changes ...mapped) {
+		for _, c := range changes {
+			if !k.takes(c) {
+				end()
+			}
+			k.add(c)
+		}
+	}
 	other := change("r", schema.Put)
 	other.Source.Origins = []schema.UUID{{0xff, 15: 9}}
 	elsewhere := change("r", schema.Put)
 	elsewhere.to = &table{name: "shop:u"}
-	for _, c := range []mapped{change("r", schema.Put), elsewhere, other, change("r", schema.Put)} {
-		b.add(c)
-	}
-	if len(b.chunks) != 3 || len(b.chunks[0].tables) != 2 || len(b.chunks[1].tables) != 1 || len(b.chunks[2].tables) != 1 {
-		t.Fatalf("chunks %+v, want three, the first with two tables", b.chunks)
-	}
-	const want = "00000002ff00000000000000000000000000000901000000000000000000000000000000"
-	if got := fmt.Sprintf("%x", b.chunks[1].tables[0].Attributes[mutate.ClusterIDs]); got != want {
-		t.Errorf("cluster ids %s, want the origin, then the source: %s", got, want)
-	}
-	b = chunkBuilder{}
+	write(change("r", schema.Put), elsewhere, change("s", schema.Put), other, change("r", schema.Put))
+	end()
 	for i := range 3000 {
-		b.add(change(fmt.Sprint(i), schema.Put, schema.DeleteColumn)) // two mutations each
+		write(change(fmt.Sprint(i), schema.Put, schema.DeleteColumn)) // two mutations each
 	}
 	big := change("big", schema.Put)
 	big.Cells[0].Value = make([]byte, maxCallBytes)
-	b.add(big)
-	b.add(change("behind", schema.Put))
-	var sizes []int
-	for _, c := range b.chunks {
-		sizes = append(sizes, len(c.tables[0].Mutations))
+	write(big, change("behind", schema.Put))
+	end()
+	const (
+		id  = "0000000101000000000000000000000000000000"
+		ids = "00000002ff00000000000000000000000000000901000000000000000000000000000000"
+	)
+	to := change("r", schema.Put).to.name
+	want := []string{
+		to + " 2 " + id + ", shop:u 1 " + id, to + " 1 " + ids, to + " 1 " + id, // by origins
+		to + " 4000 " + id, to + " 2000 " + id, to + " 1 " + id, to + " 1 " + id, // by size: the big one is alone
 	}
-	if fmt.Sprint(sizes) != "[4000 2000 1 1]" {
-		t.Errorf("mutations of the chunks %v, want 4000, 2000, the big one alone, and the rest", sizes)
+	if !slices.Equal(chunks, want) {
+		t.Errorf("chunks\n%s\nwant\n%s", strings.Join(chunks, "\n"), strings.Join(want, "\n"))
 	}
 }
 
@@ -143,5 +160,45 @@ func TestRoundsOfFilling(t *testing.T) {
 	}
 	if m := batches[0].Mutations[2]; len(m) != 2 || m[0].Timestamp != 7 || m[1].Timestamp != 6 || m[0].Type != cell.Put {
 		t.Errorf("the column of two versions is %+v", m)
+	}
+}
+
+func TestWhichTagsNoClientMayWrite(t *testing.T) {
+	tag := func(typ byte) []byte { return []byte{0, 2, typ, 'x'} }
+	for _, tc := range []struct {
+		tags     []byte
+		reserved bool
+	}{
+		{nil, false}, {tag(8), false}, {tag(1), true}, {tag(2), true}, {tag(65), true},
+		{slices.Concat(tag(8), tag(2)), true}, {slices.Concat(tag(8), tag(8)), false}, {[]byte{0, 9, 8}, true},
+	} {
+		c := change("r", schema.Put, schema.Put)
+		c.Cells[1].Tags = tc.tags
+		if got := hasReservedTags(c.Change); got != tc.reserved {
+			t.Errorf("tags % x: reserved %v", tc.tags, got)
+		}
+	}
+}
+
+func TestWhichChangesNeedNoFurtherLook(t *testing.T) {
+	last := change("r", schema.Put)
+	for name, tc := range map[string]struct {
+		change func(*schema.Change)
+		alike  bool
+	}{
+		"the same":        {func(*schema.Change) {}, true},
+		"another row":     {func(c *schema.Change) { c.Row = []byte("s") }, true},
+		"another table":   {func(c *schema.Change) { c.Table = "shop:u" }, false},
+		"another family":  {func(c *schema.Change) { c.Cells[0].Family = []byte("other") }, false},
+		"a second family": {func(c *schema.Change) { c.Cells[1].Family = []byte("other") }, false},
+	} {
+		c := change("r", schema.Put, schema.Put)
+		tc.change(c.Change)
+		if got := last.alike(c.Change); got != tc.alike {
+			t.Errorf("%s: %v, want %v", name, got, tc.alike)
+		}
+	}
+	if (mapped{}).alike(last.Change) {
+		t.Error("the first of a batch needs a look")
 	}
 }

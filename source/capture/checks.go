@@ -45,8 +45,8 @@ var (
 		Limits: "A region server that has had nothing to ship has proved nothing.",
 		Remedy: "See the connector's status and log, and the region server's log for 'waltap' and the advertised address: the name may not resolve there, or the port may be closed."}
 	checkWALs = &check.Check{Name: "source.wals", Title: "No WALs are held for long",
-		Means:  "The replication queues in ZooKeeper: how many WALs wait, of which peers, since when (snapshot.max.wal.hold, 6 h, is long). Their size is an upper bound: each as large as a WAL gets before it is rolled. With --namenode, the room that HDFS has left.",
-		Limits: "How much WAL a scan in exact order will hold: as much as is written at the source until it is complete. WALs that something else than replication holds (backup, a slow log cleaner). HBase 3 does not keep its queues in ZooKeeper: unknown.",
+		Means:  "The replication queues in ZooKeeper: how many WALs wait, of which peers, since when (snapshot.max.wal.hold, 6 h, is long). Their size is an upper bound: each as large as a WAL gets before it is rolled. With --namenode, the room that HDFS has left (JMX), and what HBase's folders WALs and oldWALs hold (WebHDFS).",
+		Limits: "WALs that something else than replication holds (backup, a slow log cleaner). HBase 3 does not keep its queues in ZooKeeper: unknown.",
 		Remedy: "A peer that nobody drains pins WALs until the disk is full: enable it, mend its target, or remove it (waltap peer list, waltap peer remove)."}
 	checkBulkLoads = &check.Check{Name: "source.bulkload", Title: "Bulk loads",
 		Means:  "hbase.replication.bulkload.enabled, from /conf of the region servers' web interfaces. With false, files that are bulk-loaded are not shipped and nobody sees it: scan the table again after a bulk load. With true they are announced, and waltap cannot read them: the connector stops.",
@@ -61,7 +61,7 @@ var (
 		Remedy: "In the hbase shell, as an administrator: grant 'waltap', 'RCA'"}
 
 	// Checks are those of Check, in the order of its results. Those of the cluster's servers and of topics are beside them.
-	Checks = []*check.Check{checkReplication, checkTables, checkTableScope, checkPeer, checkVirtual, checkOtherPeers, checkAddress, checkShipping, checkWALs, checkBulkLoads, checkNewVersions, checkRights}
+	Checks = []*check.Check{checkReplication, checkTables, checkTableScope, checkPeer, checkVirtual, checkOtherPeers, checkAddress, checkShipping, checkWALs, checkScanWALs, checkBulkLoads, checkNewVersions, checkRights}
 )
 
 // CheckConfig says how Check looks.
@@ -69,6 +69,7 @@ type CheckConfig struct {
 	Config
 	Timeout   time.Duration // of each check
 	Retention time.Duration // that records need
+	ScanRate  int64         // limit of the scan, bytes a second; 0: none
 	NameNode  string        // http://host:port of HDFS's; "": not asked
 }
 
@@ -160,7 +161,7 @@ func (k *checker) run(ctx context.Context) []check.Result {
 	}
 	second := check.Run(ctx, k.Timeout,
 		k.task(k.replication, checkReplication), k.task(k.scopes, checkTableScope), k.task(k.peer, checkPeer), k.task(k.virtual, checkVirtual), k.task(k.otherPeers, checkOtherPeers),
-		k.task(k.address, checkAddress), k.task(k.shipping, checkShipping), k.task(k.wals, checkWALs), k.task(k.bulkLoads, checkBulkLoads),
+		k.task(k.address, checkAddress), k.task(k.shipping, checkShipping), k.task(k.wals, checkWALs), k.task(k.scanWALs, checkScanWALs), k.task(k.bulkLoads, checkBulkLoads),
 		k.task(k.versionBehavior, checkNewVersions), k.task(k.rights, checkRights))
 	return append(first, second...)
 }

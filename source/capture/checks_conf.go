@@ -137,9 +137,9 @@ func (k *checker) room(ctx context.Context, total int64) []check.Result {
 	}
 	text := fmt.Sprintf("%s of %s are left in HDFS; the WALs that wait are at most about %s", mib(left), mib(of), mib(total))
 	if left < of/10 {
-		return []check.Result{checkWALs.Warn("NameNode", text, "Make room before WALs are held for a scan, or use snapshot.order: concurrent.")}
+		return append(k.retained(ctx), checkWALs.Warn("NameNode", text, "Make room before WALs are held for a scan, or use snapshot.order: concurrent."))
 	}
-	return []check.Result{checkWALs.Right("NameNode", "%s", text)}
+	return append(k.retained(ctx), checkWALs.Right("NameNode", "%s", text))
 }
 
 // hdfsRoom reads the bean FSNamesystemState of a NameNode's JMX.

@@ -123,8 +123,17 @@ func TestConfigurationOfRegionServers(t *testing.T) {
 }
 
 func TestRoomInHDFS(t *testing.T) {
+	summary := `{"ContentSummary":{"directoryCount":2,"fileCount":7,"length":250000000,"quota":-1,"spaceConsumed":750000000,"spaceQuota":-1}}`
 	answer := `{"beans":[{"name":"Hadoop:service=NameNode,name=FSNamesystemState","CapacityTotal":1000,"CapacityUsed":5,"CapacityRemaining":500}]}`
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/webhdfs/v1/hbase/WALs" || r.URL.Path == "/webhdfs/v1/hbase/oldWALs" {
+			if r.URL.RawQuery != "op=GETCONTENTSUMMARY&user.name=waltap" || summary == "" {
+				http.Error(w, `{"RemoteException":{"exception":"AccessControlException"}}`, http.StatusForbidden)
+				return
+			}
+			fmt.Fprint(w, summary)
+			return
+		}
 		if r.URL.Query().Get("qry") != "Hadoop:service=NameNode,name=FSNamesystemState" {
 			t.Errorf("asked for %s", r.URL)
 		}
@@ -136,9 +145,19 @@ func TestRoomInHDFS(t *testing.T) {
 		t.Errorf("nobody was asked: %+v", got)
 	}
 	k.NameNode = s.URL + "/"
-	is(t, k.room(t.Context(), 1), check.OK)
+	both := func(severity check.Severity, text string) []check.Result {
+		t.Helper()
+		results := k.room(t.Context(), 1)
+		if len(results) != 2 {
+			t.Fatalf("%+v", results)
+		}
+		is(t, results[:1], severity, text)
+		return results[1:]
+	}
+	is(t, both(check.OK, "/hbase/WALs holds 238 MiB in 7 files, /hbase/oldWALs holds"), check.OK)
 	answer = strings.Replace(answer, "500", "99", 1)
-	is(t, k.room(t.Context(), 1), check.Warning, "Make room")
+	summary = ""
+	is(t, both(check.Unknown, "403 Forbidden"), check.Warning, "Make room")
 	for _, answer = range []string{`{"beans":[]}`, "no json", `{"beans":[{"CapacityTotal":0}]}`} {
 		is(t, k.room(t.Context(), 1), check.Warning, "--namenode")
 	}
@@ -205,4 +224,44 @@ func TestTableSizes(t *testing.T) {
 	if got := tableSizes(nil); len(got) != 0 {
 		t.Errorf("%v of a master that does not answer", got)
 	}
+}
+
+// TestWALsThatAScanHolds: by what the region servers have written since they were started, for as long as the scan takes.
+func TestWALsThatAScanHolds(t *testing.T) {
+	bean := `{"beans":[{"name":"Hadoop:service=HBase,name=RegionServer,sub=WAL","writtenBytes":1048576000,"AppendSize_mean":NaN}]}`
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("qry") != "Hadoop:service=HBase,name=RegionServer,sub=WAL" {
+			t.Errorf("asked for %s", r.URL)
+		}
+		fmt.Fprint(w, bean)
+	}))
+	defer s.Close()
+	k := inCheck(Config{MaxWALHold: time.Hour}, "localhost")
+	k.cluster.Servers[0].StartCode = time.Now().Add(-1000 * time.Second).UnixMilli() // 1 MB a second
+	is(t, k.scanWALs(t.Context()), check.Unknown, "the tables are not known")
+	k.all = []admin.Table{{Namespace: "default", Qualifier: "t"}}
+	k.cluster.Status.Servers = []admin.ServerStatus{{Regions: []admin.RegionLoad{{Name: []byte("t,,1.x."), UncompressedMB: 40 * 600}, {Name: []byte("other,,1.x."), UncompressedMB: 1 << 30}}}}
+	is(t, k.scanWALs(t.Context()), check.Unknown, "likely to take 10m0s at 40 MiB/s (assumed)", "has no web interface")
+	server := s.Listener.Addr().(*net.TCPAddr)
+	k.cluster.Info = map[admin.ServerName]admin.ServerInfo{k.cluster.Servers[0]: {InfoPort: server.Port}}
+	is(t, k.scanWALs(t.Context()), check.OK, "about 5", " MiB: the scan of 23 GiB is likely to take 10m0s", "have written 1.0 MiB/s")
+	k.ScanRate = 4 << 20
+	is(t, k.scanWALs(t.Context()), check.Warning, "take 1h40m0s at 4 MiB/s (snapshot.max.bytes.per.second)", "longer than snapshot.max.wal.hold (1h0m0s)")
+	k.cfg.MaxWALHold = 0
+	is(t, k.scanWALs(t.Context()), check.OK)
+	bean = `{"beans":[{"AppendSize_num_ops":1000,"AppendSize_mean":1048576.0}]}` // as before 2.0
+	is(t, k.scanWALs(t.Context()), check.OK, "have written 1.0 MiB/s")
+	for _, bean = range []string{`{"beans":[]}`, `{"beans":[{}]}`, "no json"} {
+		is(t, k.scanWALs(t.Context()), check.Unknown, "is not known: region server localhost:16020")
+	}
+	room := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, `{"beans":[{"CapacityTotal":1000000,"CapacityRemaining":1000}]}`)
+	}))
+	defer room.Close()
+	bean, k.NameNode = `{"beans":[{"writtenBytes":1048576000}]}`, room.URL
+	is(t, k.scanWALs(t.Context()), check.Warning, "HDFS has room for 0 MiB", "snapshot.order: concurrent")
+	k.cfg.SnapshotOrder = OrderConcurrent
+	is(t, k.scanWALs(t.Context()), check.OK)
+	k.cfg.SnapshotOrder, k.cfg.SnapshotMode = "", SnapshotNoData
+	is(t, k.scanWALs(t.Context()), check.OK)
 }

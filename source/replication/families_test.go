@@ -55,7 +55,7 @@ func TestScanHasNotDeliveredALaterFamily(t *testing.T) {
 	if got, want := strings.Join(shape, ", "), "a later:2, x f:4"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	if n := f.stats.below; n != 1 {
+	if n := f.stats.counted().below; n != 1 {
 		t.Errorf("%d changes left out, want that of row b", n)
 	}
 }

@@ -83,8 +83,8 @@ func TestCallsOfOneRegionWaitOverAllConnections(t *testing.T) {
 			t.Errorf("call %d: %v", i, err)
 		}
 	}
-	if rows := f.rows(t); rows != "x x y" || f.stats.replays != 1 {
-		t.Errorf("produced %q with %d replays, want x x y with 1", rows, f.stats.replays)
+	if rows := f.rows(t); rows != "x x y" || f.stats.counted().replays != 1 {
+		t.Errorf("produced %q with %d replays, want x x y with 1", rows, f.stats.counted().replays)
 	}
 }
 

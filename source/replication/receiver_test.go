@@ -83,9 +83,22 @@ func (p *heldProducer) changes(t *testing.T) []schema.Change {
 }
 
 type countStats struct {
-	mu                           sync.Mutex
+	mu sync.Mutex
+	counts
+}
+
+type counts struct {
 	replays, below, late, before int
 	markers                      []string
+}
+
+// counted is what was counted so far.
+func (s *countStats) counted() counts {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := s.counts
+	out.markers = slices.Clone(s.markers)
+	return out
 }
 
 func (s *countStats) Call()                {}
@@ -319,8 +332,8 @@ func TestLateChangesAreCountedOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if f.stats.late != 2 {
-		t.Errorf("%d late changes, want 2", f.stats.late)
+	if f.stats.counted().late != 2 {
+		t.Errorf("%d late changes, want 2", f.stats.counted().late)
 	}
 }
 
@@ -348,8 +361,8 @@ func TestWhatTheScanHasDeliveredIsLeftOut(t *testing.T) {
 	for _, c := range f.producer.changes(t) {
 		rows = append(rows, string(c.Row))
 	}
-	if s := strings.Join(rows, " "); s != "z a" || f.stats.below != 1 {
-		t.Errorf("rows %q with %d left out; want z (not scanned) and a at 11 (above the read point), 1 left out", s, f.stats.below)
+	if s := strings.Join(rows, " "); s != "z a" || f.stats.counted().below != 1 {
+		t.Errorf("rows %q with %d left out; want z (not scanned) and a at 11 (above the read point), 1 left out", s, f.stats.counted().below)
 	}
 }
 
@@ -362,8 +375,8 @@ func TestWhatIsWrittenLongAfterTheScanIsNotLeftOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := f.producer.changes(t); len(got) != 1 || string(got[0].Row) != "b" || f.stats.below != 1 {
-		t.Errorf("changes %+v, %d left out; want b alone", got, f.stats.below)
+	if got := f.producer.changes(t); len(got) != 1 || string(got[0].Row) != "b" || f.stats.counted().below != 1 {
+		t.Errorf("changes %+v, %d left out; want b alone", got, f.stats.counted().below)
 	}
 }
 
@@ -375,8 +388,8 @@ func TestChangesFromBeforeTheEpochAreLeftOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := f.producer.changes(t); len(got) != 1 || got[0].Sequence != 3 || f.stats.before != 2 {
-		t.Errorf("changes %+v, %d left out; want that of sequence 3, 2 left out", got, f.stats.before)
+	if got := f.producer.changes(t); len(got) != 1 || got[0].Sequence != 3 || f.stats.counted().before != 2 {
+		t.Errorf("changes %+v, %d left out; want that of sequence 3, 2 left out", got, f.stats.counted().before)
 	}
 }
 
@@ -388,8 +401,8 @@ func TestReplaysAreDeliveredAndCounted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := len(f.producer.changes(t)); n != 2 || f.stats.replays != 1 {
-		t.Errorf("%d records and %d replays, want 2 and 1", n, f.stats.replays)
+	if n := len(f.producer.changes(t)); n != 2 || f.stats.counted().replays != 1 {
+		t.Errorf("%d records and %d replays, want 2 and 1", n, f.stats.counted().replays)
 	}
 }
 
@@ -424,8 +437,8 @@ func TestMarkersAreCountedNotWritten(t *testing.T) {
 	if err := f.call(t.Context(), edit{table: "REPLICATION.WALEVENTTRACKER", seq: 1, cells: []cell.Cell{marker}}); err != nil {
 		t.Fatal(err)
 	}
-	if len(f.stats.markers) != 1 || len(f.producer.changes(t)) != 0 {
-		t.Errorf("markers %v, %d records", f.stats.markers, len(f.producer.changes(t)))
+	if len(f.stats.counted().markers) != 1 || len(f.producer.changes(t)) != 0 {
+		t.Errorf("markers %v, %d records", f.stats.counted().markers, len(f.producer.changes(t)))
 	}
 }
 

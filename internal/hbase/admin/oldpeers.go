@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/waltap/waltap/internal/crash"
 	"github.com/waltap/waltap/internal/hbase/pb"
 	"github.com/waltap/waltap/internal/hbase/zookeeper"
 )
@@ -34,8 +35,6 @@ const (
 )
 
 const (
-	// rollAgain is how long a server may take to begin a new WAL until it is asked again.
-	rollAgain = 2 * time.Second
 	// oldPeerTimeout bounds the wait for a region server to take a peer up.
 	oldPeerTimeout = 3 * time.Minute
 	// oldQueuesTimeout bounds the wait for the queues of a removed peer to vanish: those of servers that are down stay longer.
@@ -120,11 +119,11 @@ func (c *Cluster) probeOldPeers(ctx context.Context, id string) error {
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 		defer cancel()
-		if err := c.removeProbes(ctx, id); err != nil {
+		if _, err := c.removeProbes(ctx, id); err != nil {
 			c.cfg.Logger.Warn("a peer that ships nothing is left; waltap peer remove removes it", "peers", probeIDs(id), "error", err)
 		}
 	}()
-	if err := c.removeProbes(ctx, id); err != nil { // of a process that was killed
+	if _, err := c.removeProbes(ctx, id); err != nil { // of a process that was killed
 		return err
 	}
 	for _, probe := range probeIDs(id) {
@@ -143,6 +142,7 @@ func (c *Cluster) probeOldPeers(ctx context.Context, id string) error {
 		if err != nil {
 			return err
 		}
+		crash.Point(crash.PeerProbed)
 		if err := c.awaitOldQueues(ctx, probe); err != nil {
 			return err
 		}
@@ -155,13 +155,46 @@ const probeTable = "waltap_probe:none"
 
 func probeIDs(id string) []string { return []string{id + "_probe_1", id + "_probe_2"} }
 
-func (c *Cluster) removeProbes(ctx context.Context, id string) error {
-	for _, probe := range probeIDs(id) {
-		if err := c.deleteOldPeer(ctx, probe); err != nil && !errors.Is(err, ErrPeerNotFound) {
-			return err
+// ProbeOf returns the id of the peer that p is a probe of: a peer that ships nothing, which AwaitPeer adds and removes again. One that is seen
+// for longer was left by a process that was killed.
+func (p *Peer) ProbeOf() (id string, ok bool) {
+	if _, nothing := p.Tables[probeTable]; !nothing || len(p.Tables) != 1 {
+		return "", false
+	}
+	for _, suffix := range probeIDs("") {
+		if of, found := strings.CutSuffix(p.ID, suffix); found && of != "" {
+			return of, true
 		}
 	}
-	return nil
+	return "", false
+}
+
+// RemoveProbes removes the probes of a peer that a process which was killed has left, also when the peer itself is gone. From 2.0 on
+// there are none.
+func (c *Cluster) RemoveProbes(ctx context.Context, id string) (removed []string, err error) {
+	ctx, cancel := withDefaultTimeout(ctx, c.cfg.OperationTimeout)
+	defer cancel()
+	err = c.peerCall(ctx, func() error { _, err := c.listPeers(ctx); return err }, func() error {
+		removed, err = c.removeProbes(ctx, id)
+		return err
+	})
+	if err != nil {
+		return removed, fmt.Errorf("remove the probes of replication peer %s: %w", id, err)
+	}
+	return removed, nil
+}
+
+func (c *Cluster) removeProbes(ctx context.Context, id string) (removed []string, err error) {
+	for _, probe := range probeIDs(id) {
+		err := c.deleteOldPeer(ctx, probe)
+		if err != nil && !errors.Is(err, ErrPeerNotFound) {
+			return removed, err
+		}
+		if err == nil {
+			removed = append(removed, probe)
+		}
+	}
+	return removed, nil
 }
 
 // rollQueues has every live server with a queue of the peer begin a new WAL, and waits until that is in the queue.
@@ -170,31 +203,13 @@ func (c *Cluster) rollQueues(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	var asked time.Time
-	for pause := pollMin; ; pause = min(2*pause, pollMax) {
+	return c.roll(ctx, slices.Collect(maps.Keys(before)), func(ctx context.Context) ([]ServerName, error) {
 		live, err := c.liveQueues(ctx, id)
-		if err != nil {
-			return err
-		}
-		waiting := slices.DeleteFunc(slices.Collect(maps.Keys(before)), func(s ServerName) bool {
+		return slices.DeleteFunc(slices.Collect(maps.Keys(before)), func(s ServerName) bool {
 			wals, there := live[s]
 			return !there || slices.ContainsFunc(wals, func(wal string) bool { return !slices.Contains(before[s], wal) })
-		})
-		if len(waiting) == 0 {
-			return nil
-		}
-		if time.Since(asked) > rollAgain { // an order that comes during a roll is forgotten
-			asked = time.Now()
-			for _, s := range waiting {
-				if err := c.RollWAL(ctx, s); err != nil {
-					return err
-				}
-			}
-		}
-		if err := sleep(ctx, pause); err != nil {
-			return fmt.Errorf("%s was asked for a new WAL, which is not in its queue: %w", waiting[0], err)
-		}
-	}
+		}), err
+	})
 }
 
 // liveQueues lists the WALs in the queues of the peer, by the live server that writes them.
@@ -442,10 +457,10 @@ func (c *Cluster) deleteOldPeer(ctx context.Context, id string) error {
 
 // removeOldPeer removes a peer and waits for a while until the region servers have removed its queues.
 func (c *Cluster) removeOldPeer(ctx context.Context, id string) error {
-	if err := c.deleteOldPeer(ctx, id); err != nil {
+	if _, err := c.removeProbes(ctx, id); err != nil { // first: who is killed here finds the peer still there
 		return err
 	}
-	if err := c.removeProbes(ctx, id); err != nil {
+	if err := c.deleteOldPeer(ctx, id); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, oldQueuesTimeout)

@@ -208,6 +208,51 @@ func TestOldPeerIsTakenUp(t *testing.T) {
 	}
 }
 
+// TestProbesThatWereLeft: who was killed in AwaitPeer leaves a probe, which goes with its peer, and without it.
+func TestProbesThatWereLeft(t *testing.T) {
+	o := oldClusterOf(t, "1.4.14")
+	left := func() {
+		t.Helper()
+		probe := oldPeerForTest()
+		probe.ID, probe.Tables = "p_probe_1", map[string][]string{probeTable: {"none"}}
+		if err := o.addOldPeer(t.Context(), probe); err != nil {
+			t.Fatal(err)
+		}
+		if of, ok := probe.ProbeOf(); !ok || of != "p" {
+			t.Errorf("%s is a probe of %q: %t", probe.ID, of, ok)
+		}
+	}
+	none := func() {
+		t.Helper()
+		if peers, err := o.Peers(t.Context()); err != nil || len(peers) != 0 {
+			t.Errorf("left are %v, %v", peers, err)
+		}
+	}
+	if _, err := o.Peers(t.Context()); err != nil { // that it is 1.4 is known
+		t.Fatal(err)
+	}
+	p := oldPeerForTest()
+	if _, ok := p.ProbeOf(); ok {
+		t.Errorf("%s is taken for a probe", p.ID)
+	}
+	if err := o.AddPeer(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	left()
+	if err := o.RemovePeer(t.Context(), "p"); err != nil {
+		t.Fatal(err)
+	}
+	none()
+	left()
+	if removed, err := o.RemoveProbes(t.Context(), "p"); err != nil || fmt.Sprint(removed) != "[p_probe_1]" {
+		t.Errorf("removed %v, %v", removed, err)
+	}
+	none()
+	if removed, err := o.RemoveProbes(t.Context(), "p"); err != nil || len(removed) != 0 {
+		t.Errorf("removed %v again, %v", removed, err)
+	}
+}
+
 func TestOldPeersRefused(t *testing.T) {
 	change := func(f func(*Peer)) Peer {
 		p := oldPeerForTest()

@@ -15,6 +15,8 @@ const (
 	// rollTimeout bounds the wait for a server's new WAL; HBase itself gives up a roll after 30 s.
 	rollTimeout = time.Minute
 	rollLook    = 20 * time.Millisecond
+	// rollAgain is how long a server may take to begin a new WAL until it is asked again.
+	rollAgain = 2 * time.Second
 	// rollSettle is waited when all new WALs are in the queues: a server still has to switch to its new one, which takes it
 	// milliseconds.
 	rollSettle = 250 * time.Millisecond
@@ -37,50 +39,67 @@ func (c *Cluster) RollWALs(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, s := range servers {
-		if err := c.RollWAL(ctx, s); err != nil {
-			return err
-		}
-	}
 	ctx, cancel := context.WithTimeout(ctx, rollTimeout)
 	defer cancel()
 	settle := rollSettle
-	for _, s := range servers {
-		seen, err := c.awaitRoll(ctx, s, before[s])
-		if err != nil {
-			return fmt.Errorf("roll WAL of %s: %w", s, err)
+	err = c.roll(ctx, servers, func(ctx context.Context) (waiting []ServerName, err error) {
+		for _, s := range servers {
+			rolled, seen, err := c.rolled(ctx, s, before[s])
+			if err != nil {
+				return nil, fmt.Errorf("roll WAL of %s: %w", s, err)
+			}
+			if !rolled {
+				waiting = append(waiting, s)
+			}
+			if !seen {
+				settle = rollUnseen
+			}
 		}
-		if !seen {
-			settle = rollUnseen
-		}
+		return waiting, nil
+	})
+	if err != nil {
+		return err
 	}
 	return sleep(ctx, settle)
 }
 
-// awaitRoll waits until the queues of a server hold a newer WAL of each group than before. seen is false when they cannot tell.
-func (c *Cluster) awaitRoll(ctx context.Context, s ServerName, before map[string]string) (seen bool, err error) {
+// roll asks servers for a new WAL and returns when none is waiting for its own any more. Those that still are after a while
+// are asked again: an order that comes during a roll is forgotten.
+func (c *Cluster) roll(ctx context.Context, servers []ServerName, look func(context.Context) (waiting []ServerName, err error)) error {
+	var asked time.Time
+	for pause := rollLook; ; pause = min(2*pause, pollMax) {
+		if time.Since(asked) > rollAgain {
+			asked = time.Now()
+			for _, s := range servers {
+				if err := c.RollWAL(ctx, s); err != nil {
+					return err
+				}
+			}
+		}
+		var err error
+		if servers, err = look(ctx); err != nil || len(servers) == 0 {
+			return err
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return fmt.Errorf("roll WAL of %s: it was asked to, but has begun no new WAL (replication queues: %s): %w", servers[0], c.queues(servers[0]), err)
+		}
+	}
+}
+
+// rolled tells whether the queues of a server hold a newer WAL of each group than before. seen is false when they cannot tell.
+func (c *Cluster) rolled(ctx context.Context, s ServerName, before map[string]string) (rolled, seen bool, err error) {
 	if len(before) == 0 {
-		return false, nil
+		return true, false, nil
 	}
-	for {
-		now, err := c.latestWALs(ctx, s)
-		if err != nil {
-			return false, err
-		}
-		if len(now) == 0 {
-			return false, nil // the last peer was removed, or the server is gone
-		}
-		rolled := true
-		for group, wal := range before {
-			rolled = rolled && !olderWAL(now[group], wal) && now[group] != wal
-		}
-		if rolled {
-			return true, nil
-		}
-		if err := sleep(ctx, rollLook); err != nil {
-			return false, fmt.Errorf("it was asked to, but has begun no new WAL (replication queues: %s): %w", c.queues(s), err)
-		}
+	now, err := c.latestWALs(ctx, s)
+	if err != nil || len(now) == 0 {
+		return true, false, err // the last peer was removed, or the server is gone
 	}
+	rolled = true
+	for group, wal := range before {
+		rolled = rolled && !olderWAL(now[group], wal) && now[group] != wal
+	}
+	return rolled, true, nil
 }
 
 func (c *Cluster) queues(s ServerName) string { return c.znode("replication/rs/" + s.String()) }

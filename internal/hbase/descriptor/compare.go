@@ -31,6 +31,46 @@ type Change struct {
 	Implied    bool   // Want is HBase's default: the wanted table does not say it
 }
 
+// Is is what the table has: Have, or HBase's default where that is empty.
+func (c *Change) Is() string {
+	if c.Have == "" {
+		return canonical(c.Part, defaultsOf(c.Part)[c.Name])
+	}
+	return canonical(c.Part, c.Have)
+}
+
+// KeepsLess tells whether the table keeps fewer cells than is wanted, or others: other versions, or other deleted cells.
+func (c *Change) KeepsLess() bool {
+	return needed(c.Part) && (c.Class != Reduction || c.Name == keepDeleted)
+}
+
+// Kept are the attributes of a family that decide which cells it keeps, without those that HBase takes anyway.
+func Kept(f *admin.Family) map[string]string {
+	out := make(map[string]string)
+	for name, value := range f.Attributes {
+		if p := (Part{Attribute, f.Name, name}); needed(p) && !isDefault(p, value) {
+			out[name] = canonical(p, value)
+		}
+	}
+	return out
+}
+
+// Coprocessors are the classes of a table's coprocessors, with the attribute's value ("path|class|priority|arguments").
+func Coprocessors(t *admin.Table) map[string]string {
+	classes := make(map[string]string)
+	eachPart(t, func(p Part, value string) {
+		if p.Family != "" || !strings.HasPrefix(strings.ToLower(p.Name), coprocessorPrefix) {
+			return
+		}
+		class := value
+		if parts := strings.Split(value, "|"); len(parts) > 1 {
+			class = parts[1]
+		}
+		classes[strings.TrimSpace(class)] = value
+	})
+	return classes
+}
+
 // Compare lists the parts in which have differs from want, in a fixed order. An attribute that is not there has
 // HBase's default. Not compared: REPLICATION_SCOPE unless want has it, and what waltap has put on have.
 func Compare(want, have admin.Table) []Change {

@@ -83,7 +83,7 @@ func (x *Target) without(ctx context.Context, t admin.Table, keep Keep) (admin.T
 	return out, left, nil
 }
 
-// needed tells whether the data would not be the same without the part.
+// needed tells whether the data would not be the same without the part: it decides which cells a family keeps.
 func needed(p Part) bool {
 	if p.Family == "" || p.Kind != Attribute {
 		return false

@@ -92,7 +92,7 @@ func (w *Writer) look(ctx context.Context, b *Batch, rows [][]int, found map[int
 					actions[r] = append(actions[r], &pb.Action{Get: getOf(b.Mutations, rows[i])})
 				}
 			}
-			return w.multi(ctx, s, actions, nil, func(i int, cells []cell.Cell) {
+			return w.multi(ctx, s, actions, func(i int, cells []cell.Cell) {
 				s.done[i], columns[i] = true, make(map[string]bool, len(cells))
 				for j := range cells {
 					columns[i][column(&cells[j])] = true

@@ -17,37 +17,46 @@ import (
 
 // multi makes one Multi: for each region of s the actions that belong to its items. done is told of each item that came through,
 // with the cells that were returned; the error is one of the others'.
-func (w *Writer) multi(ctx context.Context, s *share, actions [][]*pb.Action, block []byte, done func(item int, cells []cell.Cell)) error {
-	req, sizes := &pb.MultiRequest{}, make([]int, len(s.regions))
+func (w *Writer) multi(ctx context.Context, s *share, actions [][]*pb.Action, done func(item int, cells []cell.Cell)) error {
+	req := &pb.MultiRequest{}
 	for i, r := range s.regions {
 		for n, a := range actions[i] {
 			a.Index = proto.Uint32(uint32(n))
 		}
 		req.RegionAction = append(req.RegionAction, &pb.RegionAction{Region: specifier(r.region), Action: actions[i]})
-		sizes[i] = len(r.items)
 	}
 	return w.call(ctx, s.server, func(ctx context.Context, conn *rpc.Conn) error {
 		resp := &pb.MultiResponse{}
-		answer, err := conn.Call(ctx, "Multi", req, block, resp)
+		answer, err := conn.Call(ctx, "Multi", req, nil, resp)
 		if err != nil {
 			return err
 		}
-		outcomes, err := readMulti(resp, answer, sizes)
-		if err != nil {
-			return err
-		}
-		var errs []error
-		for i, r := range s.regions {
-			for n, item := range r.items {
-				if o := &outcomes[i][n]; o.err == nil {
-					done(item, o.cells)
-				} else {
-					errs = append(errs, fmt.Errorf("region %s: %w", r.region.Encoded, o.err))
-				}
+		return s.read(resp, answer, done)
+	})
+}
+
+// read tells done of each item of s that came through by the answer to its Multi, with the cells that were returned; the error is
+// one of the others'.
+func (s *share) read(resp *pb.MultiResponse, block []byte, done func(item int, cells []cell.Cell)) error {
+	sizes := make([]int, len(s.regions))
+	for i, r := range s.regions {
+		sizes[i] = len(r.items)
+	}
+	outcomes, err := readMulti(resp, block, sizes)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for i, r := range s.regions {
+		for n, item := range r.items {
+			if o := &outcomes[i][n]; o.err == nil {
+				done(item, o.cells)
+			} else {
+				errs = append(errs, fmt.Errorf("region %s: %w", r.region.Encoded, o.err))
 			}
 		}
-		return worst(errs)
-	})
+	}
+	return worst(errs)
 }
 
 // outcome is what became of one action.
@@ -138,12 +147,16 @@ func remote(x *pb.NameBytesPair) *rpc.RemoteError {
 	return err
 }
 
+func typeOf(m Mutation) pb.MutationProto_MutationType {
+	if m[0].Type == cell.Put {
+		return pb.MutationProto_PUT
+	}
+	return pb.MutationProto_DELETE
+}
+
 // mutation is m without its cells, which go into the cell block.
 func mutation(m Mutation, attributes []*pb.NameBytesPair) *pb.MutationProto {
-	typ := pb.MutationProto_DELETE
-	if m[0].Type == cell.Put {
-		typ = pb.MutationProto_PUT
-	}
+	typ := typeOf(m)
 	return &pb.MutationProto{Row: m.row(), MutateType: &typ, Attribute: attributes, AssociatedCellCount: proto.Int32(int32(len(m)))}
 }
 

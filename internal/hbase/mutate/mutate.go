@@ -11,13 +11,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/internal/hbase/cell"
-	"github.com/waltap/waltap/internal/hbase/pb"
 	"github.com/waltap/waltap/internal/hbase/rpc"
 	"github.com/waltap/waltap/internal/hbase/scan/regionscan"
 )
@@ -64,6 +63,8 @@ type Writer struct {
 	timeout time.Duration // of one call
 	pause   time.Duration
 	tables  regionCache
+
+	encodings sync.Pool // *encoding
 }
 
 // New returns a Writer; a callTimeout of 0 is a minute.
@@ -71,7 +72,7 @@ func New(cluster Cluster, callTimeout time.Duration) *Writer {
 	if callTimeout <= 0 {
 		callTimeout = defaultCallTimeout
 	}
-	return &Writer{cluster: cluster, timeout: callTimeout, pause: pauseMin}
+	return &Writer{cluster: cluster, timeout: callTimeout, pause: pauseMin, encodings: sync.Pool{New: func() any { return new(encoding) }}}
 }
 
 // Write writes b: nil says that all of it is in the servers' logs. After an error any part of it may be. What fails in a way
@@ -118,29 +119,11 @@ func (w *Writer) persist(ctx context.Context, f func() error) error {
 	}
 }
 
-// write makes the one call for what a server has of b.
-func (w *Writer) write(ctx context.Context, b *Batch, s *share) error {
-	attributes := attributesOf(b.Attributes)
-	var block []byte
-	actions := make([][]*pb.Action, len(s.regions))
-	for r, region := range s.regions {
-		actions[r] = make([]*pb.Action, len(region.items))
-		for n, i := range region.items {
-			m := b.Mutations[i]
-			actions[r][n] = &pb.Action{Mutation: mutation(m, attributes)}
-			for j := range m {
-				block = Codec.Append(block, &m[j])
-			}
-		}
-	}
-	return w.multi(ctx, s, actions, block, func(i int, _ []cell.Cell) { s.done[i] = true })
-}
-
 // share is what one server has of a list of items, and what comes of it.
 type share struct {
 	server  admin.ServerName
 	regions []*regionShare
-	done    map[int]bool // items that came through
+	done    []bool // items that came through; shared with the shares of other servers
 }
 
 type regionShare struct {
@@ -150,10 +133,11 @@ type regionShare struct {
 
 // each parts the items 0 to n-1 of a table by the servers of their rows' regions and hands each share to do, side by side.
 // It returns which items came through, all when the error is nil; the error is one of the others'.
-func (w *Writer) each(ctx context.Context, table string, n int, row func(int) []byte, do func(context.Context, *share) error) (map[int]bool, error) {
-	shares, located, err := w.shares(ctx, table, n, row)
+func (w *Writer) each(ctx context.Context, table string, n int, row func(int) []byte, do func(context.Context, *share) error) ([]bool, error) {
+	done := make([]bool, n)
+	shares, located, err := w.shares(ctx, table, done, row)
 	if err != nil {
-		return nil, err
+		return done, err
 	}
 	errs := make([]error, len(shares))
 	var g sync.WaitGroup
@@ -161,9 +145,7 @@ func (w *Writer) each(ctx context.Context, table string, n int, row func(int) []
 		g.Go(func() { errs[i] = do(ctx, s) })
 	}
 	g.Wait()
-	done := make(map[int]bool, n)
-	for i, s := range shares {
-		maps.Copy(done, s.done)
+	for i := range shares {
 		if mustRelocate(errs[i]) {
 			w.tables.forget(table, located)
 		}
@@ -171,8 +153,8 @@ func (w *Writer) each(ctx context.Context, table string, n int, row func(int) []
 	if err := worst(errs); err != nil {
 		return done, err
 	}
-	if len(done) != n {
-		return done, fmt.Errorf("write to table %s: %d of %d pieces came through, and no error", table, len(done), n)
+	if slices.Contains(done, false) {
+		return done, fmt.Errorf("write to table %s: a part of it did not come through, and there is no error", table)
 	}
 	return done, nil
 }

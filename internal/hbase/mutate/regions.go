@@ -66,36 +66,37 @@ func (c *regionCache) forget(table string, l *located) {
 	}
 }
 
-// regionOf finds the region of row among regions.
-func regionOf(regions []admin.Region, row []byte) *admin.Region {
+// regionOf finds the region of row among regions: its index.
+func regionOf(regions []admin.Region, row []byte) int {
 	behind := sort.Search(len(regions), func(i int) bool { return bytes.Compare(regions[i].Start, row) > 0 })
-	return &regions[max(0, behind-1)]
+	return max(0, behind-1)
 }
 
-// shares parts items by server and region, each server's regions in the order of their first item.
-func (w *Writer) shares(ctx context.Context, table string, n int, row func(int) []byte) ([]*share, *located, error) {
+// shares parts items, as many as done has, by server and region, each server's regions in the order of their first item.
+func (w *Writer) shares(ctx context.Context, table string, done []bool, row func(int) []byte) ([]*share, *located, error) {
 	l, err := w.tables.get(ctx, w.cluster, table)
 	if err != nil {
 		return nil, nil, err
 	}
 	regions := l.regions
 	var shares []*share
-	byServer, byRegion := make(map[admin.ServerName]*share), make(map[*admin.Region]*regionShare)
-	for i := range n {
-		r := regionOf(regions, row(i))
-		in := byRegion[r]
+	byServer, byRegion := make(map[admin.ServerName]*share), make([]*regionShare, len(regions))
+	for i := range done {
+		at := regionOf(regions, row(i))
+		in := byRegion[at]
 		if in == nil {
+			r := &regions[at]
 			if r.Offline || r.Server.IsZero() {
 				w.tables.forget(table, l)
 				return nil, nil, fmt.Errorf("write to region %s of table %s: %w", r.Encoded, table, errNotOpen)
 			}
 			s := byServer[r.Server]
 			if s == nil {
-				s = &share{server: r.Server, done: make(map[int]bool)}
+				s = &share{server: r.Server, done: done}
 				byServer[r.Server], shares = s, append(shares, s)
 			}
 			in = &regionShare{region: r}
-			byRegion[r], s.regions = in, append(s.regions, in)
+			byRegion[at], s.regions = in, append(s.regions, in)
 		}
 		in.items = append(in.items, i)
 	}

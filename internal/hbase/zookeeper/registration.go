@@ -388,9 +388,15 @@ func (r *Registration) set(err error) {
 // ErrServed says that somebody serves a virtual cluster.
 var ErrServed = errors.New("a server is registered")
 
+// remover is the part of a Conn that RemoveCluster uses.
+type remover interface {
+	Children(ctx context.Context, znode string) ([]string, error)
+	Delete(ctx context.Context, znode string) error
+}
+
 // RemoveCluster removes the znodes of a virtual cluster that nobody serves any more. It leaves one that has a server registered, or
 // holds anything that a Registration does not make, and says so. removed is false when there is none.
-func RemoveCluster(ctx context.Context, c *Conn, root string) (removed bool, err error) {
+func RemoveCluster(ctx context.Context, c remover, root string) (removed bool, err error) {
 	names, err := c.Children(ctx, root)
 	if errors.Is(err, ErrNoNode) {
 		return false, nil
