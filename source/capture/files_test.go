@@ -59,7 +59,7 @@ func TestSnapshotNames(t *testing.T) {
 		}
 		seen[n] = true
 	}
-	if name("a", "p", "/r") != name("a", "p", "/r") {
+	if first, again := name("a", "p", "/r"), name("a", "p", "/r"); first != again {
 		t.Error("a connector that is started again has another prefix")
 	}
 }
