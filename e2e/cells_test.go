@@ -43,7 +43,7 @@ func everyCell(prefix string) []judge.Mutation {
 
 func TestEveryTypeOfCellArrives(t *testing.T) {
 	t.Parallel()
-	ctx := testenv.Context(t, 3*time.Minute)
+	ctx := testenv.Context(t, 5*time.Minute)
 	ns := testenv.Name(t)
 	table := ns + ":cells"
 	if err := env.Src.CreateNamespace(ctx, ns); err != nil {
@@ -55,15 +55,20 @@ func TestEveryTypeOfCellArrives(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const life = 45 * time.Second
+	// The cells of the scan have to live until they are looked at, and are written a start of a pipeline before those of the stream.
+	const life, scanLife = time.Minute, 2 * time.Minute
 	write(t, table, everyCell("a scan ")...)
-	write(t, table, judge.Put("a scan ttl", "ttl", "q", "v").WithTTL(life), judge.Put("a scan ttl", "ttl", "long", "v").WithTTL(time.Hour))
+	scanned := time.Now()
+	write(t, table, judge.Put("a scan ttl", "ttl", "q", "v").WithTTL(scanLife), judge.Put("a scan ttl", "ttl", "long", "v").WithTTL(time.Hour))
 	p := &pipe{name: ns, tables: table}
 	w := p.start(t)
 	awaitStreaming(t, w)
 	write(t, table, everyCell("f stream ")...)
 	write(t, table, judge.Put("f stream ttl", "ttl", "q", "v").WithTTL(life), judge.Put("f stream ttl", "ttl", "long", "v").WithTTL(time.Hour))
-	written := time.Now()
+	expired := time.Now().Add(life)
+	if at := scanned.Add(scanLife); at.After(expired) {
+		expired = at
+	}
 
 	captured := judge.ScanOptions{ExcludeFamilies: []string{"local"}}
 	identical(t, table, captured)
@@ -86,7 +91,7 @@ func TestEveryTypeOfCellArrives(t *testing.T) {
 		}
 	}
 	select {
-	case <-time.After(time.Until(written.Add(life + time.Second))):
+	case <-time.After(time.Until(expired.Add(time.Second))):
 	case <-ctx.Done():
 		t.Fatal(ctx.Err())
 	}

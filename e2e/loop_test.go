@@ -54,6 +54,7 @@ func TestTwoWaysNeitherLoopNorLose(t *testing.T) {
 	}
 	identical(t, table, judge.ScanOptions{})
 
+	awaitForeign(t, forth, back)
 	ends := settled(t, forth, back)
 	t.Logf("%d writes at both ends, log ends %v", written, ends)
 	for _, p := range []*pipe{forth, back} {
@@ -70,6 +71,24 @@ func awaitAll(t *testing.T, w *testenv.Waltap, pipes ...*pipe) {
 	t.Helper()
 	for _, p := range pipes {
 		await(t, w, p.name+"_source", p.name+" to stream", func(v status.ConnectorView) bool { return v.State == status.Running })
+	}
+}
+
+// awaitForeign waits until each topic has a change that came from the other end: HBase may look seconds later at a WAL that was quiet.
+func awaitForeign(t *testing.T, pipes ...*pipe) {
+	t.Helper()
+	ctx := testenv.Context(t, time.Minute)
+	for _, p := range pipes {
+		for {
+			if _, foreign := origins(t, p); foreign > 0 {
+				break
+			}
+			select {
+			case <-ctx.Done():
+				t.Fatalf("%s: no change came from the other end: nothing could loop", p.name)
+			case <-time.After(time.Second):
+			}
+		}
 	}
 }
 

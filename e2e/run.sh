@@ -1,7 +1,7 @@
 #!/bin/bash
 # All end-to-end tests, in four parts side by side, each with servers of its own, as most of the tests mostly wait: those that stop
-# servers, one after the other; those of gaps, of migrations and of HBase 1.x; the sinks' acceptance, which stops a server too, and then
-# the tests of other packages, as of the harness; and all others. A test that is in no list runs with the others, which is as right:
+# servers, one after the other; those of gaps, of migrations, of workers and of HBase 1.x; those of other packages, as of the harness;
+# and all others. A test that is in no list runs with the others, which is as right:
 # those that do not call t.Parallel run first there.
 # Arguments are flags of go test, and go to each part.
 set -u
@@ -10,10 +10,10 @@ cd "$(dirname "$0")/.."
 stopping='TestDoctorNamesAPeerWithoutATableList|TestJoiningTableThatAnotherPeerWouldShip|TestTableWithoutReplicationScope'
 stopping+='|TestKilledInTheMiddleOfTheStream|TestKilledInTheStreamLosesChangesWhenAnsweredEarly|TestKafkaIsAwayWhileTheSourceIsWrittenTo'
 stopping+='|TestDestinationIsAwayWhileTheSourceIsWrittenTo|TestSourceIsRestarted|TestRegionServersJoinStopAndDie'
-accepting='TestSinkHBaseIsAcceptable|TestSinkHBaseByMutationIsAcceptable'
+stopping+='|TestSinkHBaseIsAcceptable|TestSinkHBaseByMutationIsAcceptable'
 changing='TestPeerOfTheOperator|TestTableIs.*|TestDroppedTableIsThereAgain|TestReplicationScopeIsSwitchedOff|TestPeerIsCreatedAgain'
 changing+='|TestGapIsAccepted|TestNoGap|TestConnectorsThatStartAtOnceDoNotEndARegionServer'
-changing+='|TestMigration.*|TestCommandsOfThePagesForEachOrigin|TestOldHBase.*|TestCopyToOldHBase|TestDoctorOfAnOldSource'
+changing+='|TestMigration.*|TestCommandsOfThePagesForEachOrigin|TestOldHBase.*|TestCopyToOldHBase|TestDoctorOfAnOldSource|TestWorker.*'
 
 # What the parts share is built once: the tests, and by the first that needs it each waltap.
 shared=$(mktemp -d)
@@ -37,14 +37,11 @@ tests() {
   echo "$status part $part: $((SECONDS - start)) s"
   [ $status = ok ]
 }
-others() { tests -test.parallel=4 -test.skip="^($stopping|$changing|$accepting)\$"; }
+others() { tests -test.parallel=4 -test.skip="^($stopping|$changing)\$"; }
 stopping() { tests -test.run="^($stopping)\$"; }
 changing() { tests -test.parallel=3 -test.run="^($changing)\$"; }
 harness() {
-  local status=0
-  tests -test.run="^($accepting)\$" || status=1
-  go test -tags e2e -vet=off -count=1 -p 1 -timeout 40m "${args[@]}" $(go list -tags e2e ./e2e/... | grep -v '/e2e$') || status=1
-  return $status
+  go test -tags e2e -vet=off -count=1 -p 1 -timeout 40m "${args[@]}" $(go list -tags e2e ./e2e/... | grep -v '/e2e$')
 }
 
 # Each in a process group of its own, which can be ended as one; but for the first they say what they have to say at the end. Their

@@ -190,7 +190,9 @@ func (u *unit) start(want *wish) {
 		i.err = u.w.cfg.Run(ctx, c, i.st, o)
 		switch {
 		case i.err != nil && ctx.Err() == nil:
-			u.w.log.Error("a connector has failed", "connector", u.name, "error", i.err)
+			if !u.w.cfg.Alone { // else the process ends with the error, and says it
+				u.w.log.Error("a connector has failed", "connector", u.name, "error", i.err)
+			}
 			i.st.Fail(i.err)
 			u.w.ended(u.name, i.err)
 		case i.err != nil:

@@ -36,7 +36,7 @@ func TestLinger(t *testing.T) {
 		pause time.Duration
 		want  int // requests, at most
 	}{
-		{"calls that come soon go together", ProducerConfig{Linger: 30 * time.Second, MaxBatchBytes: 3100}, 3, 10 * time.Millisecond, 1},
+		{"calls that come soon go together", ProducerConfig{Linger: 3 * time.Second, MaxBatchBytes: 3100}, 3, 10 * time.Millisecond, 1},
 		{"a full request does not wait", ProducerConfig{Linger: time.Hour, MaxBatchBytes: 500}, 3, 0, 3},
 		{"the wait ends", ProducerConfig{Linger: 20 * time.Millisecond}, 3, 0, 3},
 	} {
