@@ -226,6 +226,9 @@ func (p *process) run(ctx context.Context, all *together) error {
 	client, err := kafka.Connect(cctx, KafkaConfig(p.cfg, p.log))
 	cancel()
 	if err != nil {
+		if ctx.Err() != nil { // stopped before it has begun
+			return nil
+		}
 		for _, s := range p.status.Now() {
 			s.Fail(err)
 		}

@@ -43,6 +43,9 @@ func RunWorker(ctx context.Context, cfg *config.Process, api API, stderr io.Writ
 		p.worker, err = worker.New(cctx, p.workerConfig(id))
 	}
 	cancel()
+	if ctx.Err() != nil { // stopped before it has begun
+		return l.Close()
+	}
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
