@@ -89,20 +89,27 @@ func runStatus(ctx context.Context, cfg *config.Process, st *status.Process, api
 		return err
 	}
 	defer stop()
+	defer p.showProgress(stderr)()
+	return p.run(ctx, all)
+}
+
+// showProgress shows what the process does, on stderr or in its log, until stop, which waits for the last of it.
+func (p *process) showProgress(stderr io.Writer) (stop func()) {
 	progress := status.NewProgress(p.status, stderr)
-	if cfg.LogFormat == config.LogJSON {
+	if p.cfg.LogFormat == config.LogJSON {
 		progress = status.NewProgressLog(p.status, p.log)
 	}
-	pctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.Background())
 	var shown sync.WaitGroup
 	shown.Go(func() {
-		if err := progress.Run(pctx); err != nil {
+		if err := progress.Run(ctx); err != nil {
 			p.log.Error("progress cannot be shown", "error", err)
 		}
 	})
-	defer shown.Wait()
-	defer cancel()
-	return p.run(ctx, all)
+	return func() {
+		cancel()
+		shown.Wait()
+	}
 }
 
 // rootLogger is the name of the process's own logger; those of connectors are below it.

@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/waltap/waltap/connector/config"
@@ -54,19 +53,7 @@ func RunWorker(ctx context.Context, cfg *config.Process, api API, stderr io.Writ
 		return errors.Join(err, l.Close())
 	}
 	defer stop()
-	pctx, cancelProgress := context.WithCancel(context.Background())
-	var shown sync.WaitGroup
-	progress := status.NewProgress(st, stderr)
-	if cfg.LogFormat == config.LogJSON {
-		progress = status.NewProgressLog(st, p.log)
-	}
-	shown.Go(func() {
-		if err := progress.Run(pctx); err != nil {
-			p.log.Error("progress cannot be shown", "error", err)
-		}
-	})
-	defer shown.Wait()
-	defer cancelProgress()
+	defer p.showProgress(stderr)()
 	p.log.Info("worker of a group", "group.id", cfg.GroupID, "worker", id, "config.storage.topic", cfg.Worker.ConfigTopic, "status.storage.topic", cfg.Worker.StatusTopic)
 	return p.worker.Run(ctx)
 }

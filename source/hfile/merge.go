@@ -1,8 +1,6 @@
 package hfile
 
 import (
-	"bytes"
-
 	"github.com/waltap/waltap/internal/hfile"
 )
 
@@ -35,30 +33,9 @@ func (in *input) advance() (more bool, err error) {
 	return more, err
 }
 
-// compareKeys is HBase's order of cells, without their sequences: row, family and qualifier by their bytes, the newest timestamp
-// first, and of one timestamp a delete marker before what it hides (CellComparatorImpl).
-func compareKeys(a, b *hfile.Cell) int {
-	if c := bytes.Compare(a.Row, b.Row); c != 0 {
-		return c
-	}
-	if c := bytes.Compare(a.Family, b.Family); c != 0 {
-		return c
-	}
-	if c := bytes.Compare(a.Qualifier, b.Qualifier); c != 0 {
-		return c
-	}
-	switch {
-	case a.Timestamp > b.Timestamp:
-		return -1
-	case a.Timestamp < b.Timestamp:
-		return 1
-	}
-	return int(b.Type) - int(a.Type)
-}
-
 // before tells whether a's cell comes before b's: of equal keys the one that was written last.
 func before(a, b *input) bool {
-	if c := compareKeys(&a.cur, &b.cur); c != 0 {
+	if c := hfile.CompareKeys(&a.cur, &b.cur); c != 0 {
 		return c < 0
 	}
 	if a.cur.Sequence != b.cur.Sequence {
@@ -139,7 +116,7 @@ func (m *merge) pop() error {
 		if err := m.step(); err != nil {
 			return err
 		}
-		if next := m.peek(); next == nil || compareKeys(&m.last, next) != 0 {
+		if next := m.peek(); next == nil || hfile.CompareKeys(&m.last, next) != 0 {
 			return nil
 		}
 		m.shadowed++

@@ -114,19 +114,21 @@ func TestMergeAtRandom(t *testing.T) {
 			var cells []hfile.Cell
 			for range r.IntN(40) {
 				c := made(fmt.Sprint(r.IntN(3)), fmt.Sprint(r.IntN(3)), r.Int64N(3), types[r.IntN(len(types))], r.Int64N(4), fmt.Sprint(r.Int()))
-				if slices.ContainsFunc(cells, func(o hfile.Cell) bool { return compareKeys(&o, &c) == 0 && o.Sequence == c.Sequence }) {
+				if slices.ContainsFunc(cells, func(o hfile.Cell) bool { return hfile.CompareKeys(&o, &c) == 0 && o.Sequence == c.Sequence }) {
 					continue // a store never has two
 				}
 				cells = append(cells, c)
 				all = append(all, known{c, order})
 			}
-			slices.SortFunc(cells, func(a, b hfile.Cell) int { return cmp.Or(compareKeys(&a, &b), cmp.Compare(b.Sequence, a.Sequence)) })
+			slices.SortFunc(cells, func(a, b hfile.Cell) int {
+				return cmp.Or(hfile.CompareKeys(&a, &b), cmp.Compare(b.Sequence, a.Sequence))
+			})
 			inputs = append(inputs, file(order, cells...))
 		}
 		slices.SortFunc(all, func(a, b known) int {
-			return cmp.Or(compareKeys(&a.Cell, &b.Cell), cmp.Compare(b.Sequence, a.Sequence), cmp.Compare(b.order, a.order))
+			return cmp.Or(hfile.CompareKeys(&a.Cell, &b.Cell), cmp.Compare(b.Sequence, a.Sequence), cmp.Compare(b.order, a.order))
 		})
-		all = slices.CompactFunc(all, func(a, b known) bool { return compareKeys(&a.Cell, &b.Cell) == 0 })
+		all = slices.CompactFunc(all, func(a, b known) bool { return hfile.CompareKeys(&a.Cell, &b.Cell) == 0 })
 		var want []string
 		for i := range all {
 			want = append(want, text(&all[i].Cell))

@@ -86,7 +86,7 @@ func (m *mobs) look(c *cell.Cell, table string) (value, tags []byte, err error) 
 		if !more {
 			return nil, nil, fmt.Errorf("MOB file %s has no such cell: it is missing at the source, too", name)
 		}
-		if compareKeys(&m.cell, &want) != 0 {
+		if hfile.CompareKeys(&m.cell, &want) != 0 {
 			continue
 		}
 		if uint32(len(m.cell.Value)) != size {
