@@ -64,24 +64,26 @@ func (w *Worker) send(ctx context.Context, key string, value any) error {
 // command carries out a command, if it concerns this worker. It is called with configs locked.
 func (w *Worker) command(key string, value []byte) {
 	go func() {
+		var err error
 		switch {
 		case strings.HasPrefix(key, keyRestart):
 			var c restartCommand
-			if json.Unmarshal(value, &c) == nil {
+			if err = json.Unmarshal(value, &c); err == nil {
 				w.restart(c)
 			}
 		case strings.HasPrefix(key, keySignal):
 			var s signalCommand
-			if json.Unmarshal(value, &s) == nil {
+			if err = json.Unmarshal(value, &s); err == nil {
 				w.signal(s)
 			}
 		case strings.HasPrefix(key, keyLogger):
 			var l loggerCommand
-			if json.Unmarshal(value, &l) == nil && w.cfg.SetLogLevel != nil {
-				if err := w.cfg.SetLogLevel(strings.TrimPrefix(key, keyLogger), l.Level); err != nil {
-					w.log.Warn("a log level was not set", "error", err)
-				}
+			if err = json.Unmarshal(value, &l); err == nil && w.cfg.SetLogLevel != nil {
+				err = w.cfg.SetLogLevel(strings.TrimPrefix(key, keyLogger), l.Level)
 			}
+		}
+		if err != nil {
+			w.log.Warn("a command on the config topic was not carried out", "key", key, "error", err)
 		}
 	}()
 }
