@@ -371,10 +371,10 @@ func common(a, b judge.Table) (judge.Table, judge.Table) {
 	return a, b
 }
 
-// TestMigrationUnderLoad moves three tables in two namespaces, one renamed, 20 regions, through all steps.
+// TestMigrationUnderLoad moves three tables in two namespaces, one renamed, through all steps; at full size of 20 regions each.
 func TestMigrationUnderLoad(t *testing.T) {
 	t.Parallel()
-	m := newMigration(t, 7, nil, nil) // 21 regions
+	m := newMigration(t, torture(7, 20), nil, nil)
 	for _, x := range m.tables {
 		if _, err := env.Src.Load(testenv.Context(t, time.Minute), x.source, judge.LoadSpec{Rows: torture[int64](2000, 200_000), Seed: 7, Families: []string{"a", "b"}, Versions: 2, ValueSize: 20}); err != nil {
 			t.Fatal(err)
@@ -403,6 +403,9 @@ func TestMigrationUnderLoad(t *testing.T) {
 	m.run(t, 0, "resume")
 	m.awaitFollowing(t, w)
 	m.run(t, 0, "verify", "-q")
+	if torture(0, 1) > 0 {
+		m.run(t, 0, "repair", "-q", "--execute") // finds nothing
+	}
 	m.run(t, 0, "cutover", "--rehearse")
 	m.run(t, 0, "cutover", "--reverse")
 	t.Logf("%d writes at the source", stop())
