@@ -470,12 +470,53 @@ func TestDoctorOfAClusterThatChecksRights(t *testing.T) {
 			if len(other) != 1 || other[0].Check != "source.bulkload" || !strings.Contains(other[0].Found, "hbase.replication.bulkload.enabled is true") {
 				t.Errorf("when the rights are given, told is %+v", other)
 			}
-			return
+			break
 		}
 		if ctx.Err() != nil {
 			t.Fatalf("when the rights are given: %+v; of the WALs that a scan holds is told: %+v", missing, held)
 		}
 		time.Sleep(500 * time.Millisecond)
+	}
+	rightsOfASink(ctx, t, own, h, table)
+}
+
+// rightsOfASink: for a sink into the table's copy the right to write to that table is enough; of cells that need more a warning tells.
+func rightsOfASink(ctx context.Context, t *testing.T, own *judge.Cluster, h *servers.HBase, table string) {
+	t.Helper()
+	look := func(apply string) (told []check.Result) {
+		p := sound(t, table, keys{"hbase.zookeeper.quorum": h.ZKQuorum()}, keys{"hbase.zookeeper.quorum": h.ZKQuorum(), "hbase.apply": apply,
+			"hbase.table.rename": table + "=" + table + "_copy", "hbase.table.create": "false"})
+		for _, x := range results(examine(t, p.config()), check.Warning, check.Failure) {
+			if strings.HasPrefix(x.Check, "destination.") {
+				told = append(told, x)
+			}
+		}
+		return told
+	}
+	is := func(told []check.Result, want ...check.Result) bool {
+		return slices.EqualFunc(told, want, func(x, want check.Result) bool {
+			return x.Check == want.Check && x.Severity == want.Severity && strings.Contains(x.Found, want.Found) && strings.Contains(x.Remedy, want.Remedy)
+		})
+	}
+	write := check.Result{Check: "destination.rights", Severity: check.Failure, Found: "it lacks WRITE on default:" + table + "_copy", Remedy: "grant 'waltap', 'W', 'default:" + table + "_copy'"}
+	tags := check.Result{Check: "destination.apply", Severity: check.Warning, Found: "cells with tags other than a TTL", Remedy: "grant 'waltap', 'W'; else set hbase.apply: mutation"}
+	cluster := check.Result{Check: "destination.rights", Severity: check.Failure, Found: "it lacks WRITE on the cluster", Remedy: "grant 'waltap', 'W'"}
+	if told := look("auto"); !is(told, tags, write) {
+		t.Errorf("of a sink without the right to write is told %+v", told)
+	}
+	if err := own.GrantTable(ctx, "waltap", "W", table+"_copy"); err != nil {
+		t.Fatal(err)
+	}
+	for told := look("auto"); !is(told, tags); told = look("auto") {
+		if ctx.Err() != nil {
+			t.Fatalf("of a sink that may write to its table is told %+v", told)
+		}
+	}
+	if told := look("mutation"); len(told) != 0 {
+		t.Errorf("of a sink that writes by mutations alone is told %+v", told)
+	}
+	if told := look("replication"); len(told) != 2 || !is(told[1:], cluster) {
+		t.Errorf("of a sink that writes by replication alone is told %+v", told)
 	}
 }
 

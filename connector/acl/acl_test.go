@@ -60,16 +60,16 @@ definitions of tables only to who has A or C on them.
 | | at the source | at the destination |
 |---|---|---|
 | source connector | A and C on the cluster (peers, WALs, the heartbeat table), R on the tables | |
-| sink connector | | W on the cluster (replication calls) or, with ` + "`hbase.apply: mutation`" + `, on the tables; A and C on the cluster with ` + "`hbase.table.create`" + `, else A with ` + "`hbase.table.late.put.window.ms`" + ` |
+| sink connector | | W on the tables that are there (who creates one owns it); on the cluster with ` + "`hbase.apply: replication`" + `, or where cells have tags other than a TTL (cell ACLs, visibility labels); A and C on the cluster with ` + "`hbase.table.create`" + `, else A with ` + "`hbase.table.late.put.window.ms`" + ` |
 | ` + "`waltap verify`" + ` | R and A (or C) on the tables | the same |
-| ` + "`waltap repair --execute`" + ` | R and A (or C) on the tables | R and A (or C) on the tables, W on the cluster |
+| ` + "`waltap repair --execute`" + ` | R and A (or C) on the tables | R and A (or C) on the tables; W as a sink connector |
 | ` + "`waltap schema export`, `diff`" + ` | A (or C) on the tables | the same |
 | ` + "`waltap schema apply`" + ` | | A and C on the cluster |
 | ` + "`waltap migrate plan`" + ` | A on the cluster | A on the cluster |
-| ` + "`waltap migrate start`" + ` | R, A and C on the cluster | W, A and C on the cluster |
+| ` + "`waltap migrate start`" + ` | R, A and C on the cluster | A and C on the cluster; W as a sink connector |
 | ` + "`waltap migrate verify`, `repair`" + ` | as verify and repair | the same |
 | ` + "`waltap migrate cutover`, `cleanup`" + ` | R, A and C on the cluster | R, A and C on the cluster |
-| ` + "`waltap migrate cutover --reverse`" + ` | W on the cluster in addition, for who runs ` + "`start`" + ` | C on the cluster in addition, for the same |
+| ` + "`waltap migrate cutover --reverse`" + ` | W on the tables in addition, for who runs ` + "`start`" + `; on the cluster as for a sink connector | C on the cluster in addition, for the same |
 | ` + "`waltap migrate status`, `pause`, `resume`" + ` | none; ` + "`pause`" + ` reads the queues in ZooKeeper | none |
 
 ` + "`grant 'waltap', 'RWCA'`" + ` on both holds all of them.

@@ -72,6 +72,11 @@ func (c *Cluster) Grant(ctx context.Context, user, actions string) error {
 	return c.call(ctx, "grant", fields{"user": user, "actions": actions}, nil)
 }
 
+// GrantTable gives a user rights on a table.
+func (c *Cluster) GrantTable(ctx context.Context, user, actions, table string) error {
+	return c.call(ctx, "grant_table", fields{"user": user, "actions": actions, "table": table}, nil)
+}
+
 // CreateNamespace creates a namespace.
 func (c *Cluster) CreateNamespace(ctx context.Context, name string) error {
 	return c.call(ctx, "create_namespace", fields{"namespace": name}, nil)

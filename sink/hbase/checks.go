@@ -11,6 +11,7 @@ import (
 	"github.com/waltap/waltap/internal/check"
 	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/internal/hbase/descriptor"
+	"github.com/waltap/waltap/internal/hbase/rpc"
 	"github.com/waltap/waltap/schema"
 )
 
@@ -30,10 +31,11 @@ var (
 		Limits: "Whether the destination's region servers can load the class, and coprocessors of hbase-site.xml.",
 		Remedy: "Put the class on all servers of the destination and alter the table, if applications there need it; an observer that derives data at the source must not run at the destination too."}
 	checkWay = &check.Check{Name: "destination.apply", Title: "The destination takes changes in the configured way",
-		Means:  "An empty ReplicateWALEntry call at a region server, which writes nothing (hbase.apply: replication; auto, for cells with tags).",
+		Means:  "An empty ReplicateWALEntry call at a region server, which writes nothing (hbase.apply: replication; auto, for cells with tags other than a TTL).",
+		Limits: "Whether the tables hold cells with such tags: cell ACLs, visibility labels.",
 		Remedy: "hbase.apply: mutation; or let HBase 1.x replicate (hbase.replication: true)."}
 	checkRights = &check.Check{Name: "destination.rights", Title: "HBase lets us do what we need",
-		Means:  "Where HBase checks rights (AccessController), it is asked for those of our user: WRITE on the cluster for replication calls, on the tables for mutations; CREATE and ADMIN for hbase.table.create, ADMIN for schema.evolution: basic and hbase.table.late.put.window.ms.",
+		Means:  "Where HBase checks rights (AccessController), it is asked for those of our user: WRITE on the tables that are there (who creates one owns it), on the cluster for hbase.apply: replication; CREATE and ADMIN for hbase.table.create, ADMIN for schema.evolution: basic and hbase.table.late.put.window.ms.",
 		Limits: "HBase before 2.2 cannot be asked.",
 		Remedy: "In the hbase shell, as an administrator: grant 'waltap', 'RWCA'"}
 
@@ -200,6 +202,9 @@ func (k *checker) applies(ctx context.Context) []check.Result {
 	switch {
 	case err == nil:
 		return []check.Result{checkWay.Right("", "replication calls are taken")}
+	case rpc.IsRemote(err, "AccessDeniedException") && k.cfg.Mode != Replication:
+		return []check.Result{checkWay.Warn("user "+k.cluster.User(), "changes go by mutations; replication calls, for cells with tags other than a TTL (cell ACLs, visibility labels), are not permitted: a destination that checks such tags refuses these cells then",
+			"Where the tables hold such cells, in the hbase shell, as an administrator: "+admin.Grant{Actions: []admin.Action{admin.Write}}.Command(k.cluster.User())+"; else set hbase.apply: mutation.")}
 	case refusesReplication(err) && k.cfg.Mode != Replication:
 		return []check.Result{checkWay.Warn("", "replication calls are refused, so that cells with tags, too, are written by mutations, which a destination with cell ACLs or visibility labels does not take: "+firstLine(err), "Set hbase.apply: mutation if that is meant.")}
 	}
@@ -212,9 +217,29 @@ func firstLine(err error) string {
 }
 
 func (k *checker) rights(ctx context.Context) []check.Result {
-	var grants []admin.Grant
-	cluster := admin.Grant{}
-	if k.cfg.Mode != Mutation && !k.cfg.NoOverwrite {
+	return k.cluster.CheckGrants(ctx, checkRights, k.grants(k.missing(ctx)))
+}
+
+// missing are the tables that the destination does not have. Where it does not say, none is taken to be missing.
+func (k *checker) missing(ctx context.Context) []string {
+	var names []string
+	for _, d := range k.tables {
+		names = append(names, k.cfg.Mapping.Table(d.Name))
+	}
+	there, err := k.cluster.TablesNamed(ctx, names)
+	if err != nil {
+		return nil
+	}
+	return slices.DeleteFunc(names, func(name string) bool {
+		return slices.ContainsFunc(there, func(h admin.Table) bool { return h.FullName() == name })
+	})
+}
+
+// grants are the rights without which changes cannot be applied. What only cells with certain tags need, in mode Auto, is for applies.
+func (k *checker) grants(missing []string) (grants []admin.Grant) {
+	byReplication := k.cfg.Mode == Replication && !k.cfg.NoOverwrite
+	var cluster admin.Grant
+	if byReplication {
 		cluster.Actions = append(cluster.Actions, admin.Write)
 	}
 	if k.cfg.Create {
@@ -226,8 +251,15 @@ func (k *checker) rights(ctx context.Context) []check.Result {
 	if len(cluster.Actions) > 0 {
 		grants = append(grants, cluster)
 	}
-	for _, d := range k.tables {
-		grants = append(grants, admin.Grant{Table: k.cfg.Mapping.Table(d.Name), Actions: []admin.Action{admin.Write}})
+	if byReplication {
+		return grants
 	}
-	return k.cluster.CheckGrants(ctx, checkRights, grants)
+	for _, d := range k.tables {
+		name := k.cfg.Mapping.Table(d.Name)
+		if k.cfg.Create && slices.Contains(missing, name) {
+			continue // who creates a table may write to it
+		}
+		grants = append(grants, admin.Grant{Table: name, Actions: []admin.Action{admin.Write}})
+	}
+	return grants
 }

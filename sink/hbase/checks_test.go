@@ -8,6 +8,7 @@ import (
 	"github.com/waltap/waltap/internal/check"
 	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/internal/hbase/descriptor"
+	"github.com/waltap/waltap/schema"
 )
 
 func newTallies() tallies {
@@ -105,5 +106,31 @@ func TestCoprocessorsAreComparedByClass(t *testing.T) {
 	all := table(source)
 	if got := descriptor.Coprocessors(&all); !maps.Equal(got, map[string]string{"org.x.A": source["coprocessor$1"], "org.x.B": source["Coprocessor$2"]}) {
 		t.Errorf("%v", got)
+	}
+}
+
+// TestRightsThatAreAskedFor: no more than what is done needs.
+func TestRightsThatAreAskedFor(t *testing.T) {
+	tables := []schema.Table{{Name: "n:there"}, {Name: "n:new"}}
+	for _, tc := range []struct {
+		name string
+		cfg  Config
+		want string
+	}{
+		{"by mutations, but for tags", Config{Mode: Auto}, "WRITE on n:there; WRITE on n:new"},
+		{"by mutations", Config{Mode: Mutation}, "WRITE on n:there; WRITE on n:new"},
+		{"by replication", Config{Mode: Replication}, "WRITE on the cluster"},
+		{"no overwrite", Config{Mode: Auto, NoOverwrite: true}, "WRITE on n:there; WRITE on n:new"},
+		{"with tables of its own", Config{Mode: Auto, Create: true}, "CREATE, ADMIN on the cluster; WRITE on n:there"},
+		{"with a window", Config{Mode: Auto, LatePutWindow: 1}, "ADMIN on the cluster; WRITE on n:there; WRITE on n:new"},
+	} {
+		k := &checker{Applier: &Applier{cfg: tc.cfg}, tables: tables}
+		var got []string
+		for _, g := range k.grants([]string{"n:new"}) {
+			got = append(got, g.String())
+		}
+		if text := strings.Join(got, "; "); text != tc.want {
+			t.Errorf("%s: asked for is %s, want %s", tc.name, text, tc.want)
+		}
 	}
 }

@@ -77,6 +77,8 @@ final class AdminCommands {
         admin.deleteColumnFamily(r.table(), Bytes.toBytes(r.string("family")))));
     commands.put("grant", action((admin, r) -> admin.grant(new UserPermission(r.string("user"),
         Permission.newBuilder().withActionCodes(Bytes.toBytes(r.string("actions"))).build()), true)));
+    commands.put("grant_table", action((admin, r) -> admin.grant(new UserPermission(r.string("user"),
+        Permission.newBuilder(r.table()).withActionCodes(Bytes.toBytes(r.string("actions"))).build()), true)));
     commands.put("tables", this::tables);
     commands.put("describe_table", this::describe);
   }
