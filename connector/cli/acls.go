@@ -14,7 +14,7 @@ import (
 
 type aclsCommand struct {
 	File        string `short:"f" required:"" placeholder:"FILE" help:"The configuration."`
-	For         string `enum:"run,verify,migrate" default:"run" help:"run: the connectors. verify: waltap verify -f and repair -f. migrate: all steps of waltap migrate, wave by wave." placeholder:"WHAT"`
+	For         string `enum:"run,verify,migrate" default:"run" help:"run: the connectors. verify: waltap verify -f and repair -f. migrate: all steps of waltap migrate, wave by wave. Default: ${default}." placeholder:"WHAT"`
 	Principal   string `help:"Who gets the rights. Default: the user of the configuration (sasl.username, or the subject of the certificate)." placeholder:"User:NAME"`
 	TopicPrefix string `help:"The topic.prefix of the source of a sink's topics, when that source is not in the configuration." placeholder:"PREFIX"`
 	Source      string `help:"With --for verify: the source connector, when there are several." placeholder:"NAME"`

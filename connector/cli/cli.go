@@ -97,6 +97,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		complete(parser.Model, args[1:], stdout)
 		return exitOK
 	}
+	showExamples(parser.Model)
 	kctx, err := parser.Parse(args)
 	if code >= 0 { // --help was answered
 		return code

@@ -23,8 +23,8 @@ type doctorCommand struct {
 	File     string        `short:"f" required:"" placeholder:"FILE" help:"The configuration."`
 	JSON     bool          `name:"json" help:"Write the results as JSON."`
 	Quiet    bool          `short:"q" help:"Show warnings and failures only."`
-	Timeout  time.Duration `default:"15s" placeholder:"DURATION" help:"How long each check may take."`
-	Expect   time.Duration `default:"24h" placeholder:"DURATION" help:"How long records have to stay on their topics: as long as a sink may be stopped, and a migration takes."`
+	Timeout  time.Duration `default:"15s" placeholder:"DURATION" help:"How long each check may take; default ${default}."`
+	Expect   time.Duration `default:"24h" placeholder:"DURATION" help:"How long records have to stay on their topics: as long as a sink may be stopped, and a migration takes; default ${default}."`
 	NameNode string        `name:"namenode" placeholder:"URL" help:"Web interface of the NameNode of the source's HDFS, http://host:9870, to be asked for the room that is left for WALs."`
 }
 

@@ -29,7 +29,7 @@ type hfileCommand struct {
 	RowStart   string `help:"Only cells of this row and those behind it; \\xNN is a byte, as in the HBase shell." placeholder:"ROW"`
 	RowStop    string `help:"Only cells of rows before this one." placeholder:"ROW"`
 	Limit      int64  `help:"End after so many cells." placeholder:"N"`
-	ValueBytes int    `default:"200" help:"Bytes of a value to show, 0 for all." placeholder:"N"`
+	ValueBytes int    `default:"200" help:"Bytes of a value to show, 0 for all; default ${default}." placeholder:"N"`
 }
 
 func (cmd *hfileCommand) Run(e *env) error {

@@ -197,7 +197,7 @@ type compareFlags struct {
 	waveFlags `embed:""`
 
 	Hash     bool   `help:"Where all rows are compared: hashes of ranges, and rows only where those differ."`
-	Parallel int    `help:"Ranges of rows compared at once." default:"4" placeholder:"N"`
+	Parallel int    `help:"Ranges of rows compared at once; default ${default}." default:"4" placeholder:"N"`
 	Out      string `short:"o" help:"Write a line of JSON for each difference to this file." placeholder:"FILE"`
 	JSON     bool   `name:"json" help:"Write the report as JSON to standard output."`
 	Quiet    bool   `short:"q" help:"Show no progress."`

@@ -25,7 +25,7 @@ const maxAnswer = 256 << 20
 // restFlags say where the REST API is, and who asks. What is secret comes from a file or from the environment, as other users
 // of the machine can read a command line.
 type restFlags struct {
-	URL       string `name:"url" env:"WALTAP_URL" help:"The REST API: the listener of a worker (${env})." default:"http://127.0.0.1:8083" placeholder:"URL"`
+	URL       string `name:"url" env:"WALTAP_URL" help:"The REST API: the listener of a worker (${env}); default ${default}." default:"http://127.0.0.1:8083" placeholder:"URL"`
 	UserFile  string `help:"File with user:password (or set WALTAP_USER)." placeholder:"FILE"`
 	TokenFile string `help:"File with a bearer token (or set WALTAP_TOKEN)." placeholder:"FILE"`
 	CAFile    string `name:"ca-file" env:"WALTAP_CA_FILE" help:"PEM file with the authority of the listener's certificate, if this machine does not trust it (${env})." placeholder:"FILE"`

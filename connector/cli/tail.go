@@ -31,7 +31,7 @@ type tailCommand struct {
 	Until     time.Time `help:"Only changes written at the source before this time." placeholder:"TIME"`
 
 	JSON       bool `name:"json" help:"A JSON object per record, with bytes as base64, instead of a line per cell."`
-	ValueBytes int  `default:"200" help:"Bytes of a value to show, 0 for all; not with --json." placeholder:"N"`
+	ValueBytes int  `default:"200" help:"Bytes of a value to show, 0 for all; not with --json; default ${default}." placeholder:"N"`
 }
 
 func (cmd *tailCommand) Run(e *env) error {

@@ -50,7 +50,7 @@ type endsFlags struct {
 	NoWatermark      bool          `help:"With -f, when the pipeline is stopped: no watermark will come, so read rows that differ again for --recheck-for."`
 	NoRecheck        bool          `help:"Count rows that differ at first sight. Gives false alarms on tables that are written to."`
 
-	Parallel         int   `help:"Ranges of rows compared at once." default:"4" placeholder:"N"`
+	Parallel         int   `help:"Ranges of rows compared at once; default ${default}." default:"4" placeholder:"N"`
 	MaxRowsPerSecond int64 `help:"Hold the reading back, at each end; 0: no limit." placeholder:"N"`
 	MaxMBPerSecond   int64 `name:"max-mb-per-second" help:"The same in MiB." placeholder:"N"`
 
@@ -67,7 +67,7 @@ type verifyCommand struct {
 	Sample       float64 `help:"Compare a part only: a ratio between 0 and 1." placeholder:"RATIO"`
 	SampleBy     string  `help:"regions: read only that part of the regions. rows: read all, compare that part of the rows." enum:"regions,rows" default:"regions"`
 	Hash         bool    `help:"Compare hashes of ranges of rows, and rows only where those differ."`
-	HashRows     int     `help:"Rows of such a range." default:"8192" placeholder:"N"`
+	HashRows     int     `help:"Rows of such a range; default ${default}." default:"8192" placeholder:"N"`
 	ChangedSince string  `help:"Compare only rows whose keys appear in the topics since: the report of an earlier pass (--report), or a time (RFC 3339). Needs -f." placeholder:"FILE|TIME"`
 
 	MaxBadRows int64 `help:"Stop when so many rows are bad; 0: never." placeholder:"N"`
