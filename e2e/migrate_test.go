@@ -158,8 +158,9 @@ func (m *migration) runWith(t *testing.T, point string, code int, args ...string
 	}
 	args = append([]string{"migrate", args[0], "-f", m.file}, args[1:]...)
 	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Env = append(os.Environ(), testenv.OwnTemp(t))
 	if point != "" {
-		cmd.Env = append(os.Environ(), "WALTAP_CRASH="+point)
+		cmd.Env = append(cmd.Env, "WALTAP_CRASH="+point)
 	}
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

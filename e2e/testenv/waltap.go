@@ -166,7 +166,7 @@ func (e *Env) StartWaltap(t testing.TB, o WaltapOptions) *Waltap {
 	for i, arg := range o.Args {
 		args[i] = replace.Replace(arg)
 	}
-	w := &Waltap{port: o.Port, spec: servers.ProcessSpec{Name: o.Name, Path: path, Args: args, Env: o.Env,
+	w := &Waltap{port: o.Port, spec: servers.ProcessSpec{Name: o.Name, Path: path, Args: args, Env: append([]string{OwnTemp(t)}, o.Env...),
 		Dir: dir, LogPath: filepath.Join(dir, o.Name+".log")}}
 	if w.Process, err = servers.StartProcess(w.spec); err != nil {
 		t.Fatal(err)
@@ -284,6 +284,13 @@ func (w *Waltap) AwaitStatus(ctx context.Context, path string, status int) error
 	}
 }
 
+// OwnTemp is the variable of the environment that makes a process keep its temporary files in a folder of the test's: one that is killed
+// leaves them.
+func OwnTemp(t testing.TB) string {
+	t.Helper()
+	return "TMPDIR=" + t.TempDir()
+}
+
 // Result is the outcome of a command.
 type Result struct {
 	Stdout, Stderr string
@@ -299,6 +306,7 @@ func RunWaltap(ctx context.Context, t testing.TB, args ...string) Result {
 	}
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Env = append(os.Environ(), OwnTemp(t))
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err = cmd.Run()
 	var exit *exec.ExitError
