@@ -140,19 +140,19 @@ type compactions struct {
 	last map[string]int64 // by the region's full name, ms
 }
 
-// after tells whether the region of row may have had a major compaction after ts. A region server reports every few seconds: so
-// one that is just over may not be known.
-func (c *compactions) after(ctx context.Context, s *side, row []byte, ts int64) (bool, error) {
+// of is when the region of row was last compacted as a whole, ms; 0: never, as far as is known. A region server reports every few
+// seconds: so one that is just over may not be known.
+func (c *compactions) of(ctx context.Context, s *side, row []byte) (int64, error) {
 	region, err := s.locate(ctx, row, false)
 	if err != nil {
-		return false, err
+		return 0, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if time.Since(c.read) > compactionsAge {
 		st, err := c.cluster.Status(ctx)
 		if err != nil {
-			return false, fmt.Errorf("ask the %s for its last major compactions: %w", s.end, err)
+			return 0, fmt.Errorf("ask the %s for its last major compactions: %w", s.end, err)
 		}
 		c.last, c.read = make(map[string]int64), time.Now()
 		for _, server := range st.Servers {
@@ -164,9 +164,9 @@ func (c *compactions) after(ctx context.Context, s *side, row []byte, ts int64) 
 	at, known := c.last[string(region.Name)]
 	if !known { // it was split, merged or opened since
 		if region, err = s.locate(ctx, row, true); err != nil {
-			return false, err
+			return 0, err
 		}
 		at = c.last[string(region.Name)]
 	}
-	return at > ts, nil
+	return at, nil
 }

@@ -45,7 +45,49 @@ func (f *finding) any() *schema.Cell {
 type pendingMarker struct {
 	end    int
 	cell   schema.Cell
-	effect bool // it hides a put that the other end shows
+	effect bool // of one that hides a single version: the other end shows that
+}
+
+// pendingMarkers are those of a family, or of a column, with what the ends show of it. No put is held against each of them: a row may
+// have thousands of both.
+type pendingMarkers struct {
+	list   []pendingMarker
+	single [2]map[int64]int // by end and timestamp: the place in list of a marker that hides a single version
+	oldest [2]int64         // by end: timestamp of the oldest put that it shows; noPut: none
+}
+
+const noPut = 1<<63 - 1
+
+func (p *pendingMarkers) begin() {
+	p.list, p.oldest = p.list[:0], [2]int64{noPut, noPut}
+	clear(p.single[0])
+	clear(p.single[1])
+}
+
+func (p *pendingMarkers) add(end int, c *schema.Cell) {
+	if c.Type == schema.Delete || c.Type == schema.DeleteFamilyVersion {
+		if p.single[end] == nil {
+			p.single[end] = make(map[int64]int)
+		}
+		p.single[end][c.Timestamp] = len(p.list)
+	}
+	p.list = append(p.list, pendingMarker{end: end, cell: cloneCell(c)})
+}
+
+// shown takes a put that an end shows.
+func (p *pendingMarkers) shown(end int, ts int64) {
+	p.oldest[end] = min(p.oldest[end], ts)
+	if i, hidden := p.single[1-end][ts]; hidden {
+		p.list[i].effect = true
+	}
+}
+
+// effective tells whether m hides a put that the other end shows. Markers come before what they hide: all that was shown counts.
+func (p *pendingMarkers) effective(m *pendingMarker) bool {
+	if m.cell.Type == schema.DeleteFamily || m.cell.Type == schema.DeleteColumn {
+		return p.oldest[1-m.end] <= m.cell.Timestamp
+	}
+	return m.effect
 }
 
 // columnState is what one end has of the family and the column at hand.
@@ -75,8 +117,8 @@ type differ struct {
 	open              bool
 	of                [2]familyAbout
 	state             [2]columnState
-	familyMarkers     []pendingMarker
-	columnMarkers     []pendingMarker
+	familyMarkers     pendingMarkers
+	columnMarkers     pendingMarkers
 	held              []heldPut
 	heldBytes         int
 }
@@ -143,11 +185,13 @@ func (d *differ) beginFamily(c *schema.Cell) {
 		}
 		d.of[e] = about
 	}
+	d.familyMarkers.begin()
 	d.beginColumn(c)
 }
 
 func (d *differ) beginColumn(c *schema.Cell) {
 	d.qualifier = append(d.qualifier[:0], c.Qualifier...)
+	d.columnMarkers.begin()
 	for e := range d.state {
 		s := &d.state[e]
 		s.columnDelete, s.versionDelete, s.ownDelete, s.visible, s.puts = noDelete, noDelete, false, 0, false
@@ -178,11 +222,10 @@ func (d *differ) marker(cells [2]*schema.Cell) {
 		if !own {
 			continue
 		}
-		p := pendingMarker{end: e, cell: cloneCell(c)}
 		if c.Type == schema.DeleteFamily || c.Type == schema.DeleteFamilyVersion {
-			d.familyMarkers = append(d.familyMarkers, p)
+			d.familyMarkers.add(e, c)
 		} else {
-			d.columnMarkers = append(d.columnMarkers, p)
+			d.columnMarkers.add(e, c)
 		}
 	}
 }
@@ -190,14 +233,6 @@ func (d *differ) marker(cells [2]*schema.Cell) {
 // hides tells whether an end has a marker that hides a put of the column at hand.
 func (s *columnState) hides(ts int64) bool {
 	return ts <= s.familyDelete || ts <= s.columnDelete || ts == s.versionDelete || s.familyVersions[ts]
-}
-
-// covers tells whether m hides a put of ts, of a column that m is for.
-func (m *pendingMarker) covers(ts int64) bool {
-	if m.cell.Type == schema.DeleteFamily || m.cell.Type == schema.DeleteColumn {
-		return ts <= m.cell.Timestamp
-	}
-	return ts == m.cell.Timestamp
 }
 
 // visible tells whether a reader of an end sees a put, and if not, why.
@@ -227,13 +262,9 @@ func (d *differ) put(cells [2]*schema.Cell) error {
 			visible[e], why[e] = d.visible(e, c)
 			d.state[e].puts = true
 		}
-	}
-	for _, list := range [][]pendingMarker{d.familyMarkers, d.columnMarkers} {
-		for i := range list {
-			m := &list[i]
-			if c := cells[1-m.end]; c != nil && visible[1-m.end] && m.covers(c.Timestamp) {
-				m.effect = true
-			}
+		if visible[e] {
+			d.familyMarkers.shown(e, c.Timestamp)
+			d.columnMarkers.shown(e, c.Timestamp)
 		}
 	}
 	if cells[0] != nil && cells[1] != nil {
@@ -319,9 +350,7 @@ func (d *differ) endColumn() error {
 	if err := d.tellHeld(); err != nil {
 		return err
 	}
-	err := d.tellMarkers(d.columnMarkers)
-	d.columnMarkers = d.columnMarkers[:0]
-	return err
+	return d.tellMarkers(&d.columnMarkers)
 }
 
 // finish ends the family at hand; after the row's last cell it must be called.
@@ -333,18 +362,17 @@ func (d *differ) finish() error {
 		return err
 	}
 	d.open = false
-	err := d.tellMarkers(d.familyMarkers)
-	d.familyMarkers = d.familyMarkers[:0]
-	return err
+	return d.tellMarkers(&d.familyMarkers)
 }
 
-func (d *differ) tellMarkers(markers []pendingMarker) error {
-	for i := range markers {
-		m := &markers[i]
+// tellMarkers is called once for those of a column, or a family: begin empties the list.
+func (d *differ) tellMarkers(p *pendingMarkers) error {
+	for i := range p.list {
+		m := &p.list[i]
 		f := finding{kind: Marker}
 		f.cells[m.end] = &m.cell
 		var err error
-		if f.exception, f.excused, err = d.judge(m); err != nil {
+		if f.exception, f.excused, err = d.judge(m, p.effective(m)); err != nil {
 			return err
 		}
 		if err := d.tell(&f); err != nil {
@@ -355,10 +383,10 @@ func (d *differ) tellMarkers(markers []pendingMarker) error {
 }
 
 // judge names what is known about a marker that one end lacks.
-func (d *differ) judge(m *pendingMarker) (why Exception, excused bool, err error) {
+func (d *differ) judge(m *pendingMarker, effective bool) (why Exception, excused bool, err error) {
 	other := 1 - m.end
 	ts := m.cell.Timestamp
-	if m.effect {
+	if effective {
 		if m.end == 1 {
 			late, err := d.compacted(0, ts)
 			if err != nil || late {

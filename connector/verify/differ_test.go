@@ -286,3 +286,38 @@ func cellTexts(cells []schema.Cell) (out []string) {
 	}
 	return out
 }
+
+// BenchmarkDifferOneEndOnly compares a row of which one end has nothing, and one of whose markers the other end has none: the time is to
+// grow as the number of cells does.
+func BenchmarkDifferOneEndOnly(b *testing.B) {
+	for _, n := range []int{2_000, 20_000} {
+		var puts, markers []schema.Cell
+		for i := range n {
+			ts := int64(1_000_000 + i)
+			puts = append(puts, schema.Cell{Family: []byte("f"), Qualifier: fmt.Appendf(nil, "%08d", i), Timestamp: ts, Type: schema.Put, Value: []byte("v")})
+			markers = append(markers, schema.Cell{Family: []byte("f"), Timestamp: ts, Type: schema.DeleteFamilyVersion})
+		}
+		sortCells(markers)
+		for name, source := range map[string][]schema.Cell{"no row": nil, "markers": markers} {
+			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
+				for b.Loop() {
+					d := &differ{raw: true, now: time.Now().UnixMilli(), compacted: func(int, int64) (bool, error) { return false, nil }, found: func(*finding) error { return nil }}
+					for i := range source {
+						if err := d.add([2]*schema.Cell{&source[i], nil}); err != nil {
+							b.Fatal(err)
+						}
+					}
+					for i := range puts {
+						if err := d.add([2]*schema.Cell{nil, &puts[i]}); err != nil {
+							b.Fatal(err)
+						}
+					}
+					if err := d.finish(); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n+len(source)), "ns/cell")
+			})
+		}
+	}
+}

@@ -48,8 +48,16 @@ func (c *comparison) compareRow(ctx context.Context, t *table, key []byte, found
 	for {
 		r := reading{exceptions: make(map[Exception]int64), kinds: make(map[Kind]int64)}
 		d := &differ{raw: !c.Visible, now: time.Now().UnixMilli(), about: [2]map[string]familyAbout{t.sides[0].about, t.sides[1].about}}
+		var compacted [2]*int64 // asked once for all markers of the row
 		d.compacted = func(end int, ts int64) (bool, error) {
-			return c.compacted[end].after(ctx, t.sides[end], key, ts)
+			if compacted[end] == nil {
+				at, err := c.compacted[end].of(ctx, t.sides[end], key)
+				if err != nil {
+					return false, err
+				}
+				compacted[end] = &at
+			}
+			return *compacted[end] > ts, nil
 		}
 		var pending []*finding // of a reading that may have to begin anew
 		size := 0

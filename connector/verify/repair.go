@@ -236,7 +236,7 @@ func (r *repair) openApplier(ctx context.Context) (err error) {
 // act decides what is to be done about a difference.
 func (r *repair) act(ctx context.Context, t *table, key []byte, f *finding) error {
 	source, target := f.cells[0], f.cells[1]
-	d := (&comparison{Options: r.Options}).difference(t, key, f)
+	d := func() Difference { return (&comparison{Options: r.Options}).difference(t, key, f) }
 	var write schema.Cell
 	what := ""
 	switch {
@@ -324,7 +324,7 @@ func (r *repair) prefix() string {
 }
 
 // count notes an action.
-func (r *repair) count(to map[string]*Action, what string, key []byte, k *schema.Cell, d Difference) (size int64) {
+func (r *repair) count(to map[string]*Action, what string, key []byte, k *schema.Cell, d func() Difference) (size int64) {
 	size = int64(len(key) + len(k.Family) + len(k.Qualifier) + len(k.Value) + len(k.Tags))
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -336,7 +336,7 @@ func (r *repair) count(to map[string]*Action, what string, key []byte, k *schema
 	a.Cells++
 	a.Bytes += size
 	if len(a.Examples) < maxExamples {
-		a.Examples = append(a.Examples, d)
+		a.Examples = append(a.Examples, d())
 	}
 	return size
 }
