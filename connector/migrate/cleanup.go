@@ -116,17 +116,8 @@ func (s *session) clean(ctx context.Context, w *Wave, st *State) error {
 			return err
 		}
 	}
-	peers, err := s.src.Peers(ctx)
-	if err != nil {
+	if err := s.restoreScopes(ctx, s.src, st, func(t *Table) (string, map[string]string) { return t.Source, t.Scopes }); err != nil {
 		return err
-	}
-	for _, t := range st.Tables {
-		left, err := s.restoreScopes(ctx, s.src, t.Source, t.Scopes, peers)
-		if err != nil {
-			return err
-		}
-		st.Left = add(st.Left, left...)
-		crash.Point(crash.AttributesPartly)
 	}
 	if err := s.restoreTargetScopes(ctx, st); err != nil {
 		return err
@@ -136,24 +127,24 @@ func (s *session) clean(ctx context.Context, w *Wave, st *State) error {
 
 // restorePurges gives the destination's tables back how long they keep delete markers.
 func (s *session) restorePurges(ctx context.Context, st *State) error {
-	for _, name := range st.Tables {
+	return eachTable(st.Tables, func(name *Table) error {
 		t, err := s.dst.Table(ctx, name.Target)
 		if errors.Is(err, admin.ErrTableNotFound) {
-			continue
+			return nil
 		}
 		if err != nil {
 			return err
 		}
 		if !descriptor.RestorePurge(t) {
-			continue
+			return nil
 		}
 		if err := s.dst.ModifyTable(ctx, *t); err != nil {
 			return fmt.Errorf("put %s of table %s back: %w", descriptor.PurgeKey, name.Target, err)
 		}
 		s.say("table %s at the destination: %s is as it was", name.Target, descriptor.PurgeKey)
 		crash.Point(crash.AttributesPartly)
-	}
-	return nil
+		return nil
+	})
 }
 
 // dismiss waits until nobody runs a pair's connectors any more, then removes its peer, its heartbeat table and its znodes.

@@ -14,8 +14,18 @@ import (
 	"github.com/waltap/waltap/internal/hbase/admin"
 )
 
-// closeAtOnce is how many tables are closed at once.
-const closeAtOnce = 4
+// atOnce is how many tables are closed, opened or altered at once: each has its regions reopened, while others wait for it.
+const atOnce = 4
+
+// eachTable calls do for all tables, several at once; it returns when all have ended.
+func eachTable(tables []Table, do func(t *Table) error) error {
+	var g errgroup.Group
+	g.SetLimit(atOnce)
+	for i := range tables {
+		g.Go(func() error { return do(&tables[i]) })
+	}
+	return g.Wait()
+}
 
 func newFenceID() string {
 	var b [6]byte
@@ -53,7 +63,7 @@ func withAttribute(attributes map[string]string, name, value string) map[string]
 // closeTables closes tables to writers.
 func (s *session) closeTables(ctx context.Context, c *admin.Cluster, names []string) error {
 	var g errgroup.Group
-	g.SetLimit(closeAtOnce)
+	g.SetLimit(atOnce)
 	for _, name := range names {
 		g.Go(func() error {
 			changed, err := setReadOnly(ctx, c, name, "true")
@@ -76,7 +86,7 @@ func (s *session) openTables(ctx context.Context, st *State) error {
 	if err != nil {
 		return err
 	}
-	for _, t := range st.Tables {
+	return eachTable(st.Tables, func(t *Table) error {
 		if state, known := states[t.Source]; !known || !state.Enabled {
 			err := s.src.EnableTable(ctx, t.Source)
 			if err != nil && !errors.Is(err, admin.ErrTableNotDisabled) {
@@ -94,24 +104,24 @@ func (s *session) openTables(ctx context.Context, st *State) error {
 			s.say("table %s takes writes again", t.Source)
 		}
 		crash.Point(crash.TableUnfenced)
-	}
-	return nil
+		return nil
+	})
 }
 
 // openTargets opens the destination's tables.
 func (s *session) openTargets(ctx context.Context, st *State) error {
-	for _, t := range st.Tables {
+	return eachTable(st.Tables, func(t *Table) error {
 		if _, err := setReadOnly(ctx, s.dst, t.Target, t.TargetReadOnly); err != nil {
 			return fmt.Errorf("open table %s at the destination: %w", t.Target, err)
 		}
 		crash.Point(crash.TableUnfenced)
-	}
-	return nil
+		return nil
+	})
 }
 
 // disableTables takes the source's tables out of service.
 func (s *session) disableTables(ctx context.Context, st *State) error {
-	for _, t := range st.Tables {
+	return eachTable(st.Tables, func(t *Table) error {
 		err := s.src.DisableTable(ctx, t.Source)
 		switch {
 		case errors.Is(err, admin.ErrTableNotEnabled):
@@ -120,6 +130,6 @@ func (s *session) disableTables(ctx context.Context, st *State) error {
 		default:
 			s.say("table %s is disabled", t.Source)
 		}
-	}
-	return nil
+		return nil
+	})
 }

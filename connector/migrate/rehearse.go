@@ -52,7 +52,7 @@ func (s *session) rehearse(ctx context.Context, w *Wave, st *State) (*Rehearsal,
 		r.Regions += n
 		r.ClosingMS += (openTable + time.Duration(n)*openRegion).Milliseconds()
 	}
-	r.ClosingMS /= int64(min(closeAtOnce, max(1, len(st.Tables))))
+	r.ClosingMS /= int64(min(atOnce, max(1, len(st.Tables))))
 	p, err := s.forwardPair(w, st)
 	if err != nil {
 		return nil, err

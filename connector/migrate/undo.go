@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/waltap/waltap/internal/crash"
@@ -198,22 +199,29 @@ func (s *session) bringBack(ctx context.Context, w *Wave, st *State, p *pair) er
 
 // restoreTargetScopes gives the destination's families the scopes they had before the reverse stream.
 func (s *session) restoreTargetScopes(ctx context.Context, st *State) error {
-	peers, err := s.dst.Peers(ctx)
+	return s.restoreScopes(ctx, s.dst, st, func(t *Table) (string, map[string]string) { return t.Target, t.TargetScopes })
+}
+
+// restoreScopes gives the families of the tables of a cluster the scopes they had; of says which those were, of a table called what there.
+func (s *session) restoreScopes(ctx context.Context, c *admin.Cluster, st *State, of func(*Table) (name string, before map[string]string)) error {
+	peers, err := c.Peers(ctx)
 	if err != nil {
 		return err
 	}
-	for _, t := range st.Tables {
-		left, err := s.restoreScopes(ctx, s.dst, t.Target, t.TargetScopes, peers)
-		if err != nil {
-			return err
-		}
+	var mu sync.Mutex // of st.Left
+	return eachTable(st.Tables, func(t *Table) error {
+		name, before := of(t)
+		left, err := s.restoreScopesOf(ctx, c, name, before, peers)
+		mu.Lock()
 		st.Left = add(st.Left, left...)
-	}
-	return nil
+		mu.Unlock()
+		crash.Point(crash.AttributesPartly)
+		return err
+	})
 }
 
-// restoreScopes gives a table's families the scopes they had. One that another peer ships now keeps its own: that is in left.
-func (s *session) restoreScopes(ctx context.Context, c *admin.Cluster, table string, before map[string]string, peers []admin.Peer) (left []string, err error) {
+// restoreScopesOf gives a table's families the scopes they had. One that another peer ships now keeps its own: that is in left.
+func (s *session) restoreScopesOf(ctx context.Context, c *admin.Cluster, table string, before map[string]string, peers []admin.Peer) (left []string, err error) {
 	if len(before) == 0 {
 		return nil, nil
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/schema"
 	"github.com/waltap/waltap/source/watermark"
@@ -128,13 +130,21 @@ func setScope(ctx context.Context, cluster *admin.Cluster, tables []admin.Table,
 	if err := errors.Join(refused...); err != nil {
 		return err
 	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(alterAtOnce)
 	for _, t := range raise {
-		if err := cluster.ModifyTable(ctx, t); err != nil {
-			return fmt.Errorf("set %s of table %s: %w", scopeAttribute, t.FullName(), err)
-		}
+		g.Go(func() error {
+			if err := cluster.ModifyTable(ctx, t); err != nil {
+				return fmt.Errorf("set %s of table %s: %w", scopeAttribute, t.FullName(), err)
+			}
+			return nil
+		})
 	}
-	return nil
+	return g.Wait()
 }
+
+// alterAtOnce is how many tables are altered at once: each has its regions reopened.
+const alterAtOnce = 4
 
 // raising lists the tables whose scope is to be raised, as they are then, and why that is not done.
 func raising(tables []admin.Table, peers []admin.Peer, self string, allowed []string) (raise []admin.Table, refused []error) {
