@@ -75,7 +75,7 @@ func (c *comparison) compareGiven(ctx context.Context) error {
 			return fmt.Errorf("table %s is not among those that are compared", table)
 		}
 		parts[table].suspect()
-		return c.settler.add(ctx, u.table, bytes.Clone(key), parts[table])
+		return c.settler.add(ctx, u.table, bytes.Clone(key), parts[table], place{})
 	})
 	for _, p := range parts {
 		p.close(nil, true)
@@ -141,7 +141,7 @@ func (r *changedRows) record(ctx context.Context, rec *kafka.Record) error {
 	r.seen[id] = true
 	r.keys.Add(1)
 	r.part.suspect()
-	if err := r.settler.add(ctx, r.unit.table, bytes.Clone(key), r.part); err != nil {
+	if err := r.settler.add(ctx, r.unit.table, bytes.Clone(key), r.part, place{}); err != nil {
 		return err
 	}
 	return r.limiters[0].Wait(ctx, 1, 0)

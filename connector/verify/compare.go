@@ -29,12 +29,14 @@ type merger struct {
 	counts Counts // not yet in part
 	hash   bool   // ranges are compared by hash
 	again  bool   // what is read was counted before
+	read   int64  // bytes, of the end that has more of each row
 	chunk  chunk
 }
 
 // chunk is a range of rows in mode Hash.
 type chunk struct {
 	rows  int
+	read  int64  // merger.read before it
 	start []byte // its first row
 	end   []byte // its last row
 	sums  [2]uint64
@@ -126,16 +128,22 @@ func (m *merger) row(ctx context.Context, at [2]*row) error {
 		key = at[1].key
 	}
 	m.part.rows++
+	before := m.read
+	for _, r := range at {
+		if r != nil {
+			m.read = max(m.read, before+r.bytes)
+		}
+	}
 	switch {
 	case m.Mode == SampleRows && !chosen(key, m.SampleRatio):
 		m.counts.SkippedRows++
 	case m.hash:
-		return m.chunkRow(ctx, key, at)
+		return m.chunkRow(ctx, key, at, before)
 	case at[0] != nil && at[1] != nil && at[0].sum == at[1].sum && at[0].cells == at[1].cells:
 		m.counts.GoodRows++
 	default:
 		m.part.suspect()
-		if err := m.settler.add(ctx, m.unit.table, bytes.Clone(key), m.part); err != nil {
+		if err := m.settler.add(ctx, m.unit.table, bytes.Clone(key), m.part, place{m.unit, before, m.read}); err != nil {
 			return err
 		}
 	}
@@ -159,10 +167,10 @@ func (m *merger) count() {
 }
 
 // chunkRow adds a row to the range at hand.
-func (m *merger) chunkRow(ctx context.Context, key []byte, at [2]*row) error {
+func (m *merger) chunkRow(ctx context.Context, key []byte, at [2]*row, read int64) error {
 	k := &m.chunk
 	if k.rows == 0 {
-		k.start = bytes.Clone(key)
+		k.start, k.read = bytes.Clone(key), read
 	}
 	k.rows++
 	k.end = append(k.end[:0], key...)
@@ -189,7 +197,7 @@ func (m *merger) endChunk(ctx context.Context) error {
 		m.counts.GoodRows += k.n[0]
 	} else {
 		m.count() // before the part is closed
-		rows := &merger{comparison: m.comparison, unit: m.unit, part: m.part, again: true}
+		rows := &merger{comparison: m.comparison, unit: m.unit, part: m.part, again: true, read: k.read}
 		if err := rows.span(ctx, span{k.start, append(bytes.Clone(k.end), 0)}); err != nil {
 			return err
 		}

@@ -18,6 +18,7 @@ type table struct {
 	name, target string // at the source and at the target
 	sides        [2]*side
 	renames      schema.TableFamilies
+	countsAll    bool // all cells that are read are in scope, and counted
 }
 
 // reading is what one comparison of a row's cells has found.
@@ -44,7 +45,9 @@ var errRestart = errors.New("the row is to be read anew")
 
 // compareRow reads a row at both ends and hands what differs to found. The target is read first: its scanner is open, and so
 // sees nothing newer, before that of the source is. All that the source has sent, and the target shows, is at the source then.
-func (c *comparison) compareRow(ctx context.Context, t *table, key []byte, found func(*finding) error) (reading, error) {
+//
+// With in the row is the next one of those; errRestart says then that it must be read by itself.
+func (c *comparison) compareRow(ctx context.Context, t *table, key []byte, in *rowsInStep, found func(*finding) error) (reading, error) {
 	for {
 		r := reading{exceptions: make(map[Exception]int64), kinds: make(map[Kind]int64)}
 		d := &differ{raw: !c.Visible, now: time.Now().UnixMilli(), about: [2]map[string]familyAbout{t.sides[0].about, t.sides[1].about}}
@@ -85,8 +88,12 @@ func (c *comparison) compareRow(ctx context.Context, t *table, key []byte, found
 			size = 0
 			return tellAll(&pending, found)
 		}
-		err := c.readInStep(ctx, t, key, d, &r)
-		if errors.Is(err, errRestart) {
+		var err error
+		if in != nil {
+			if err = in.row(ctx, key, d, &r); err == nil && in.reopened() {
+				err = errRestart
+			}
+		} else if err = c.readInStep(ctx, t, key, d, &r); errors.Is(err, errRestart) {
 			continue
 		}
 		if err != nil {
@@ -120,25 +127,60 @@ func (f *finding) clone() *finding {
 // readInStep hands the cells of a row, those of one place together, to d.
 func (c *comparison) readInStep(ctx context.Context, t *table, key []byte, d *differ, r *reading) error {
 	for _, families := range groups(t.sides, t.renames) {
-		var iters [2]*cellIter
-		for _, e := range []int{1, 0} {
-			iters[e] = &cellIter{side: t.sides[e], cur: t.sides[e].open(oneRow(key), families[e], 0, 0, c.retry)}
-			if families[e] != nil && len(families[e]) == 0 {
-				iters[e].cur.done = true
-			}
-			defer iters[e].cur.close(ctx)
-			if err := iters[e].cur.begin(ctx); err != nil {
-				return err
-			}
-		}
-		if err := mergeCells(ctx, iters, d, r); err != nil {
+		in := openRows(t, oneRow(key), families, c.retry)
+		err := in.cells(ctx, key, d, r)
+		in.close(ctx)
+		if err != nil {
 			return err
-		}
-		for _, i := range iters {
-			i.cur.close(ctx)
 		}
 	}
 	return d.finish()
+}
+
+// rowsInStep reads rows of both ends, one after the other.
+type rowsInStep struct {
+	iters [2]*cellIter
+	lost  bool // the rows that are left are to be read by themselves
+}
+
+// openRows is for the rows of a span; of families that are empty, and not nil, an end has nothing.
+func openRows(t *table, sp span, families [2][]string, retry func(error)) *rowsInStep {
+	in := new(rowsInStep)
+	for e, s := range t.sides {
+		in.iters[e] = &cellIter{side: s, cur: s.open(sp, families[e], 0, 0, retry)}
+		if families[e] != nil && len(families[e]) == 0 {
+			in.iters[e].cur.done = true
+		}
+	}
+	return in
+}
+
+func (in *rowsInStep) close(ctx context.Context) {
+	for _, i := range in.iters {
+		i.cur.close(ctx)
+	}
+}
+
+// reopened tells whether an end's scanner is not the first one: the source's may be older than the target's then.
+func (in *rowsInStep) reopened() bool { return in.iters[0].cur.opens > 1 || in.iters[1].cur.opens > 1 }
+
+// row hands all cells of a row, which is behind those before it, to d.
+func (in *rowsInStep) row(ctx context.Context, key []byte, d *differ, r *reading) error {
+	if err := in.cells(ctx, key, d, r); err != nil {
+		return err
+	}
+	return d.finish()
+}
+
+func (in *rowsInStep) cells(ctx context.Context, key []byte, d *differ, r *reading) error {
+	for _, e := range []int{1, 0} {
+		i := in.iters[e]
+		i.row, i.last.set = key, false
+		if err := i.cur.begin(ctx); err != nil {
+			return err
+		}
+	}
+	return mergeCells(ctx, in.iters, d, r)
 }
 
 func mergeCells(ctx context.Context, iters [2]*cellIter, d *differ, r *reading) error {
@@ -182,21 +224,29 @@ func mergeCells(ctx context.Context, iters [2]*cellIter, d *differ, r *reading) 
 	return nil
 }
 
-// cellIter hands out the cells of one row.
+// cellIter hands out the cells of a row, and then of a later one.
 type cellIter struct {
 	side  *side
+	row   []byte
 	cur   *cursor
 	cells []cell.Cell
 	last  lastCell
 	view  view
 }
 
-// next returns the next cell in scope, nil at the end. It is valid until the next call.
+// next returns the row's next cell in scope, nil at its end. It is valid until the next call.
 func (i *cellIter) next(ctx context.Context) (*schema.Cell, error) {
 	for {
 		for len(i.cells) > 0 {
 			k := &i.cells[0]
+			order := bytes.Compare(k.Row, i.row)
+			if order > 0 {
+				return nil, nil
+			}
 			i.cells = i.cells[1:]
+			if order < 0 {
+				continue
+			}
 			if !i.last.twice(k) && i.side.keep(k, &i.view) {
 				return &i.view.Cell, nil
 			}

@@ -131,7 +131,8 @@ func (c *comparison) plan(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		c.tables = append(c.tables, &table{name: name, target: c.Mapping.Table(name), sides: sides, renames: c.Mapping.Families.Of(name)})
+		c.tables = append(c.tables, &table{name: name, target: c.Mapping.Table(name), sides: sides, renames: c.Mapping.Families.Of(name),
+			countsAll: sides[0].keeper == nil && sides[1].keeper == nil && c.MinTimestamp == 0 && c.MaxTimestamp == 0})
 	}
 	if err := c.openPipe(ctx); err != nil {
 		return err

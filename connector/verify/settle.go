@@ -1,7 +1,11 @@
 package verify
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,14 +15,23 @@ import (
 
 const (
 	// maxWaiting bounds the rows that wait to be read again: the reading ahead waits then, too.
-	maxWaiting = 20_000
+	maxWaiting = 100_000
 	// maxRemembered bounds the differences of one row that are remembered between readings, maxAllRemembered about those of all
-	// rows: beyond it no more rows are read for the first time. readAtOnce rows are read before it is looked at.
+	// rows: beyond it no more rows are read for the first time. It is looked at when readAtOnce rows were read, or more that are small.
 	maxRemembered    = 1 << 14
 	maxAllRemembered = 1 << 21
 	readAtOnce       = 128
+	smallAtOnce      = 4096
+	smallBytes       = 16 << 20 // of all of them
+	unknownBytes     = 64 << 10 // what a row is taken for whose size is not known
 	// A row with more differences than are remembered counts when so many readings have found as many.
 	maxOverflows = 3
+	// readers, times Options.Parallel, read suspects at once: most of the time they wait for an answer.
+	readers = 4
+	// So many rows, of so many bytes, are read by one scan, where no more than groupGap bytes lie between two of them.
+	groupRows  = 256
+	groupBytes = 1 << 20
+	groupGap   = 16 << 10
 	// Pauses between readings when nothing proves that the target has caught up.
 	pauseMin = 250 * time.Millisecond
 	pauseMax = 5 * time.Second
@@ -29,12 +42,20 @@ type suspect struct {
 	table *table
 	key   []byte
 	part  *part // of the range that it was found in
+	place place
 
 	readings int
 	first    time.Time       // when it was first read cell by cell
 	differs  map[uint64]bool // what differed in all readings so far; nil: nothing is remembered
 	// overflows counts readings that found more than is remembered.
 	overflows int
+}
+
+// place is where a row was met while a unit was read in step: bytes of the unit that were read before it, and up to its end. One of which
+// that is not known has no unit.
+type place struct {
+	unit       *unit
+	begin, end int64
 }
 
 // settler reads suspects again until it is clear what they are.
@@ -54,14 +75,14 @@ func newSettler(c *comparison) *settler {
 }
 
 // add takes a row that differs; it waits while too many do.
-func (s *settler) add(ctx context.Context, t *table, key []byte, p *part) error {
+func (s *settler) add(ctx context.Context, t *table, key []byte, p *part, at place) error {
 	select {
 	case s.slots <- struct{}{}:
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 	s.mu.Lock()
-	s.queue = append(s.queue, &suspect{table: t, key: key, part: p})
+	s.queue = append(s.queue, &suspect{table: t, key: key, part: p, place: at})
 	s.mu.Unlock()
 	s.signal()
 	return nil
@@ -122,7 +143,7 @@ func (s *settler) run(ctx context.Context) error {
 			pause = pauseMin
 		}
 		for len(fresh) > 0 && (len(waiting) == 0 || s.remembered.Load() < maxAllRemembered) {
-			n := min(len(fresh), readAtOnce)
+			n := atOnce(fresh)
 			left, err := s.read(ctx, fresh[:n])
 			if err != nil {
 				return err
@@ -143,6 +164,21 @@ func (s *settler) run(ctx context.Context) error {
 	}
 }
 
+// atOnce is how many of the first suspects are read before it is looked at what is remembered of them.
+func atOnce(fresh []*suspect) int {
+	n, size := 0, int64(0)
+	for ; n < min(len(fresh), smallAtOnce); n++ {
+		p := fresh[n].place
+		if size += p.end - p.begin; p.unit == nil {
+			size += unknownBytes
+		}
+		if n >= readAtOnce && size > smallBytes {
+			break
+		}
+	}
+	return n
+}
+
 // wait returns when the target must have what the source had when the suspects were last read: proved, or after a pause.
 func (s *settler) wait(ctx context.Context, pause time.Duration) error {
 	if s.pipe != nil && !s.pipe.NoWatermark {
@@ -155,15 +191,20 @@ func (s *settler) wait(ctx context.Context, pause time.Duration) error {
 
 // read reads each suspect once; it returns those that are not settled.
 func (s *settler) read(ctx context.Context, batch []*suspect) ([]*suspect, error) {
+	slices.SortFunc(batch, func(a, b *suspect) int {
+		if c := strings.Compare(a.table.name, b.table.name); c != 0 {
+			return c
+		}
+		return bytes.Compare(a.key, b.key)
+	})
 	left := make([]bool, len(batch))
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(2 * s.Parallel)
-	for i, x := range batch {
-		g.Go(func() error {
-			var err error
-			left[i], err = s.readOne(gctx, x)
-			return err
-		})
+	g.SetLimit(readers * s.Parallel)
+	for i := 0; i < len(batch); {
+		n := s.neighbours(batch[i:])
+		group, again := batch[i:i+n], left[i:i+n]
+		i += n
+		g.Go(func() error { return s.readGroup(gctx, group, again) })
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err
@@ -175,6 +216,43 @@ func (s *settler) read(ctx context.Context, batch []*suspect) ([]*suspect, error
 		}
 	}
 	return out, nil
+}
+
+// neighbours is how many of the first suspects are read by one scan of each end, and not by a call for each row and end: they lie side by side,
+// with little between them, as far as that is known.
+func (s *settler) neighbours(sorted []*suspect) int {
+	first := sorted[0]
+	if first.place.unit == nil || !first.table.countsAll || len(first.table.renames) > 0 {
+		return 1
+	}
+	n := 1
+	for ; n < len(sorted) && n < groupRows; n++ {
+		at, before := sorted[n].place, sorted[n-1].place
+		if at.unit != first.place.unit || at.begin-before.end > groupGap || at.end-first.place.begin > groupBytes {
+			break
+		}
+	}
+	return n
+}
+
+// readGroup reads suspects side by side; again says which must be read again.
+func (s *settler) readGroup(ctx context.Context, group []*suspect, again []bool) (err error) {
+	var in *rowsInStep
+	if t := group[0].table; len(group) > 1 {
+		sp := span{group[0].key, append(bytes.Clone(group[len(group)-1].key), 0)}
+		in = openRows(t, sp, [2][]string{t.sides[0].families, t.sides[1].families}, s.retry)
+		defer in.close(ctx)
+	}
+	for i, x := range group {
+		if in != nil && in.lost {
+			in.close(ctx)
+			in = nil
+		}
+		if again[i], err = s.readOne(ctx, x, in); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // final tells whether what this reading finds, and all before it have found, counts.
@@ -190,8 +268,8 @@ func (s *settler) final(x *suspect) bool {
 	return time.Since(x.first) >= s.RecheckFor
 }
 
-// readOne reads a suspect; it returns whether it must be read again.
-func (s *settler) readOne(ctx context.Context, x *suspect) (again bool, err error) {
+// readOne reads a suspect; it returns whether it must be read again. With in it is the next row of those.
+func (s *settler) readOne(ctx context.Context, x *suspect, in *rowsInStep) (again bool, err error) {
 	if x.readings == 0 {
 		x.first = time.Now()
 	}
@@ -201,7 +279,7 @@ func (s *settler) readOne(ctx context.Context, x *suspect) (again bool, err erro
 	overflow := false
 	counted := Counts{Differences: make(map[Kind]int64), Exceptions: make(map[Exception]int64)}
 	var excused []Difference
-	r, err := s.compareRow(ctx, x.table, x.key, func(f *finding) error {
+	found := func(f *finding) error {
 		if f.excused {
 			if s.Exceptions && len(excused) < maxHeld {
 				excused = append(excused, s.difference(x.table, x.key, f))
@@ -230,7 +308,12 @@ func (s *settler) readOne(ctx context.Context, x *suspect) (again bool, err erro
 			}
 		}
 		return s.report(s.difference(x.table, x.key, f))
-	})
+	}
+	r, err := s.compareRow(ctx, x.table, x.key, in, found)
+	if in != nil && errors.Is(err, errRestart) {
+		in.lost = true
+		r, err = s.compareRow(ctx, x.table, x.key, nil, found)
+	}
 	if err != nil {
 		return false, err
 	}

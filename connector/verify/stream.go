@@ -85,6 +85,7 @@ type cursor struct {
 	done    bool
 	scanner *hscan.Scanner
 	region  admin.Region
+	opens   int // scanners that were opened
 	retry   func(error)
 	pause   time.Duration
 }
@@ -108,6 +109,7 @@ func (c *cursor) reopen(ctx context.Context) error {
 	region, err := c.side.locate(ctx, c.pos, c.pause > 0)
 	if err == nil {
 		c.region = region
+		c.opens++
 		c.scanner, err = hscan.Open(ctx, c.side.cluster, hscan.Request{
 			Table: c.side.table, Region: region, Start: c.pos, Stop: c.stop(), Families: c.families,
 			MaxResultBytes: c.side.fetch, MinTimestamp: c.min, MaxTimestamp: c.max, Visible: c.side.visible, Versions: uint32(c.side.versions),

@@ -186,7 +186,8 @@ func (s *Scanner) fetch(ctx context.Context) error {
 }
 
 // Close gives the scanner back to the server. Only a failure to reach a server that still holds it is an error; it
-// holds it no longer than its lease.
+// holds it no longer than its lease. A scanner whose region was read to the end of its range is closed by the server itself (RSRpcServices.scan
+// closes it where more_results or more_results_in_region is false, from HBase 1.4 on): of short ranges that call would be every second one.
 func (s *Scanner) Close(ctx context.Context) error {
 	if err := s.take(ctx); err != nil {
 		return err
@@ -197,7 +198,7 @@ func (s *Scanner) Close(ctx context.Context) error {
 	}
 	s.closed = true
 	s.resp, s.block, s.cells = nil, nil, nil
-	if s.id == 0 || Gone(s.err) || Reset(s.err) {
+	if s.id == 0 || s.done || Gone(s.err) || Reset(s.err) {
 		return nil
 	}
 	_, _, err := s.call(ctx, &pb.ScanRequest{

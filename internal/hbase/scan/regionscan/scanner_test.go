@@ -174,8 +174,8 @@ func TestScan(t *testing.T) {
 			if err := s.Close(t.Context()); err != nil {
 				t.Error(err)
 			}
-			if last := fake.calls[len(fake.calls)-1]; !last.GetCloseScanner() {
-				t.Errorf("the scanner was not closed: %v", last)
+			if last := fake.calls[len(fake.calls)-1]; last.GetCloseScanner() {
+				t.Errorf("a scanner that the server has closed was closed: %v", last)
 			}
 			if err := s.Close(t.Context()); err != nil {
 				t.Errorf("second Close: %v", err)
@@ -184,6 +184,26 @@ func TestScan(t *testing.T) {
 				t.Errorf("Next after Close: %v", err)
 			}
 		})
+	}
+}
+
+// TestCloseBeforeTheEnd: the server does not know that no more is wanted.
+func TestCloseBeforeTheEnd(t *testing.T) {
+	fake := &server{t: t, answers: []answer{rows(true, "a"), rows(false, "b")}}
+	s, err := Open(t.Context(), fake, Spec{Scan: &pb.Scan{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Next(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := s.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if last := fake.calls[len(fake.calls)-1]; !last.GetCloseScanner() || len(fake.calls) != 2 {
+		t.Errorf("the calls were %v, want one to open and one to close", fake.calls)
 	}
 }
 
