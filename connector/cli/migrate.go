@@ -109,6 +109,7 @@ type migrateStatus struct {
 
 	JSON     bool          `name:"json" help:"Write it as JSON, once."`
 	Once     bool          `help:"Show it once."`
+	Tables   bool          `help:"Show each table. Without it those of a migration of more than 20 that get on alike are summed up, so that it fits a screen."`
 	Interval time.Duration `help:"How often it is read." default:"2s"`
 }
 
@@ -140,7 +141,7 @@ func (cmd *migrateStatus) Run(e *env) (err error) {
 		if cmd.JSON {
 			return e.writeJSON(s)
 		}
-		s.Print(e.stdout)
+		s.Print(e.stdout, cmd.Tables)
 		return nil
 	}
 	for {
@@ -152,7 +153,7 @@ func (cmd *migrateStatus) Run(e *env) (err error) {
 			return err
 		}
 		fmt.Fprint(e.stdout, clearScreen)
-		s.Print(e.stdout)
+		s.Print(e.stdout, cmd.Tables)
 		if pause(e.ctx, cmd.Interval) != nil {
 			return nil
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/waltap/waltap/connector/config"
@@ -282,6 +283,7 @@ func (s *session) left(ctx context.Context, w *Wave, st *State) ([]string, error
 	if err != nil {
 		return nil, err
 	}
+	var disabled, closed, open, all []string
 	for _, t := range st.Tables {
 		now, err := s.src.Table(ctx, t.Source)
 		if errors.Is(err, admin.ErrTableNotFound) {
@@ -290,17 +292,21 @@ func (s *session) left(ctx context.Context, w *Wave, st *State) ([]string, error
 		if err != nil {
 			return nil, err
 		}
+		all = append(all, t.Source)
 		state, known := states[t.Source]
 		switch {
 		case known && !state.Enabled:
-			left = add(left, fmt.Sprintf("table %s at the source is disabled, so that nobody writes to it; --unfence enables it", t.Source))
+			disabled = append(disabled, t.Source)
 		case isReadOnly(now) && t.ReadOnly != now.Attributes[readOnlyAttribute]:
-			left = add(left, fmt.Sprintf("table %s at the source is read-only, so that nobody writes to it; --unfence opens it", t.Source))
+			closed = append(closed, t.Source)
 		case st.Fence != nil:
-			left = add(left, fmt.Sprintf("table %s at the source takes writes, which go nowhere from now on", t.Source))
+			open = append(open, t.Source)
 		}
-		left = add(left, fmt.Sprintf("table %s at the source, with its data: it is yours", t.Source))
 	}
+	left = addNames(left, "table", disabled, "disabled at the source, so that nobody writes there; enabled by --unfence")
+	left = addNames(left, "table", closed, "read-only at the source, so that nobody writes there; opened by --unfence")
+	left = addNames(left, "table", open, "open to writers at the source; what they write goes nowhere from now on")
+	left = addNames(left, "table", all, "still at the source, with all data; yours to drop")
 	for _, c := range []*config.Errors{&w.Source.Source.Errors, &w.Sink.Sink.Errors} {
 		if c.DeadLetterTopic != "" {
 			left = add(left, fmt.Sprintf("topic %s: dead letters are yours to judge", c.DeadLetterTopic))
@@ -312,8 +318,16 @@ func (s *session) left(ctx context.Context, w *Wave, st *State) ([]string, error
 // leftTopics lists topics that stay because nobody asked to delete them.
 func (s *session) leftTopics(w *Wave, st *State) []string {
 	left := []string{fmt.Sprintf("the state of wave %s on topic %s: --topics removes it", w.Name, StateTopic)}
-	for _, topic := range s.topicsOfWave(w, st) {
-		left = append(left, fmt.Sprintf("topic %s: --topics deletes it", topic))
+	return addNames(left, "topic", s.topicsOfWave(w, st), "still there; deleted by --topics")
+}
+
+// addNames appends a line about things of one kind, if there are any: a wave may have many tables.
+func addNames(to []string, kind string, names []string, text string) []string {
+	switch len(names) {
+	case 0:
+		return to
+	case 1:
+		return append(to, fmt.Sprintf("%s %s: %s", kind, names[0], text))
 	}
-	return left
+	return append(to, fmt.Sprintf("%d %ss (%s): %s", len(names), kind, strings.Join(names, ", "), text))
 }

@@ -249,10 +249,14 @@ func (w *Wave) choose(all []admin.Table) ([]admin.Table, error) {
 			out = append(out, t)
 		}
 	}
+	var missing []string
 	for _, n := range filter.Named() {
 		if !there[n] {
-			return nil, fmt.Errorf("the source has no table %s", n)
+			missing = append(missing, n)
 		}
+	}
+	if len(missing) > 0 {
+		return nil, fmt.Errorf("the source has no table %s: correct table.include.list", strings.Join(missing, ", "))
 	}
 	if len(out) == 0 {
 		return nil, errors.New("no table of the source matches")

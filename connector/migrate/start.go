@@ -130,6 +130,7 @@ func (s *session) record(ctx context.Context, w *Wave, st *State, all []admin.Ta
 	}
 	before := len(st.Tables)
 	var names []string
+	var wrong []error
 	for _, t := range chosen {
 		names = append(names, t.FullName())
 		if st.table(t.FullName()) != nil {
@@ -137,7 +138,8 @@ func (s *session) record(ctx context.Context, w *Wave, st *State, all []admin.Ta
 		}
 		r := Table{Source: t.FullName(), Target: w.targetName(t.FullName()), Scopes: scopesOf(t), ReadOnly: t.Attributes[readOnlyAttribute]}
 		if state, known := states[r.Source]; known && !state.Enabled {
-			return fmt.Errorf("table %s is disabled: enable it, or take it off the migration", r.Source)
+			wrong = append(wrong, fmt.Errorf("table %s is disabled: enable it, or take it off the migration", r.Source))
+			continue
 		}
 		switch _, err := s.dst.Table(ctx, r.Target); {
 		case err == nil:
@@ -149,8 +151,11 @@ func (s *session) record(ctx context.Context, w *Wave, st *State, all []admin.Ta
 	}
 	for _, t := range st.Tables {
 		if !slices.Contains(names, t.Source) {
-			return fmt.Errorf("table %s is part of the wave since it was started, and the source has it no more, or the file leaves it out: put it back, or clean up (waltap migrate cleanup --abandon) and begin anew", t.Source)
+			wrong = append(wrong, fmt.Errorf("table %s is part of the wave since it was started, and the source has it no more, or the file leaves it out: put it back, or clean up (waltap migrate cleanup --abandon) and begin anew", t.Source))
 		}
+	}
+	if err := errors.Join(wrong...); err != nil {
+		return err
 	}
 	if err := w.Sink.Sink.Mapping.CheckTables(names); err != nil {
 		return err

@@ -1,10 +1,13 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -222,6 +225,9 @@ func (out *WaveStatus) sink(c *status.ConnectorView, alive bool, tables map[stri
 	}
 }
 
+// phaseScans is that of a table that is being scanned.
+const phaseScans = "scans"
+
 // phaseOfTable is what is done with a table now.
 func phaseOfTable(st *State, kept *capture.Kept, table string) string {
 	switch k := kept.Tables[table]; {
@@ -236,7 +242,7 @@ func phaseOfTable(st *State, kept *capture.Kept, table string) string {
 	case k.Captured:
 		return "scanned"
 	case kept.HeldSince > 0 || kept.Streaming:
-		return "scans"
+		return phaseScans
 	}
 	return "waits"
 }
@@ -256,15 +262,19 @@ func (w *Watcher) rates(out *WaveStatus) {
 	}
 }
 
-// Print writes the status for people, on one screen.
-func (s *Status) Print(out io.Writer) {
+// Print writes the status for people, on one screen: of many tables those that get on alike are summed up, unless each is asked for.
+func (s *Status) Print(out io.Writer, each bool) {
 	fmt.Fprintf(out, "migration %s  %s\n", s.Name, s.At.Format("2006-01-02 15:04:05Z"))
+	tables := 0
 	for i := range s.Waves {
-		s.Waves[i].print(out)
+		tables += len(s.Waves[i].Tables)
+	}
+	for i := range s.Waves {
+		s.Waves[i].print(out, each || tables <= manyTables)
 	}
 }
 
-func (w *WaveStatus) print(out io.Writer) {
+func (w *WaveStatus) print(out io.Writer, each bool) {
 	fmt.Fprintf(out, "\nwave %s: %s", w.Name, w.Phase)
 	if w.Paused {
 		fmt.Fprint(out, ", paused: the source keeps its WALs")
@@ -298,8 +308,8 @@ func (w *WaveStatus) print(out io.Writer) {
 	if w.Retries+w.DeadLettered+w.BulkLoads > 0 {
 		fmt.Fprintf(out, "trouble    %d repeated, %s, %s\n", w.Retries, plural(int(w.DeadLettered), "dead letter", "dead letters"), plural(int(w.BulkLoads), "bulk load", "bulk loads"))
 	}
-	for name, err := range w.Failures {
-		fmt.Fprintf(out, "FAILED     %s: %s\n", name, err)
+	for _, name := range slices.Sorted(maps.Keys(w.Failures)) {
+		fmt.Fprintf(out, "FAILED     %s: %s\n", name, w.Failures[name])
 	}
 	if v := w.Verified; v != nil && v.Base != nil {
 		result := "clean"
@@ -310,7 +320,11 @@ func (w *WaveStatus) print(out io.Writer) {
 	}
 	t := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(t, "TABLE\tPHASE\tROWS SCANNED\tRECORDS\tAPPLIED\tMiB")
-	for _, x := range w.Tables {
+	lines := w.Tables
+	if !each {
+		lines = summed(w.Tables)
+	}
+	for _, x := range lines {
 		name := x.Source
 		if x.Target != x.Source {
 			name += " -> " + x.Target
@@ -321,6 +335,52 @@ func (w *WaveStatus) print(out io.Writer) {
 	for _, l := range w.Left {
 		fmt.Fprintf(out, "left: %s\n", l)
 	}
+}
+
+const (
+	// Of more than manyTables those of one phase are summed up, but for scannedTables of those that are being scanned, and for phases
+	// of which there are fewTables at most.
+	manyTables    = 20
+	scannedTables = 8
+	fewTables     = 2
+)
+
+// summed sums tables up that are in one phase. What is wrong with one is a phase of its own.
+func summed(all []TableStatus) (lines []TableStatus) {
+	of := make(map[string][]TableStatus)
+	var phases []string
+	for _, t := range all {
+		if of[t.Phase] == nil {
+			phases = append(phases, t.Phase)
+		}
+		of[t.Phase] = append(of[t.Phase], t)
+	}
+	for _, phase := range phases {
+		tables, few := of[phase], fewTables
+		if phase == phaseScans {
+			few = scannedTables
+		}
+		if len(tables) > few+1 {
+			sum, kept := TableStatus{Phase: phase}, 0
+			if phase == phaseScans { // those that are farthest, first
+				slices.SortStableFunc(tables, func(a, b TableStatus) int { return cmp.Compare(b.Scanned, a.Scanned) })
+				kept = few
+				lines = append(lines, tables[:kept]...)
+			}
+			for _, t := range tables[kept:] {
+				sum.Scanned, sum.Records, sum.Applied, sum.Bytes = sum.Scanned+t.Scanned, sum.Records+t.Records, sum.Applied+t.Applied, sum.Bytes+t.Bytes
+			}
+			sum.Source = fmt.Sprintf("%d tables", len(tables)-kept)
+			if kept > 0 {
+				sum.Source = fmt.Sprintf("%d more tables", len(tables)-kept)
+			}
+			sum.Target = sum.Source
+			lines = append(lines, sum)
+			continue
+		}
+		lines = append(lines, tables...)
+	}
+	return lines
 }
 
 // Pause stops the wave's connectors, wherever they run; resume starts them again there.

@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -42,11 +43,44 @@ func TestStatusSumsUpWhatTheProcessesSay(t *testing.T) {
 		t.Errorf("failures are %v", w.Failures)
 	}
 	var b strings.Builder
-	(&Status{Name: "m", At: now, Waves: []WaveStatus{w}}).Print(&b)
+	(&Status{Name: "m", At: now, Waves: []WaveStatus{w}}).Print(&b, false)
 	for _, want := range []string{"wave all: started, in 1 process", "shop:items -> store:things", "gap: was truncated", "FAILED     c: no disk", "3 bulk loads"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("the screen does not show %q:\n%s", want, b.String())
 		}
+	}
+}
+
+// TestStatusOfManyTablesFitsAScreen: what is wrong with one of 40 is shown, and what they have in common is summed up.
+func TestStatusOfManyTablesFitsAScreen(t *testing.T) {
+	w := WaveStatus{Name: "all", Phase: "started", Processes: 1}
+	for i := range 40 {
+		x := TableStatus{Source: fmt.Sprintf("shop:t%02d", i), Target: fmt.Sprintf("shop:t%02d", i), Phase: "follows", Scanned: 10, Records: 2, Applied: 3, Bytes: 1 << 20}
+		switch {
+		case i == 7:
+			x.Phase = "gap: was truncated"
+		case i < 15:
+			x.Phase, x.Scanned = phaseScans, int64(i)
+		case i < 17:
+			x.Phase = "waits"
+		}
+		w.Tables = append(w.Tables, x)
+	}
+	s := &Status{Name: "m", Waves: []WaveStatus{w}}
+	var b strings.Builder
+	s.Print(&b, false)
+	text := b.String()
+	if n := strings.Count(text, "\n"); n > 24 {
+		t.Errorf("%d lines:\n%s", n, text)
+	}
+	for _, want := range []string{"gap: was truncated", "shop:t14", "6 more tables  scans", "shop:t15", "23 tables", "230 "} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the screen does not show %q:\n%s", want, text)
+		}
+	}
+	b.Reset()
+	if s.Print(&b, true); strings.Count(b.String(), "shop:t") != 40 {
+		t.Errorf("not each table is shown:\n%s", b.String())
 	}
 }
 
