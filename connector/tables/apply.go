@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/waltap/waltap/internal/hbase/admin"
 )
 
@@ -45,6 +47,9 @@ func (d *Difference) What() string {
 	return s
 }
 
+// tablesAtOnce is how many tables are created or altered at once: the master is waited for most of the time.
+const tablesAtOnce = 4
+
 // attempts bounds how often Apply begins again because a table has come into being meanwhile.
 const attempts = 3
 
@@ -79,12 +84,43 @@ func (p *plan) run(ctx context.Context) error {
 	if len(refused) > 0 {
 		return &RefusedError{refused}
 	}
+	var namespaces []step
+	of := make(map[string][]step)
+	var tables []string
 	for _, s := range p.steps {
+		switch {
+		case s.table == "":
+			namespaces = append(namespaces, s)
+			continue
+		case of[s.table] == nil:
+			tables = append(tables, s.table)
+		}
+		of[s.table] = append(of[s.table], s)
+	}
+	if err := p.walk(ctx, ctx, namespaces); err != nil {
+		return err
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(tablesAtOnce)
+	for _, t := range tables {
+		g.Go(func() error { return p.walk(ctx, gctx, of[t]) })
+	}
+	return g.Wait()
+}
+
+// walk takes steps one after the other, as long as until is not over. A step that was begun is carried through.
+func (p *plan) walk(ctx, until context.Context, steps []step) error {
+	for _, s := range steps {
+		if until.Err() != nil {
+			return context.Cause(until)
+		}
 		if err := s.do(ctx); err != nil {
 			return err
 		}
 		if p.Log != nil {
+			p.logging.Lock()
 			p.Log(s.done)
+			p.logging.Unlock()
 		}
 	}
 	return nil

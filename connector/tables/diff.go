@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 
 	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/internal/hbase/descriptor"
@@ -102,12 +103,14 @@ type plan struct {
 	target      descriptor.Target
 	differences []Difference
 	steps       []step
+	logging     sync.Mutex // of Log
 }
 
 // step is one change of the destination.
 type step struct {
-	done string // what it did, in words
-	do   func(ctx context.Context) error
+	table string // "": of a namespace
+	done  string // what it did, in words
+	do    func(ctx context.Context) error
 }
 
 func newPlan(ctx context.Context, f *File, dst *admin.Cluster, o Options) (*plan, error) {
@@ -177,7 +180,7 @@ func (p *plan) namespaces(ctx context.Context, f *File) error {
 func (p *plan) namespace(ns Namespace, have admin.Namespace, there bool) {
 	if !there {
 		p.add(Difference{Namespace: ns.Name, Kind: KindNamespace, Action: Add})
-		p.steps = append(p.steps, step{"namespace " + ns.Name + " created", func(ctx context.Context) error {
+		p.steps = append(p.steps, step{"", "namespace " + ns.Name + " created", func(ctx context.Context) error {
 			err := p.dst.CreateNamespaceWithProperties(ctx, admin.Namespace{Name: ns.Name, Properties: ns.Properties})
 			if errors.Is(err, admin.ErrNamespaceExists) { // somebody was faster, or an earlier try of ours
 				return nil
@@ -275,7 +278,7 @@ func (p *plan) create(ctx context.Context, t *Table) error {
 	}
 	p.add(Difference{Table: t.Name, Kind: KindTable, Action: Add, Want: fmt.Sprintf("%d families, %d regions", len(t.Families), len(t.Splits)+1)})
 	done := fmt.Sprintf("table %s created, %d families, %d regions", t.Name, len(t.Families), len(t.Splits)+1)
-	p.steps = append(p.steps, step{done, func(ctx context.Context) error {
+	p.steps = append(p.steps, step{t.Name, done, func(ctx context.Context) error {
 		return p.dst.CreateTable(ctx, fit, t.Splits)
 	}})
 	return nil
@@ -337,7 +340,7 @@ func (p *plan) changes(t *Table, fit, have admin.Table, without []descriptor.Par
 		}
 		text += words(c)
 	}
-	p.steps = append(p.steps, step{text, func(ctx context.Context) error { return p.dst.ModifyTable(ctx, next) }})
+	p.steps = append(p.steps, step{t.Name, text, func(ctx context.Context) error { return p.dst.ModifyTable(ctx, next) }})
 }
 
 // words says what a change does: "VERSIONS of family d 1 -> 3".

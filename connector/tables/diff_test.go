@@ -3,7 +3,10 @@ package tables
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/waltap/waltap/internal/hbase/admin"
@@ -44,7 +47,7 @@ func TestSinkMustWriteToTheSameNames(t *testing.T) {
 			t.Fatal(err)
 		}
 		done := false
-		p.steps = []step{{"x", func(context.Context) error { done = true; return nil }}}
+		p.steps = []step{{"", "x", func(context.Context) error { done = true; return nil }}}
 		err := p.run(t.Context())
 		var refused *RefusedError
 		if errors.As(err, &refused) != (tc.want != nil) || done == (tc.want != nil) || !Differ(p.differences) {
@@ -101,5 +104,44 @@ func TestNamespaceIsThereAlready(t *testing.T) {
 	p.namespace(Namespace{Name: "n"}, admin.Namespace{Name: "n", Properties: map[string]string{"c": "4"}}, true)
 	if len(p.differences) != 1 || p.differences[0].Action != Same {
 		t.Errorf("%+v", p.differences)
+	}
+}
+
+// TestStepsOfTablesAreTakenAtOnce: namespaces come first, the steps of one table in their order; after an error nothing new is begun.
+func TestStepsOfTablesAreTakenAtOnce(t *testing.T) {
+	var mu sync.Mutex
+	var log []string
+	p := &plan{Options: Options{Log: func(text string) { mu.Lock(); log = append(log, text); mu.Unlock() }}}
+	nothing := func(context.Context) error { return nil }
+	for i := range 30 {
+		name := fmt.Sprint("n:t", i)
+		p.steps = append(p.steps, step{name, name + " created", nothing}, step{name, name + " altered", nothing})
+	}
+	p.steps = append(p.steps, step{"", "namespace n created", nothing})
+	if err := p.run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(log) != 61 || log[0] != "namespace n created" {
+		t.Fatalf("%d steps were told of, the first: %s", len(log), log[0])
+	}
+	for i := range 30 {
+		name := fmt.Sprint("n:t", i)
+		if slices.Index(log, name+" created") > slices.Index(log, name+" altered") {
+			t.Errorf("%s was altered before it was created", name)
+		}
+	}
+	fails := errors.New("no")
+	began := 0
+	p = &plan{}
+	for i := range 30 {
+		p.steps = append(p.steps, step{fmt.Sprint("n:t", i), "", func(context.Context) error {
+			mu.Lock()
+			defer mu.Unlock()
+			began++
+			return fails
+		}})
+	}
+	if err := p.run(t.Context()); !errors.Is(err, fails) || began > tablesAtOnce {
+		t.Errorf("error %v after %d steps, want %v after %d at most", err, began, fails, tablesAtOnce)
 	}
 }
