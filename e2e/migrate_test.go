@@ -67,19 +67,24 @@ func newMigrationFrom(t *testing.T, src *judge.Cluster, regions int, source keys
 		x.before = describeTable(t, m.src, x.source)
 		m.tables = append(m.tables, x)
 	}
-	p := &pipe{name: name, tables: a + `:.*, ` + b + `:events`, source: keys{"hbase.replication.scope": "set"},
-		sink: keys{"hbase.table.rename": b + ":events=" + b + ":events_2026"}}
+	m.configure(t, a+`:.*, `+b+`:events`, source, keys{"hbase.table.rename": b + ":events=" + b + ":events_2026"}, more)
+	return m
+}
+
+// configure writes the file.
+func (m *migration) configure(t *testing.T, tables string, source, sink, more keys) {
+	t.Helper()
+	p := &pipe{name: m.name, tables: tables, source: keys{"hbase.replication.scope": "set"}, sink: sink}
 	for k, v := range source {
 		p.source[k] = v
 	}
-	top := keys{"migration.name": name}
+	top := keys{"migration.name": m.name}
 	for k, v := range more {
-		top[k] = strings.ReplaceAll(v, "NAME", name)
+		top[k] = strings.ReplaceAll(v, "NAME", m.name)
 	}
 	m.top, m.connectors = top, []string{p.sourceConfig(), p.sinkConfig()}
 	m.file = m.write(t, env.Kafka.Bootstrap(), nil)
 	m.cleanUp(t)
-	return m
 }
 
 // yaml is the migration's file.

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -65,6 +66,68 @@ func TestDoctorAndMigrationInWaves(t *testing.T) {
 			}
 		}
 	}
+	if code, err := w.Wait(testenv.Context(t, time.Minute)); err != nil || code != 0 {
+		t.Errorf("waltap migrate start has ended with %d, %v; want 0 after the clean-up of both", code, err)
+	}
+	m.identical(t)
+	m.checkCleaned(t, false)
+}
+
+// TestMigrationOfManyTables: a start names all tables that keep it from beginning; the plan and the screen tell of all; one wave is
+// cut over, the other abandoned.
+func TestMigrationOfManyTables(t *testing.T) {
+	t.Parallel()
+	n := torture(5, 40)
+	ctx := testenv.Context(t, 5*time.Minute)
+	m := &migration{name: testenv.Name(t), src: env.Src}
+	if err := env.Src.CreateNamespace(ctx, m.name); err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		name := fmt.Sprintf("%s:%s_%02d", m.name, []string{"one", "two"}[i%2], i)
+		if err := env.Src.CreateTable(ctx, judge.Table{Name: name, Families: []judge.Family{{Name: "a", Versions: 3}}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := env.Src.Write(ctx, name, judge.Put("row", "a", "q", "v")); err != nil {
+			t.Fatal(err)
+		}
+		m.tables = append(m.tables, migrated{source: name, target: name, before: describeTable(t, env.Src, name)})
+	}
+	m.configure(t, m.name+":.*", keys{"topic.creation.default.partitions": "1"}, nil, keys{"migration.waves.one": "NAME:one.*", "migration.waves.two": "NAME:two.*"})
+	broken := []string{m.tables[0].source, m.tables[2].source}
+	for _, name := range broken {
+		if err := env.Src.DisableTable(ctx, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := m.run(t, 1, "start")
+	for _, name := range broken {
+		if !strings.Contains(r.Stderr, "table "+name+" is disabled") {
+			t.Errorf("the start does not name %s:\n%s", name, r.Stderr)
+		}
+		if err := env.Src.EnableTable(ctx, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	plan := m.run(t, 0, "plan").Stdout
+	w := m.start(t)
+	m.awaitFollowing(t, w)
+	each := m.run(t, 0, "status", "--once", "--tables").Stdout
+	for _, x := range m.tables {
+		if !strings.Contains(plan, x.source) || !strings.Contains(each, x.source) {
+			t.Errorf("plan or status do not show table %s", x.source)
+		}
+	}
+	if lines := strings.Count(m.run(t, 0, "status", "--once").Stdout, "\n"); lines > 30 {
+		t.Errorf("the status has %d lines", lines)
+	}
+	for _, wave := range []string{"one", "two"} {
+		m.run(t, 0, "verify", "-q", "--wave", wave)
+		m.run(t, 0, "cutover", "--rehearse", "--wave", wave)
+	}
+	m.run(t, 0, "cutover", "--wave", "one")
+	m.run(t, 0, "cleanup", "--topics", "--unfence", "--wave", "one")
+	m.run(t, 0, "cleanup", "--topics", "--abandon", "--wave", "two")
 	if code, err := w.Wait(testenv.Context(t, time.Minute)); err != nil || code != 0 {
 		t.Errorf("waltap migrate start has ended with %d, %v; want 0 after the clean-up of both", code, err)
 	}
