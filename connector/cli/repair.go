@@ -72,7 +72,15 @@ func printRepair(w io.Writer, r *verify.RepairReport) error {
 	if r.Executed {
 		verb = "wrote"
 	}
-	fmt.Fprintf(&b, "%d rows differ, %d of %d that were read again do not\n", bad, r.Found.GoodRows, r.Found.Rows())
+	if r.Compared != nil {
+		fmt.Fprintf(&b, "compared: GOODROWS=%d BADROWS=%d\n", r.Compared.GoodRows, r.Compared.BadRows)
+	}
+	switch {
+	case r.Found.Rows() == 0:
+		fmt.Fprintf(&b, "nothing differs: there is nothing to write\n")
+	default:
+		fmt.Fprintf(&b, "%d rows differ, %d of %d that were read again do not\n", bad, r.Found.GoodRows, r.Found.Rows())
+	}
 	for _, list := range []struct {
 		verb    string
 		actions []verify.Action

@@ -317,7 +317,7 @@ func (p *planner) sourceItems(w *Wave, chosen []admin.Table, out *PlanWave) {
 		p.heartbeatItem(w, out)
 	}
 	out.item(stepStart, "ZooKeeper", ActionCreate, "znode "+s.Peer.ZNodeParent, "on %s: the cluster that the peer replicates to, which is waltap", strings.Join(s.Peer.ZooKeeperQuorum, ","))
-	out.item(stepStart, sideSource, ActionNote, "connections", "the source's region servers connect to %s, port of %s", s.Peer.AdvertisedHost, s.Peer.Listen)
+	out.item(stepStart, sideSource, ActionNote, "connections", "the source's region servers connect to %s, at the port of hbase.peer.listen: %s", s.Peer.AdvertisedHost, s.Peer.Listen)
 }
 
 // scopeItem says which families of a table are to be replicated from now on.

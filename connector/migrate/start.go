@@ -21,6 +21,7 @@ import (
 	"github.com/waltap/waltap/internal/crash"
 	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/internal/kafka"
+	"github.com/waltap/waltap/sink/hbase"
 )
 
 const (
@@ -185,7 +186,10 @@ func (s *session) createTables(ctx context.Context, w *Wave, st *State) error {
 	if err != nil {
 		return err
 	}
-	_, err = tables.Apply(ctx, f, s.dst, tables.Options{Mapping: &sink.Sink.Mapping, Log: func(text string) { s.log.Info("destination: " + text) }})
+	_, err = tables.Apply(ctx, f, s.dst, tables.Options{Mapping: &sink.Sink.Mapping,
+		// The sink would alter each, which reopens its regions.
+		Prepare: func(t *admin.Table) { hbase.Widen(t, sink.Sink.LatePutWindow, s.log) },
+		Log:     func(text string) { s.log.Info("destination: " + text) }})
 	return err
 }
 

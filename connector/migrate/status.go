@@ -283,30 +283,10 @@ func (w *WaveStatus) print(out io.Writer, each bool) {
 		fmt.Fprintln(out)
 		return
 	}
-	fmt.Fprintf(out, ", in %s\n", plural(w.Processes, "process", "processes"))
-	mark := "none yet"
-	if w.Watermark != nil {
-		mark = fmt.Sprintf("%s, %s behind", w.Watermark.Format("15:04:05Z"), round(time.Duration(w.WatermarkLagMS)*time.Millisecond))
-		if w.Estimated {
-			mark += " (an estimate)"
-		}
-	}
-	if w.WatermarkWaits != "" {
-		mark += "; waits for " + w.WatermarkWaits
-	}
-	fmt.Fprintf(out, "watermark  %s\nlag        %s in Kafka, last change applied %s late\n", mark, plural(int(w.LagRecords), "record", "records"), round(time.Duration(w.LagMS)*time.Millisecond))
-	fmt.Fprintf(out, "rate       scan %d rows/s, into Kafka %d records/s, applied %d records/s %.1f MiB/s\n", w.ScanRowsPerSecond, w.RecordsPerSecond, w.AppliedPerSecond, float64(w.AppliedBytesPerSec)/(1<<20))
-	if w.HeldSeconds > 0 {
-		fmt.Fprintf(out, "held       the source has kept its WALs for %s\n", round(time.Duration(w.HeldSeconds)*time.Second))
-	}
-	switch {
-	case w.SecondsLeft > 0:
-		fmt.Fprintf(out, "left       about %s of the scan, at the rate that was measured\n", round(time.Duration(w.SecondsLeft)*time.Second))
-	case w.HeldSeconds > 0:
-		fmt.Fprintln(out, "left       not known before the scan's rate is measured")
-	}
-	if w.Retries+w.DeadLettered+w.BulkLoads > 0 {
-		fmt.Fprintf(out, "trouble    %d repeated, %s, %s\n", w.Retries, plural(int(w.DeadLettered), "dead letter", "dead letters"), plural(int(w.BulkLoads), "bulk load", "bulk loads"))
+	if w.Phase == string(PhaseCleaned) {
+		fmt.Fprintln(out) // nothing moves any more
+	} else {
+		w.printStream(out)
 	}
 	for _, name := range slices.Sorted(maps.Keys(w.Failures)) {
 		fmt.Fprintf(out, "FAILED     %s: %s\n", name, w.Failures[name])
@@ -334,6 +314,35 @@ func (w *WaveStatus) print(out io.Writer, each bool) {
 	t.Flush()
 	for _, l := range w.Left {
 		fmt.Fprintf(out, "left: %s\n", l)
+	}
+}
+
+// printStream writes how scan and stream get on.
+func (w *WaveStatus) printStream(out io.Writer) {
+	fmt.Fprintf(out, ", in %s\n", plural(w.Processes, "process", "processes"))
+	mark := "none yet"
+	if w.Watermark != nil {
+		mark = fmt.Sprintf("%s, %s behind", w.Watermark.Format("15:04:05Z"), round(time.Duration(w.WatermarkLagMS)*time.Millisecond))
+		if w.Estimated {
+			mark += " (an estimate)"
+		}
+	}
+	if w.WatermarkWaits != "" {
+		mark += "; waits for " + w.WatermarkWaits
+	}
+	fmt.Fprintf(out, "watermark  %s\nlag        %s in Kafka, last change applied %s late\n", mark, plural(int(w.LagRecords), "record", "records"), round(time.Duration(w.LagMS)*time.Millisecond))
+	fmt.Fprintf(out, "rate       scan %d rows/s, into Kafka %d records/s, applied %d records/s %.1f MiB/s\n", w.ScanRowsPerSecond, w.RecordsPerSecond, w.AppliedPerSecond, float64(w.AppliedBytesPerSec)/(1<<20))
+	if w.HeldSeconds > 0 {
+		fmt.Fprintf(out, "held       the source has kept its WALs for %s\n", round(time.Duration(w.HeldSeconds)*time.Second))
+	}
+	switch {
+	case w.SecondsLeft > 0:
+		fmt.Fprintf(out, "left       about %s of the scan, at the rate that was measured\n", round(time.Duration(w.SecondsLeft)*time.Second))
+	case w.HeldSeconds > 0:
+		fmt.Fprintln(out, "left       not known before the scan's rate is measured")
+	}
+	if w.Retries+w.DeadLettered+w.BulkLoads > 0 {
+		fmt.Fprintf(out, "trouble    %d repeated, %s, %s\n", w.Retries, plural(int(w.DeadLettered), "dead letter", "dead letters"), plural(int(w.BulkLoads), "bulk load", "bulk loads"))
 	}
 }
 

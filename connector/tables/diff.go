@@ -62,6 +62,8 @@ type Options struct {
 	Keep descriptor.Keep
 	// Mapping, when set, is that of the sink that fills the tables: a table that it would write elsewhere is refused.
 	Mapping *schema.Mapping
+	// Prepare, when set, may change a table right before it is created.
+	Prepare func(*admin.Table)
 	// Log is told of each thing that Apply has done, in words.
 	Log func(text string)
 }
@@ -276,12 +278,26 @@ func (p *plan) create(ctx context.Context, t *Table) error {
 	if err != nil || !ok {
 		return err
 	}
-	p.add(Difference{Table: t.Name, Kind: KindTable, Action: Add, Want: fmt.Sprintf("%d families, %d regions", len(t.Families), len(t.Splits)+1)})
-	done := fmt.Sprintf("table %s created, %d families, %d regions", t.Name, len(t.Families), len(t.Splits)+1)
+	p.add(Difference{Table: t.Name, Kind: KindTable, Action: Add, Want: t.size()})
+	done := fmt.Sprintf("table %s created, %s", t.Name, t.size())
 	p.steps = append(p.steps, step{t.Name, done, func(ctx context.Context) error {
+		if p.Prepare != nil {
+			p.Prepare(&fit)
+		}
 		return p.dst.CreateTable(ctx, fit, t.Splits)
 	}})
 	return nil
+}
+
+// size is how many families and regions a table has, in words.
+func (t *Table) size() string {
+	count := func(n int, one, more string) string {
+		if n == 1 {
+			return "1 " + one
+		}
+		return fmt.Sprintf("%d %s", n, more)
+	}
+	return count(len(t.Families), "family", "families") + ", " + count(len(t.Splits)+1, "region", "regions")
 }
 
 // classes are those of changes that are made to a table that is there.

@@ -3,9 +3,11 @@ package hbase
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/internal/hbase/descriptor"
@@ -42,14 +44,15 @@ func (a *Applier) widenTable(ctx context.Context, name string) error {
 	return nil
 }
 
-// widen raises purgeKey on t, and on its families that have one of their own, to the window. It tells whether anything
-// changed; what was there before is remembered beside it.
-func (a *Applier) widen(t *admin.Table) bool {
-	if a.cfg.LatePutWindow <= 0 {
+func (a *Applier) widen(t *admin.Table) bool { return Widen(t, a.cfg.LatePutWindow, a.cfg.Log) }
+
+// Widen raises purgeKey on t, and on its families that have one of their own, to the window for late puts, unless that is 0. It tells whether
+// anything changed; what was there before is remembered beside it.
+func Widen(t *admin.Table, lateputs time.Duration, log *slog.Logger) (changed bool) {
+	if lateputs <= 0 {
 		return false
 	}
-	window := a.cfg.LatePutWindow.Milliseconds()
-	changed := false
+	window := lateputs.Milliseconds()
 	raise := func(where string, attributes, configuration map[string]string, always bool) map[string]string {
 		was, there := attributes[purgeKey]
 		if !there {
@@ -73,7 +76,7 @@ func (a *Applier) widen(t *admin.Table) bool {
 			next[PurgeBeforeKey] = was
 		}
 		changed = true
-		a.cfg.Log.Info("the table keeps delete markers for late puts", "at", where, "attribute", purgeKey, "was", was, "is", window)
+		log.Info("the table keeps delete markers for late puts", "at", where, "attribute", purgeKey, "was", was, "is", window)
 		return next
 	}
 	t.Attributes = raise(t.FullName(), t.Attributes, t.Configuration, true)
