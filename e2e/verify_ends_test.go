@@ -354,3 +354,42 @@ func TestVerifyReadsWideRows(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestVerifyOfManyMissingRows: rows that differ side by side are read again together, also where the target's regions part them. Each
+// is told once.
+func TestVerifyOfManyMissingRows(t *testing.T) {
+	t.Parallel()
+	ctx := testenv.Context(t, 2*time.Minute)
+	table := testenv.Name(t)
+	rows := torture[int64](1000, 50_000)
+	for c, regions := range map[*judge.Cluster]int{env.Src: 2, env.Dst: 7} {
+		spec := judge.Table{Name: table, Splits: judge.HexSplits(regions), Families: []judge.Family{{Name: "a", Versions: 3}}}
+		if err := c.CreateTable(ctx, spec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	load(t, table, rows, "a")
+	args := append(bothEnds(table), "--recheck-for", "1s")
+	v := verify(t, args...)
+	told := make(map[string]bool)
+	for _, d := range v.lines {
+		if d.Kind != "missing" {
+			t.Errorf("found %v", d)
+		}
+		told[string(d.Row)] = true
+	}
+	if n := int64(len(told)); v.code != 2 || v.OnlyInSourceRows != rows || n != rows || int64(len(v.lines)) != v.Differences["missing"] || v.Differences["missing"] < rows {
+		t.Errorf("exit code %d, %d rows only at the source, %d rows told in %d lines, %v; want %d rows", v.code, v.OnlyInSourceRows, n, len(v.lines), v.Differences, rows)
+	}
+	seen := make(map[string]bool)
+	for _, d := range v.lines {
+		if k := d.String(); seen[k] {
+			t.Errorf("told twice: %v", d)
+		} else {
+			seen[k] = true
+		}
+	}
+	repair(t, 0, append(args, "--from", v.out, "--execute")...)
+	v = verify(t, args...)
+	v.clean(t, rows)
+}
