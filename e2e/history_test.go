@@ -206,7 +206,8 @@ func (h *historyRun) watermarks(t *testing.T) []checkpoint.Watermark {
 func (h *historyRun) check(t *testing.T) {
 	t.Helper()
 	h.finish(t)
-	awaitWatermark(t, h.waltap, time.Time{})
+	// The last write came, but those of other regions may come later. Were this watermark false, the check finds them lost.
+	awaitWatermark(t, h.waltap, time.Now())
 	defer identical(t, h.table, judge.ScanOptions{}) // last: it ends the test when they are not
 	records := h.records(t)
 	scanned := 0
