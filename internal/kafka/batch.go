@@ -53,6 +53,7 @@ type batchBuilder struct {
 
 	buf       []byte // header and records; after finish with compression, the plain records only
 	out       bytes.Buffer
+	snappy    []byte
 	count     int32
 	now       int64
 	firstTime int64
@@ -94,7 +95,12 @@ func (b *batchBuilder) add(r *Records, i, limit int) bool {
 // finish completes the batch and returns it, valid until the next reset. The producer's identity is set by stamp.
 func (b *batchBuilder) finish() ([]byte, error) {
 	batch := b.buf
-	if b.codec != compress.None {
+	switch b.codec {
+	case compress.None:
+	case compress.Snappy:
+		b.snappy = appendSnappy(append(b.snappy[:0], b.buf[:batchOverhead]...), b.buf[batchOverhead:])
+		batch = b.snappy
+	default:
 		b.out.Reset()
 		b.out.Write(b.buf[:batchOverhead])
 		w := compressor(b.codec, &b.out)

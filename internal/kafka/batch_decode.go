@@ -26,16 +26,17 @@ var errBatchFormat = errors.New("malformed record batch")
 // batchSet is the outcome of decoding the record set of a fetched partition.
 type batchSet struct {
 	records []RawRecord
+	plain   []byte // what compressed batches hold, one behind the other
 	// next is the offset after the last whole batch, or the asked offset if there was none.
 	next int64
 	// truncated: the set ends inside a batch. Brokers cut the last batch when the answer would get over the asked size.
 	truncated bool
 }
 
-// decodeBatches decodes the record batches in b, into the memory of room. Records below offset and control batches (transaction
-// markers) are left out. The records alias b.
-func decodeBatches(b []byte, offset int64, room []RawRecord) (batchSet, error) {
-	set := batchSet{records: slices.Grow(room[:0], countRecords(b)), next: offset}
+// decodeBatches decodes the record batches in b, into the memory of room, a set that is done with. Records below offset and control
+// batches (transaction markers) are left out. The records alias b and set.plain.
+func decodeBatches(b []byte, offset int64, room batchSet) (batchSet, error) {
+	set := batchSet{records: slices.Grow(room.records[:0], countRecords(b)), plain: room.plain[:0], next: offset}
 	for len(b) > 0 {
 		if len(b) < batchMagic+1 {
 			set.truncated = true
@@ -56,7 +57,7 @@ func decodeBatches(b []byte, offset int64, room []RawRecord) (batchSet, error) {
 		}
 		batch := b[:length+batchLength+4]
 		b = b[len(batch):]
-		last, err := decodeBatch(batch, offset, &set.records)
+		last, err := set.decode(batch, offset)
 		if err != nil {
 			return set, fmt.Errorf("%w at offset %d: %w", errBatchFormat, base, err)
 		}
@@ -80,9 +81,9 @@ func countRecords(b []byte) int {
 	return min(total, size/minRecordBytes)
 }
 
-// decodeBatch appends the records of one whole batch and returns the batch's last offset, which is beyond the last record
+// decode appends the records of one whole batch and returns the batch's last offset, which is beyond the last record
 // where compaction has removed that.
-func decodeBatch(b []byte, offset int64, records *[]RawRecord) (last int64, err error) {
+func (s *batchSet) decode(b []byte, offset int64) (last int64, err error) {
 	be := binary.BigEndian
 	if got, want := crc32.Checksum(b[batchAttributes:], castagnoli), be.Uint32(b[batchCRC:]); got != want {
 		return 0, fmt.Errorf("checksum is %08x, want %08x", got, want)
@@ -100,9 +101,11 @@ func decodeBatch(b []byte, offset int64, records *[]RawRecord) (last int64, err 
 	}
 	body := b[batchOverhead:]
 	if c := compress.Compression(attributes & attrCompression); c != compress.None {
-		if body, err = decompress(c, body); err != nil {
+		begin := len(s.plain)
+		if s.plain, err = appendPlain(s.plain, c, body); err != nil {
 			return 0, err
 		}
+		body = s.plain[begin:]
 	}
 	d := recordDecoder{b: body}
 	firstTime, maxTime := int64(be.Uint64(b[batchFirstTime:])), int64(be.Uint64(b[batchMaxTime:]))
@@ -122,27 +125,33 @@ func decodeBatch(b []byte, offset int64, records *[]RawRecord) (last int64, err 
 		if r.time = firstTime + timeDelta; attributes&attrLogAppendTime != 0 {
 			r.time = maxTime
 		}
-		*records = append(*records, r)
+		s.records = append(s.records, r)
 	}
 	return last, nil
 }
 
-func decompress(c compress.Compression, b []byte) ([]byte, error) {
-	codec := c.Codec()
-	if codec == nil {
+// appendPlain appends what b, compressed by c, holds. By kafka-go's reader, with memory of its own for each batch, a
+// record in snappy took 0.6 µs of CPU time instead of 0.19 (BenchmarkDecodeBatches).
+func appendPlain(dst []byte, c compress.Compression, b []byte) (_ []byte, err error) {
+	n := int64(0)
+	if c == compress.Snappy {
+		dst, err = appendUnsnapped(dst, b, maxRecordsBytes)
+	} else if codec := c.Codec(); codec == nil {
 		return nil, fmt.Errorf("unknown compression %d", int(c))
+	} else {
+		r := codec.NewReader(bytes.NewReader(b))
+		defer r.Close()
+		out := bytes.NewBuffer(slices.Grow(dst, 4*len(b)))
+		n, err = io.Copy(out, io.LimitReader(r, maxRecordsBytes+1))
+		dst = out.Bytes()
 	}
-	r := codec.NewReader(bytes.NewReader(b))
-	defer r.Close()
-	out := bytes.NewBuffer(make([]byte, 0, 4*len(b)))
-	n, err := io.Copy(out, io.LimitReader(r, maxRecordsBytes+1))
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, fmt.Errorf("decompress records with %s: %w", c, err)
-	}
-	if n > maxRecordsBytes {
+	case n > maxRecordsBytes:
 		return nil, fmt.Errorf("decompress records with %s: more than %d bytes", c, maxRecordsBytes)
 	}
-	return out.Bytes(), nil
+	return dst, nil
 }
 
 // recordDecoder reads the records of one batch; after an error it yields zeros.

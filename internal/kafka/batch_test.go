@@ -96,7 +96,7 @@ func TestBatchRoundTrip(t *testing.T) {
 		for i := range want {
 			want[i].Topic, want[i].Partition, want[i].Offset = "t", 4, base+int64(i)
 		}
-		set, err := decodeBatches(b, 0, nil)
+		set, err := decodeBatches(b, 0, batchSet{})
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -162,7 +162,7 @@ func TestDecodeBatches(t *testing.T) {
 		{"more records than offsets", compacted(ten(100), 3), 100, nil, 100, false, "10 records"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			set, err := decodeBatches(tc.b, tc.offset, nil)
+			set, err := decodeBatches(tc.b, tc.offset, batchSet{})
 			if (err != nil) != (tc.err != "") || err != nil && (!strings.Contains(err.Error(), tc.err) || !errors.Is(err, errBatchFormat)) {
 				t.Fatalf("error %v, want %q", err, tc.err)
 			}
@@ -182,7 +182,7 @@ func TestLogAppendTime(t *testing.T) {
 	b[batchAttributes+1] |= attrLogAppendTime
 	binary.BigEndian.PutUint64(b[batchMaxTime:], 1234)
 	stamp(b, noProducer)
-	set, err := decodeBatches(b, 0, nil)
+	set, err := decodeBatches(b, 0, batchSet{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,7 +264,7 @@ func FuzzDecodeBatches(f *testing.F) {
 			// Most of the decoder lies behind the checksum.
 			stamp(b[:min(len(b), int(binary.BigEndian.Uint32(b[batchLength:])%4096)+12+batchOverhead)], noProducer)
 		}
-		set, err := decodeBatches(b, offset, nil)
+		set, err := decodeBatches(b, offset, batchSet{})
 		if err == nil && set.next < offset {
 			t.Errorf("next offset %d is below the asked %d", set.next, offset)
 		}
@@ -320,7 +320,7 @@ func TestCompressedInSeveralBlocks(t *testing.T) {
 				size += len(value)
 			}
 			recs = append(recs, Record{Value: []byte("last")})
-			got, err := decodeBatches(encode(t, codec, 0, recs...), 0, nil)
+			got, err := decodeBatches(encode(t, codec, 0, recs...), 0, batchSet{})
 			if err != nil || len(got.records) != len(recs) {
 				t.Fatalf("%s: %d of %d records, %v", codec, len(got.records), len(recs), err)
 			}

@@ -7,7 +7,6 @@ import (
 
 	"github.com/pierrec/lz4/v4"
 	"github.com/segmentio/kafka-go/compress"
-	"github.com/segmentio/kafka-go/compress/snappy"
 )
 
 // What a million records of 350 bytes with 100 random ones in each take, in CPU seconds, and what is left of their size
@@ -17,9 +16,6 @@ import (
 //	snappy  0.18  0.42  0.52  0.41
 //	lz4     0.54  0.41  0.91  0.40
 //	zstd                1.9   0.36
-
-// fastSnappy is the encoder that snappy was made for; kafka-go takes one that looks longer for matches.
-var fastSnappy = &snappy.Codec{Compression: snappy.FasterCompression}
 
 // lz4Writers have blocks of 64 KiB, as those of Kafka's Java client, where kafka-go's have 4 MiB, which a broker must hold to look
 // into a batch; and no checksum, as the batch has one.
@@ -43,8 +39,6 @@ func (w lz4Writer) Close() error {
 // compressor writes what it is given to out, compressed by c; it must be closed.
 func compressor(c compress.Compression, out io.Writer) io.WriteCloser {
 	switch c {
-	case compress.Snappy:
-		return fastSnappy.NewWriter(out)
 	case compress.Lz4:
 		w := lz4Writers.Get().(*lz4.Writer)
 		w.Reset(out)

@@ -50,7 +50,8 @@ type RawFetch struct {
 	Records                             []RawRecord
 	HighWatermark, LogStart, NextOffset int64
 
-	body []byte // of the answer, which the records alias
+	// Which the records alias: the body of the answer, and what was compressed in it.
+	body, plain []byte
 }
 
 // FetchRaw is Fetch, into the memory of res: what was fetched into it before must be done with. It waits until there are
@@ -60,7 +61,7 @@ func (c *Client) FetchRaw(ctx context.Context, tp TopicPartition, spec FetchSpec
 		return c.fetchOnce(ctx, tp, spec, res, stale)
 	})
 	if err != nil {
-		*res = RawFetch{Records: res.Records[:0], body: res.body}
+		*res = RawFetch{Records: res.Records[:0], body: res.body, plain: res.plain}
 	}
 	if _, ok := errors.AsType[*OffsetOutOfRangeError](err); ok || err == nil {
 		return err
@@ -121,8 +122,8 @@ func (c *Client) fetchOnce(ctx context.Context, tp TopicPartition, spec FetchSpe
 	default:
 		return c.deniedTopic(brokerError(int16(part.code), ""), OpRead, tp.Topic)
 	}
-	set, err := decodeBatches(part.records, offset, res.Records)
-	if res.Records = set.records; err != nil {
+	set, err := decodeBatches(part.records, offset, batchSet{records: res.Records, plain: res.plain})
+	if res.Records, res.plain = set.records, set.plain; err != nil {
 		return err
 	}
 	if set.truncated && set.next == offset {
