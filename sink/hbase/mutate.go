@@ -1,6 +1,8 @@
 package hbase
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"slices"
@@ -31,6 +33,7 @@ func (a *Applier) mutate(ctx context.Context, changes []mapped) error {
 
 func (a *Applier) writeChunk(ctx context.Context, k *chunk) error {
 	for i := range k.tables {
+		k.sort(k.tables[i].Mutations)
 		if err := a.writer.Write(ctx, k.tables[i]); err != nil {
 			return err
 		}
@@ -45,6 +48,8 @@ type chunk struct {
 	ids       map[string][]byte // the attribute that says so
 	tables    []mutate.Batch
 	cells     []cell.Cell // of the mutations
+	order     []place     // for sort
+	sorted    []mutate.Mutation
 	mutations int
 	bytes     int
 }
@@ -55,7 +60,35 @@ func (k *chunk) reset() {
 		clear(k.tables[i].Mutations)
 		k.tables[i].Mutations = k.tables[i].Mutations[:0]
 	}
-	*k = chunk{origins: k.origins[:0], tables: k.tables[:0], cells: k.cells[:0]}
+	clear(k.sorted)
+	*k = chunk{origins: k.origins[:0], tables: k.tables[:0], cells: k.cells[:0], order: k.order[:0], sorted: k.sorted[:0]}
+}
+
+// place is where a mutation stands, with the beginning of its row.
+type place struct {
+	row uint64
+	at  int
+}
+
+// sort puts mutations into the order of their rows; those of one row stay in theirs. What comes in the order of a WAL is spread over a
+// region at random, and the region server looks for each row's place in its memstore from the top: sorted, a million cells of 100 B took
+// 8.4 of its CPU seconds instead of 10.9 (ratio of four pairs: 0.72 to 0.92), and the sink no more of its own.
+func (k *chunk) sort(mutations []mutate.Mutation) {
+	k.order, k.sorted = k.order[:0], append(k.sorted[:0], mutations...)
+	for i, m := range mutations {
+		var begin [8]byte
+		copy(begin[:], m[0].Row)
+		k.order = append(k.order, place{binary.BigEndian.Uint64(begin[:]), i})
+	}
+	slices.SortFunc(k.order, func(a, b place) int {
+		if a.row != b.row {
+			return cmp.Compare(a.row, b.row)
+		}
+		return cmp.Or(bytes.Compare(k.sorted[a.at][0].Row, k.sorted[b.at][0].Row), cmp.Compare(a.at, b.at))
+	})
+	for i, p := range k.order {
+		mutations[i] = k.sorted[p.at]
+	}
 }
 
 // takes tells whether there is room for c, and it has passed the same clusters; an empty chunk takes all.

@@ -1,11 +1,15 @@
 package hbase
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/waltap/waltap/internal/hbase/cell"
 	"github.com/waltap/waltap/internal/hbase/mutate"
@@ -201,4 +205,22 @@ func TestWhichChangesNeedNoFurtherLook(t *testing.T) {
 	if (mapped{}).alike(last.Change) {
 		t.Error("the first of a batch needs a look")
 	}
+}
+
+// TestChunkSort: mutations are in the order of their rows, and those of a row in the order in which they came.
+func TestChunkSort(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rows := rapid.SliceOf(rapid.StringMatching(`[a-c]{0,3}|samestart[a-c]{0,2}`)).Draw(t, "rows")
+		var mutations []mutate.Mutation
+		for i, row := range rows {
+			mutations = append(mutations, mutate.Mutation{{Row: []byte(row), Timestamp: int64(i)}})
+		}
+		want := slices.Clone(mutations)
+		slices.SortStableFunc(want, func(a, b mutate.Mutation) int { return bytes.Compare(a[0].Row, b[0].Row) })
+		var k chunk
+		k.sort(mutations)
+		if d := cmp.Diff(want, mutations); d != "" {
+			t.Errorf("rows %q (-want +got):\n%s", rows, d)
+		}
+	})
 }
