@@ -47,6 +47,7 @@ func (p *process) sink(ctx context.Context, c *config.Connector, st *status.Conn
 	if dead != nil {
 		defer func() { err = errors.Join(err, dead.Close()) }()
 	}
+	boundHeap()
 	return sink.Run(ctx, sink.Config{
 		Connector: c.Name, Kafka: p.kafka, Schemas: sink.NewSchemas(p.kafka, schemas), Group: s.GroupID, Topics: s.Topics, TopicsRegex: s.TopicsRegex, Start: sinkStart(s.ConsumerStart),
 		EndTime: s.EndTime, Margin: s.WatermarkMargin,

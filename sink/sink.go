@@ -86,7 +86,7 @@ type Config struct {
 	Linger       time.Duration // how long a batch waits to fill; default 50ms
 
 	FetchMinBytes int           // default 1
-	FetchMaxBytes int           // default 1 MiB, or BatchBytes if that is less
+	FetchMaxBytes int           // default 256 KiB, or BatchBytes if that is less
 	FetchWait     time.Duration // for FetchMinBytes; default 500ms
 
 	SessionTimeout    time.Duration // how long the partitions of a member that died stay with it; default 10s
@@ -108,9 +108,10 @@ const (
 	commitInterval = time.Second
 	// goneAfter is how long a topic must be missing before it is taken for deleted.
 	goneAfter = 8 * time.Second
-	// defaultFetchBytes is enough for the broker's part of a fetch to cost nothing: fetches of 4 MiB cost as much CPU time a record, and
-	// 100 MiB more memory with 8 partitions.
-	defaultFetchBytes = 1 << 20
+	// defaultFetchBytes is less than a batch of records that a loaded source writes, which is fetched all the same: a fetch brings one, of
+	// up to 1 MiB when it is decompressed. With 1 MiB of compressed records a fetch, 8 partitions had 50 MiB more in memory; fetches are
+	// then a few hundred per million records either way.
+	defaultFetchBytes = 256 << 10
 	// drainTimeout is how long the batches in flight may take when partitions are given up or the sink stops.
 	drainTimeout = 10 * time.Second
 )

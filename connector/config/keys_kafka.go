@@ -183,12 +183,12 @@ var kafkaKeys = []Key{
 		set: milliseconds(func(t *target) *time.Duration { return &t.sink.Consumer.FetchMaxWait }),
 	},
 	{
-		Name: "consumer.override.fetch.max.bytes", Scope: InSink, Type: Size, DefaultDoc: "1MiB, or batch.max.bytes if that is less", Min: 1 << 10, Max: 1 << 30, Example: "50MiB",
+		Name: "consumer.override.fetch.max.bytes", Scope: InSink, Type: Size, DefaultDoc: "256KiB, or batch.max.bytes if that is less", Min: 1 << 10, Max: 1 << 30, Example: "50MiB",
 		Doc: "About the most bytes of one answer. Each partition is fetched by itself, so the smaller of this and max.partition.fetch.bytes counts. A larger record is fetched all the same. With more than 8 partitions in a process it is less, as batch.max.records.",
 		set: number(func(t *target) *int { return &t.sink.Consumer.FetchMaxBytes }),
 	},
 	{
-		Name: "consumer.override.max.partition.fetch.bytes", Scope: InSink, Type: Size, DefaultDoc: "1MiB, or batch.max.bytes if that is less", Min: 1 << 10, Max: 1 << 30, Example: "4MiB",
+		Name: "consumer.override.max.partition.fetch.bytes", Scope: InSink, Type: Size, DefaultDoc: "256KiB, or batch.max.bytes if that is less", Min: 1 << 10, Max: 1 << 30, Example: "4MiB",
 		Doc: "About the most bytes of a partition in one answer.",
 		set: number(func(t *target) *int { return &t.sink.Consumer.MaxPartitionFetchBytes }),
 	},
