@@ -43,7 +43,7 @@ torture: deps
 
 # All lines at full size are written to docs; part of them, or another size, to the terminal only.
 # The result is JSON=file and MARKDOWN=file (a page with the two marks) where these are given.
-ROUNDS ?= 5
+ROUNDS ?= 4
 SCALE ?= 1
 ifeq ($(RUN) $(SCALE),. 1)
 JSON ?= docs/performance.json

@@ -64,7 +64,7 @@ func (b *bench) copyTable(ctx context.Context, table string, cells int64) (*Drai
 
 // fullCopy has one waltap process copy the table, as a user would: the time is from its start to the acknowledgement of the last
 // cell by the destination.
-func (b *bench) fullCopy(ctx context.Context, table string, cells int64) (*Drain, error) {
+func (b *bench) fullCopy(ctx context.Context, table string, cells int64, more keys) (*Drain, error) {
 	id := b.name("copy")
 	as := table + "_" + id
 	if err := newTable(ctx, b.env.Dst, as, nil); err != nil {
@@ -75,12 +75,12 @@ func (b *bench) fullCopy(ctx context.Context, table string, cells int64) (*Drain
 		return nil, err
 	}
 	start := time.Now()
-	w, err := b.startWaltap(id, b.sourceKeys(id, table, keys{"snapshot.mode": "initial_only"}), b.sinkKeys(id+"_sink", id, table, as))
+	w, err := b.startWaltap(id, b.sourceKeys(id, table, with(more, keys{"snapshot.mode": "initial_only"})), b.sinkKeys(id+"_sink", id, table, as))
 	if err != nil {
 		return nil, err
 	}
 	var took, began time.Duration
-	err = w.await(ctx, pollInterval, func(v *status.ProcessView) (bool, error) {
+	err = w.await(ctx, longPoll, func(v *status.ProcessView) (bool, error) {
 		src, dst := &v.Connectors[0], &v.Connectors[1]
 		took = time.Since(start)
 		if began == 0 && src.Cells > 0 {
@@ -109,7 +109,7 @@ func runFullCopy(ctx context.Context, b *bench, s Shape) ([]Line, error) {
 		return nil, err
 	}
 	o, t, err := b.alternate(ctx, b.warmUp, "waltap", "CopyTable",
-		func() (*Drain, error) { return b.fullCopy(ctx, table, cells) },
+		func() (*Drain, error) { return b.fullCopy(ctx, table, cells, nil) },
 		func() (*Drain, error) { return b.copyTable(ctx, table, cells) })
 	if err != nil {
 		return nil, err

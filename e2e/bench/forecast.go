@@ -17,7 +17,7 @@ type forecast struct {
 const perLine = 10
 
 func newForecast(chosen []lineSpec, o options) *forecast {
-	f := &forecast{factor: o.scale * float64(o.rounds+warmUp) / (5 + warmUp), start: time.Now()}
+	f := &forecast{factor: o.scale * float64(o.rounds+warmUp) / (4 + warmUp), start: time.Now()}
 	for i := range chosen {
 		f.pending += f.of(&chosen[i])
 	}

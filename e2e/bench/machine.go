@@ -145,6 +145,16 @@ func peakMemory(pid int) (float64, error) {
 	return float64(kb) / 1024, nil
 }
 
+// loopback is what has come in over the loopback since the machine's start, bytes; 0 where the kernel does not say.
+func loopback() int64 {
+	received, _, _ := strings.Cut(field("/proc/net/dev", "lo"), " ")
+	n, err := strconv.ParseInt(received, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
 func goVersion() string { return runtime.Version() }
 
 // javaVersion is the version of the servers' Java.

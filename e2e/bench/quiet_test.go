@@ -82,7 +82,7 @@ func TestOwnCPUHoldsChildren(t *testing.T) {
 
 func TestForecast(t *testing.T) {
 	l := []lineSpec{{seconds: 100}, {seconds: 200}}
-	f := newForecast(l, options{scale: 0.5, rounds: 5})
+	f := newForecast(l, options{scale: 0.5, rounds: 4})
 	if got := f.left(f.start); got != 170*time.Second {
 		t.Errorf("at the begin %v", got)
 	}

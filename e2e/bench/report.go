@@ -24,6 +24,7 @@ type Report struct {
 	Rounds   int       `json:"rounds"`
 	AA       *AA       `json:"aa,omitempty"`
 	Lines    []Line    `json:"lines"`
+	Failed   []string  `json:"failed,omitempty"` // lines that ended with an error, and have no figures, or not all
 }
 
 // AA says whether ratios can be trusted.
@@ -104,7 +105,7 @@ func (r *Report) passed() bool {
 			return false
 		}
 	}
-	return r.AA == nil || !r.AA.TooLarge
+	return len(r.Failed) == 0 && (r.AA == nil || !r.AA.TooLarge)
 }
 
 // number writes four significant digits without an exponent.
@@ -207,10 +208,14 @@ func (r *Report) head() string {
 
 // verdict is what is to be known before any ratio is read.
 func (r *Report) verdict() string {
-	if r.AA == nil {
-		return "No A/A run: nothing tells how far ratios can be trusted.\n"
+	failed := ""
+	for _, l := range r.Failed {
+		failed += fmt.Sprintf("FAILED, and not in the table: %s.\n", l)
 	}
-	s := fmt.Sprintf("A/A: the same side twice differs by %.1f %%. Control: a side held to half the rate is reported at %.2f.\n", r.AA.Difference*100, r.AA.Control)
+	if r.AA == nil {
+		return failed + "No A/A run: nothing tells how far ratios can be trusted.\n"
+	}
+	s := failed + fmt.Sprintf("A/A: the same side twice differs by %.1f %%. Control: a side held to half the rate is reported at %.2f.\n", r.AA.Difference*100, r.AA.Control)
 	if r.AA.TooLarge {
 		s += fmt.Sprintf("THIS IS MORE THAN %.0f %%: THE RATIOS BELOW ARE NOT TO BE TRUSTED.\n", aaLimit*100)
 	}

@@ -22,6 +22,14 @@ func sampleReport(aa float64) *Report {
 	return r
 }
 
+func TestAFailedLineIsTold(t *testing.T) {
+	r := sampleReport(0.02)
+	r.Failed = []string{"copy/100 B"}
+	if r.passed() || !strings.Contains(r.verdict(), "FAILED, and not in the table: copy/100 B.") || !strings.Contains(r.markdown(), "FAILED") {
+		t.Errorf("passed %v:\n%s", r.passed(), r.verdict())
+	}
+}
+
 func TestLineSaysWhetherGateAndAimAreReached(t *testing.T) {
 	r := sampleReport(0.02)
 	for i, want := range []string{

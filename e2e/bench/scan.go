@@ -50,7 +50,7 @@ func (b *bench) discard(ctx context.Context, table string, want int64) (*Drain, 
 	if err != nil {
 		return nil, err
 	}
-	start := time.Now()
+	network, start := loopback(), time.Now()
 	all, err := cluster.Regions(ctx, table)
 	if err != nil {
 		return nil, err
@@ -67,7 +67,7 @@ func (b *bench) discard(ctx context.Context, table string, want int64) (*Drain, 
 		return nil, fmt.Errorf("the scan of %s has %d cells, want %d", table, cells, want)
 	}
 	took := time.Since(start).Seconds()
-	d := &Drain{Cells: cells, Seconds: took, CPUOver: took}
+	d := &Drain{Cells: cells, Seconds: took, CPUOver: took, Network: loopback() - network}
 	if d.CPU, err = cpuSince(before, b.servers()); err != nil {
 		return nil, err
 	}
@@ -96,13 +96,13 @@ func discardRegion(ctx context.Context, c *admin.Cluster, req scan.Request) (cel
 
 // scanToKafka has waltap scan the table. The clock starts when it begins to scan: what a process takes to start is no matter of
 // size.
-func (b *bench) scanToKafka(ctx context.Context, table string, cells int64, profile string) (*Drain, error) {
+func (b *bench) scanToKafka(ctx context.Context, table string, cells int64, profile string, more keys) (*Drain, error) {
 	id := b.name("scan")
 	mode := "initial_only"
 	if profile != "" {
 		mode = "initial" // it goes on behind the scan, so that the profile can be fetched
 	}
-	w, err := b.startWaltap(id, b.sourceKeys(id, table, keys{"snapshot.mode": mode}))
+	w, err := b.startWaltap(id, b.sourceKeys(id, table, with(more, keys{"snapshot.mode": mode})))
 	if err != nil {
 		return nil, err
 	}
@@ -149,10 +149,10 @@ func runScanToKafka(ctx context.Context, b *bench, s Shape) ([]Line, error) {
 		return nil, err
 	}
 	ours, theirs, err := b.alternate(ctx, b.warmUps(), "kafka", "discard",
-		func() (*Drain, error) { return b.scanToKafka(ctx, table, cells, "") },
+		func() (*Drain, error) { return b.scanToKafka(ctx, table, cells, "", nil) },
 		func() (*Drain, error) { return b.discard(ctx, table, cells) })
 	if err == nil && b.profiles != "" {
-		_, err = b.scanToKafka(ctx, table, cells, "scan-kafka."+fileName(s.Name))
+		_, err = b.scanToKafka(ctx, table, cells, "scan-kafka."+fileName(s.Name), nil)
 	}
 	if err != nil {
 		return nil, err

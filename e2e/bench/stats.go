@@ -61,6 +61,7 @@ type Rule string
 const (
 	RatioAtLeast Rule = "ratio at least"       // median of the rounds' ours/theirs
 	AtMost       Rule = "at most"              // median of ours
+	AtLeast      Rule = "at least"             // median of ours
 	MaxAtMost    Rule = "maximum at most"      // largest of ours
 	AboveAtMost  Rule = "above theirs at most" // median of ours less that of theirs
 	FlatWithin   Rule = "flat within"          // median of ours/theirs, and how far it is from 1
@@ -81,6 +82,8 @@ func (c Criterion) text(limit float64, unit string) string {
 		return fmt.Sprintf("≥ %s x", number(limit))
 	case AboveAtMost:
 		return fmt.Sprintf("≤ theirs + %s %s", number(limit), unit)
+	case AtLeast:
+		return fmt.Sprintf("≥ %s %s", number(limit), unit)
 	case FlatWithin:
 		return fmt.Sprintf("within %.0f %%", limit*100)
 	case GrowsAtMost:
@@ -114,7 +117,7 @@ func (c Criterion) value(ours, theirs []float64) Spread {
 // reached tells whether a limit (gate or aim) is reached.
 func (c Criterion) reached(limit float64, v Spread) bool {
 	switch c.Rule {
-	case RatioAtLeast:
+	case RatioAtLeast, AtLeast:
 		return v.Median >= limit
 	case AtMost, AboveAtMost:
 		return v.Median <= limit

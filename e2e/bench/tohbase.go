@@ -111,7 +111,7 @@ func (s *toHBase) ready(ctx context.Context) error {
 
 func (s *toHBase) drained(ctx context.Context, cells int64) (span, error) {
 	first := time.Now()
-	err := s.sink.await(ctx, pollInterval, func(v *status.ProcessView) (bool, error) {
+	err := s.sink.await(ctx, longPoll, func(v *status.ProcessView) (bool, error) {
 		c := &v.Connectors[0]
 		return c.Cells >= cells, undisturbed(c)
 	})
@@ -136,8 +136,9 @@ func (s *toHBase) close(ctx context.Context) error {
 }
 
 func runWALToHBase(ctx context.Context, b *bench, s Shape) ([]Line, error) {
-	ours := repeat(b.rounds+b.warmUp, func() side { return b.hbaseSide("") })
-	theirs := repeat(b.rounds+b.warmUp, func() side {
+	rounds := b.rounds + b.targetWarmUps()
+	ours := repeat(rounds, func() side { return b.hbaseSide("") })
+	theirs := repeat(rounds, func() side {
 		id := b.name("native")
 		return side{&native{b: b, id: id}, id}
 	})

@@ -58,6 +58,7 @@ func (b *bench) startWaltap(name string, connectors ...keys) (*waltap, error) {
 	if err != nil {
 		return nil, err
 	}
+	b.started = append(b.started, p)
 	return &waltap{Process: p, name: name, url: "http://127.0.0.1:" + strconv.Itoa(port)}, nil
 }
 
@@ -77,6 +78,27 @@ func (b *bench) sinkKeys(name, prefix, table, as string) keys {
 		"name": name, "connector.class": "HBaseSink", "hbase.zookeeper.quorum": b.env.Destination.ZKQuorum(),
 		"topics.regex": prefix + `\..*`, "hbase.table.rename": table + "=" + as,
 	}
+}
+
+// abandon ends the processes of a line that has failed.
+func (b *bench) abandon() error {
+	var errs []error
+	for _, p := range b.started {
+		select {
+		case <-p.Done():
+		default:
+			errs = append(errs, p.Kill())
+		}
+	}
+	b.started = nil
+	return errors.Join(errs...)
+}
+
+// with is two lists of keys in one.
+func with(some, more keys) keys {
+	all := maps.Clone(more)
+	maps.Copy(all, some)
+	return all
 }
 
 // status asks for what the process says about itself.

@@ -105,7 +105,7 @@ func (h *HBase) site() map[string]string {
 	data := filepath.Join(h.dir, "data")
 	return map[string]string{
 		"hbase.cluster.distributed":                    "false",
-		"hbase.rootdir":                                "file://" + filepath.Join(data, "hbase"),
+		"hbase.rootdir":                                "file://" + h.RootDir(),
 		"hbase.tmp.dir":                                filepath.Join(h.dir, "tmp"),
 		"hbase.zookeeper.property.dataDir":             filepath.Join(data, "zk"),
 		"hbase.zookeeper.property.clientPort":          strconv.Itoa(h.zkPort),
@@ -132,6 +132,9 @@ func (h *HBase) site() map[string]string {
 		"zookeeper.session.timeout.localHBaseCluster":  "40000", // what counts in one JVM
 	}
 }
+
+// RootDir is the folder of hbase.rootdir.
+func (h *HBase) RootDir() string { return filepath.Join(h.dir, "data", "hbase") }
 
 // ZKQuorum is the ZooKeeper address, "127.0.0.1:PORT".
 func (h *HBase) ZKQuorum() string { return "127.0.0.1:" + strconv.Itoa(h.zkPort) }
