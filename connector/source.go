@@ -39,7 +39,10 @@ func (p *process) source(ctx context.Context, c *config.Connector, st *status.Co
 	cfg.MissingTopics, cfg.Encodings, cfg.Limiter, cfg.Undeliverable.DeadLetters = missing, encodings, p.limiter(c.Name), dead
 	cfg.Successors, cfg.Owned, cfg.OffsetsTopic = o.Successors, o.Owned, o.OffsetsTopic
 	cfg.Stats = &sourceStats{status: st, log: log}
-	return p.withSignals(ctx, c, o, log, func(ctx context.Context) error { return capture.Run(ctx, cfg) })
+	st.RescanRequired.Store(false)
+	err = p.withSignals(ctx, c, o, log, func(ctx context.Context) error { return capture.Run(ctx, cfg) })
+	st.RescanRequired.Store(errors.Is(err, capture.ErrRescanRequired))
+	return err
 }
 
 // CaptureConfig is what the configuration of a source says to package capture; client may be nil where nothing is run.
@@ -84,6 +87,8 @@ func (s *sourceStats) Acked(table string, t source.Tally) {
 	s.status.Add(t.Records, t.Cells, t.Bytes, t.Written)
 	s.status.Table(table).Add(t.Records, t.Cells, t.Bytes, t.Written)
 	if t.Written > 0 {
+		s.status.ShippedOps.Add(t.Records)
+		s.status.ShippedBytes.Add(t.Bytes)
 		s.status.LagMillis.Store(max(0, time.Now().UnixMilli()-t.Written))
 	}
 }
@@ -92,6 +97,7 @@ func (s *sourceStats) DeadLettered(n int)                 { s.status.DeadLettere
 func (s *sourceStats) Split(changes int)                  { s.status.Split.Add(int64(changes)) }
 func (s *sourceStats) SchemaChanged(tables int)           { s.status.SchemaChanges.Add(int64(tables)) }
 func (s *sourceStats) Call()                              { s.status.Calls.Add(1) }
+func (s *sourceStats) Answered()                          { s.status.Answered.Add(1) }
 func (s *sourceStats) Replay(entries int)                 { s.status.Replays.Add(int64(entries)) }
 func (s *sourceStats) BelowReadPoint(changes int)         { s.status.BelowReadPoint.Add(int64(changes)) }
 func (s *sourceStats) BeforeEpoch(changes int)            { s.status.BeforeEpoch.Add(int64(changes)) }
@@ -126,6 +132,7 @@ func (s *sourceStats) Marker(qualifier string) {
 // Error: a call was answered with an exception, HBase sends it again. Logged once a second at most; all are counted.
 func (s *sourceStats) Error(err error) {
 	s.status.Retries.Add(1)
+	s.status.Refused.Add(1)
 	now := time.Now().UnixMilli()
 	if last := s.warned.Load(); now-last >= 1000 && s.warned.CompareAndSwap(last, now) {
 		s.log.Warn("a replication call was refused; HBase sends it again", "error", err)

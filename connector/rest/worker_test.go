@@ -96,8 +96,10 @@ func idle(ctx context.Context, client *kafka.Client, c *config.Connector, st *co
 
 type enabledPeer struct{}
 
-func (enabledPeer) Peer(context.Context) (capture.PeerState, error) { return capture.PeerEnabled, nil }
-func (enabledPeer) Disable(context.Context) (bool, error)           { return false, nil }
-func (enabledPeer) Enable(context.Context) (bool, error)            { return false, nil }
-func (enabledPeer) Remove(context.Context) error                    { return nil }
-func (enabledPeer) Close()                                          {}
+func (enabledPeer) Peer(context.Context) (capture.PeerState, error)  { return capture.PeerEnabled, nil }
+func (enabledPeer) Disable(context.Context) (bool, error)            { return false, nil }
+func (enabledPeer) Enable(context.Context) (bool, error)             { return false, nil }
+func (enabledPeer) Remove(context.Context) error                     { return nil }
+func (enabledPeer) Close()                                           {}
+func (enabledPeer) Backlog(context.Context) (capture.Backlog, error) { return capture.Backlog{}, nil }
+func (enabledPeer) RollSize(context.Context) (int64, error)          { return 1, nil }

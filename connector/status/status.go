@@ -12,6 +12,12 @@ import (
 	"time"
 )
 
+// The classes of connectors.
+const (
+	SourceClass = "HBaseSource"
+	SinkClass   = "HBaseSink"
+)
+
 // Process is the status of one process.
 type Process struct {
 	Version string
@@ -21,7 +27,9 @@ type Process struct {
 	// Empty: a process without connectors is ready, too.
 	Empty bool
 
-	mu sync.Mutex
+	mu    sync.Mutex
+	peers map[string]PeerView  // by connector
+	tasks map[string]TasksView // likewise
 }
 
 // Add shows one more connector.
@@ -112,7 +120,12 @@ type Connector struct {
 	Name, Class string
 
 	Counters
-	Calls               atomic.Int64 // source: replication calls answered; sink: batches applied
+	Calls               atomic.Int64 // source: replication calls that came in; sink: batches applied
+	Answered            atomic.Int64 // source: replication calls of which Kafka has all
+	Refused             atomic.Int64 // source: replication calls answered with an exception; HBase sends them again
+	ShippedOps          atomic.Int64 // source: Records that came by replication
+	ShippedBytes        atomic.Int64 // source: their Bytes
+	RescanRequired      atomic.Bool  // source: it has failed because of a gap (RESNAPSHOT_REQUIRED)
 	Replays             atomic.Int64 // source: WAL edits that HBase shipped again
 	BelowReadPoint      atomic.Int64 // source: changes left out because the scan had delivered them
 	BeforeEpoch         atomic.Int64 // source: changes left out because they were written before the table was truncated, restored or created again
@@ -203,6 +216,8 @@ type ProcessView struct {
 	Started    time.Time       `json:"started"`
 	Ready      bool            `json:"ready"`
 	Connectors []ConnectorView `json:"connectors"`
+	Peers      []PeerView      `json:"peers,omitempty"` // of the sources that this process looks after, by connector
+	Tasks      []TasksView     `json:"tasks,omitempty"` // of the connectors that this process looks after, by connector
 }
 
 // ConnectorView is a Connector at one moment.
@@ -215,6 +230,11 @@ type ConnectorView struct {
 	Since time.Time `json:"since"` // of the state
 	CountersView
 	Calls          int64          `json:"calls"`
+	Answered       int64          `json:"answered"`
+	Refused        int64          `json:"refused"`
+	ShippedOps     int64          `json:"shippedOps"`
+	ShippedBytes   int64          `json:"shippedBytes"`
+	RescanRequired bool           `json:"rescanRequired,omitempty"`
 	Replays        int64          `json:"replays"`
 	Retries        int64          `json:"retries"`
 	BelowReadPoint int64          `json:"belowReadPoint"`
@@ -270,6 +290,9 @@ func (p *Process) View() ProcessView {
 	for i, c := range all {
 		v.Connectors[i] = c.View()
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	v.Peers, v.Tasks = sortedOf(p.peers), sortedOf(p.tasks)
 	return v
 }
 
@@ -278,7 +301,8 @@ func (c *Connector) View() ConnectorView {
 	v := ConnectorView{
 		Name: c.Name, Class: c.Class,
 		CountersView: c.Counters.view(),
-		Calls:        c.Calls.Load(), Replays: c.Replays.Load(), Retries: c.Retries.Load(),
+		Calls:        c.Calls.Load(), Answered: c.Answered.Load(), Refused: c.Refused.Load(), ShippedOps: c.ShippedOps.Load(), ShippedBytes: c.ShippedBytes.Load(),
+		RescanRequired: c.RescanRequired.Load(), Replays: c.Replays.Load(), Retries: c.Retries.Load(),
 		BelowReadPoint: c.BelowReadPoint.Load(), BeforeEpoch: c.BeforeEpoch.Load(), Markers: c.Markers.Load(), BulkLoads: c.BulkLoads.Load(), LastBulkLoad: c.LastBulkLoad.Load(), Looped: c.Looped.Load(), Superseded: c.Superseded.Load(), Kept: c.Kept.Load(), LagRecords: c.LagRecords.Load(), Skipped: c.Skipped.Load(),
 		DeadLettered: c.DeadLettered.Load(), Split: c.Split.Load(), SchemaChanges: c.SchemaChanges.Load(),
 		LateRecords: c.LateRecords.Load(),

@@ -159,7 +159,11 @@ func (p *peerControl) Remove(context.Context) error {
 	p.w.peer = capture.PeerAbsent
 	return nil
 }
-func (p *peerControl) Close() {}
+func (p *peerControl) Backlog(context.Context) (capture.Backlog, error) {
+	return capture.Backlog{WALs: 1}, nil
+}
+func (p *peerControl) RollSize(context.Context) (int64, error) { return 1 << 27, nil }
+func (p *peerControl) Close()                                  {}
 
 func sinkProps(tasks string) map[string]string {
 	return map[string]string{"connector.class": "HBaseSink", "tasks.max": tasks, "topics": "t", "hbase.zookeeper.quorum": "localhost:1"}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/waltap/waltap/connector/config"
 	"github.com/waltap/waltap/connector/herder"
+	"github.com/waltap/waltap/connector/status"
 	"github.com/waltap/waltap/source/capture"
 )
 
@@ -16,11 +17,18 @@ type Control interface {
 	Disable(ctx context.Context) (changed bool, err error)
 	Enable(ctx context.Context) (changed bool, err error)
 	Remove(ctx context.Context) error
+	// Backlog is what the source keeps for its peers.
+	Backlog(ctx context.Context) (capture.Backlog, error)
+	// RollSize is how large a WAL of the source gets, bytes.
+	RollSize(ctx context.Context) (int64, error)
 	Close()
 }
 
 const (
-	peerTimeout   = 20 * time.Second
+	peerTimeout = 20 * time.Second
+	// backlogInterval is how often the master of a source is asked for the load of its servers.
+	backlogInterval = 30 * time.Second
+
 	removalPause  = 5 * time.Second
 	removalWaits  = 30 * time.Second // for workers to stop a deleted connector
 	peerUnknown   = "unknown"
@@ -50,10 +58,11 @@ func (u *unit) lookAfterPeer(ctx context.Context, want *wish) {
 	defer cancel()
 	now, err := u.peer(pctx, want, was)
 	u.peerLooked = time.Now()
+	if err != nil && ctx.Err() != nil {
+		return
+	}
+	u.showPeer(now, err)
 	if err != nil {
-		if ctx.Err() != nil {
-			return
-		}
 		now = was
 		now.State, now.Note = peerUnknown, "the source does not answer: "+err.Error()
 	} else {
@@ -73,6 +82,7 @@ func (u *unit) peer(ctx context.Context, want *wish, was peerReport) (peerReport
 	if err != nil {
 		return was, err
 	}
+	u.seen.ID, u.seen.HoldLimit = c.Source.Peer.ID, int64(c.Source.Snapshot.MaxWALHold.Seconds())
 	now := peerReport{ID: c.Source.Peer.ID, Ours: was.Ours, HeldSince: was.HeldSince}
 	k, err := u.w.cfg.Control(ctx, c)
 	if err != nil {
@@ -96,6 +106,7 @@ func (u *unit) peer(ctx context.Context, want *wish, was peerReport) (peerReport
 		return was, err
 	}
 	now.State = string(state)
+	u.lookAtBacklog(ctx, k, now.State)
 	failed := runs && u.run != nil && u.run.ended() && u.run.err != nil
 	switch {
 	case state == capture.PeerAbsent:
@@ -118,6 +129,52 @@ func (u *unit) peer(ctx context.Context, want *wish, was peerReport) (peerReport
 		now.HeldSince = time.Now().UnixMilli()
 	}
 	return now, nil
+}
+
+// showPeer shows in the status what was seen of the peer, or why it was not.
+func (u *unit) showPeer(now peerReport, err error) {
+	u.seen.Connector, u.seen.HeldSince, u.seen.Error = u.name, nil, ""
+	if now.HeldSince > 0 {
+		since := time.UnixMilli(now.HeldSince).UTC()
+		u.seen.HeldSince = &since
+	}
+	switch {
+	case err == nil:
+		u.seen.State, u.seen.Looked = now.State, u.peerLooked.UTC()
+	case u.seen.State == "":
+		u.seen.State = peerUnknown
+	}
+	if err != nil {
+		u.seen.Error = err.Error()
+	}
+	u.w.cfg.Status.SetPeer(u.seen)
+}
+
+// lookAtBacklog looks at what the source keeps, from time to time: it asks the master for the load of all servers. Without an answer
+// nothing is known of it until the next look.
+func (u *unit) lookAtBacklog(ctx context.Context, k Control, state string) {
+	if state == u.seen.State && time.Since(u.backlogLooked) < backlogInterval {
+		return
+	}
+	u.backlogLooked, u.seen.Backlog = time.Now(), nil
+	b, err := k.Backlog(ctx)
+	if err == nil && u.rollSize == 0 {
+		u.rollSize, err = k.RollSize(ctx)
+	}
+	if err != nil {
+		u.w.retry("look at what the source keeps for its peers", err)
+		return
+	}
+	u.seen.Backlog = &status.BacklogView{LogQueue: b.WALs, RetainedBytes: int64(b.WALs) * u.rollSize, OldestWAL: timeOf(b.Oldest), OthersOldest: timeOf(b.OthersOldest),
+		LastShipped: timeOf(b.LastShipped), AgeOfLastMS: b.AgeOfLastShipped.Milliseconds(), LagMS: b.Lag.Milliseconds(), Queued: b.Queued, Reported: b.Reported}
+}
+
+func timeOf(ms int64) *time.Time {
+	if ms == 0 {
+		return nil
+	}
+	t := time.UnixMilli(ms).UTC()
+	return &t
 }
 
 // remove removes what deleted sources have left, for as long as this worker leads.
@@ -192,6 +249,8 @@ func (w *Worker) removePeer(ctx context.Context, name string, c *config.Connecto
 	if err := k.Remove(ctx); err != nil {
 		return err
 	}
+	// Shown for a while: that a source is shown no more says that nobody looks after its peer.
+	w.cfg.Status.SetPeer(status.PeerView{Connector: name, ID: c.Source.Peer.ID, State: string(capture.PeerAbsent), Looked: time.Now().UTC()})
 	w.log.Info("the peer of a deleted connector is removed (hbase.peer.on.delete: remove)", "connector", name, "peer", c.Source.Peer.ID)
 	return nil
 }

@@ -18,6 +18,7 @@ const (
 	lookInterval     = 200 * time.Millisecond // at a connector that runs here
 	progressInterval = 5 * time.Second
 	peerInterval     = 10 * time.Second
+	countInterval    = time.Second
 )
 
 // wish is what this worker is to do for a connector.
@@ -57,6 +58,11 @@ type unit struct {
 	topics     map[string]bool
 	peerLooked time.Time
 	peerTarget herder.TargetState
+	seen       status.PeerView
+	// backlogLooked is when the source was asked for what it keeps, rollSize how large its WALs get; 0: not known yet.
+	backlogLooked time.Time
+	rollSize      int64
+	counted       time.Time // the tasks
 }
 
 // instance is a connector that runs, or has ended.
@@ -128,6 +134,9 @@ func (u *unit) loop(ctx context.Context) {
 			u.report(ctx, want)
 			if want.owner {
 				u.lookAfterPeer(ctx, want)
+				u.countTasks(want)
+			} else {
+				u.w.cfg.Status.Forget(u.name)
 			}
 			u.publish(ctx)
 		}
@@ -223,6 +232,7 @@ func (u *unit) shown(want *wish) *status.Connector {
 
 // hide takes the connector out of the status of the process.
 func (u *unit) hide() {
+	u.w.cfg.Status.Forget(u.name)
 	for _, st := range u.w.cfg.Status.Now() {
 		if st.Name == u.name {
 			u.w.cfg.Status.Remove(st)
@@ -302,6 +312,20 @@ func (u *unit) leave(want *wish) {
 			}
 		}
 	}
+}
+
+// countTasks shows how all tasks of the connector are, as the workers have reported.
+func (u *unit) countTasks(want *wish) {
+	if time.Since(u.counted) < countInterval {
+		return
+	}
+	u.counted = time.Now()
+	states := map[string]int{}
+	a := u.w.now()
+	for i := range want.entry.tasks() {
+		states[string(u.w.task(a, u.name, i).State)]++
+	}
+	u.w.cfg.Status.SetTasks(status.TasksView{Connector: u.name, States: states})
 }
 
 // publish says how far the connector is, and which topics it uses.

@@ -136,7 +136,9 @@ func TestPausedStoppedDeleted(t *testing.T) {
 		t.Helper()
 		w.await("the peer "+state, func() bool {
 			st, err := b.Status(t.Context(), "s")
-			return err == nil && st.Peer != nil && st.Peer.State == state && (st.Peer.HeldSince > 0) == held
+			shown := append(a.cfg.Status.View().Peers, b.cfg.Status.View().Peers...)
+			return err == nil && st.Peer != nil && st.Peer.State == state && (st.Peer.HeldSince > 0) == held &&
+				len(shown) == 1 && shown[0].State == state && (shown[0].HeldSince != nil) == held && shown[0].Backlog.RetainedBytes == 1<<27
 		})
 	}
 	peer("enabled", false)

@@ -57,7 +57,8 @@ type Table struct {
 
 // Stats is told what the receiver does; every method may be called from many goroutines.
 type Stats interface {
-	Call()
+	Call()                      // came in
+	Answered()                  // a call: Kafka has all of it
 	Replay(entries int)         // WAL edits that had been acknowledged before
 	BelowReadPoint(changes int) // changes that the scan has delivered
 	BeforeEpoch(changes int)    // changes from before Table.Since
@@ -120,6 +121,7 @@ func (r *Receiver) Serve(ctx context.Context, c *rpc.Call) {
 		cancel()
 		if err == nil {
 			crash.Point(crash.Unanswered)
+			r.cfg.Stats.Answered()
 			c.Reply(&pb.ReplicateWALEntryResponse{})
 			return
 		}

@@ -102,6 +102,7 @@ func (s *countStats) counted() counts {
 }
 
 func (s *countStats) Call()                {}
+func (s *countStats) Answered()            {}
 func (s *countStats) Error(error)          {}
 func (s *countStats) Late(n int)           { s.mu.Lock(); s.late += n; s.mu.Unlock() }
 func (s *countStats) Replay(n int)         { s.mu.Lock(); s.replays += n; s.mu.Unlock() }

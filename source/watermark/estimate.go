@@ -40,6 +40,20 @@ func (w *Watermark) estimate(ctx context.Context, list servers) (at int64, waits
 	return min(at, time.Now().UnixMilli()), waits, nil
 }
 
+// Unshipped returns when the oldest WAL of a queue was begun that is not shipped to its end and is not being written any more, ms by
+// the clock of the server that wrote it. ok is false when there is none: then at most the WALs that are being written wait.
+func Unshipped(q admin.Queue, wals []string) (ms int64, ok bool) {
+	if len(q.Dead) == 0 {
+		return oldest(q.Owner, wals)
+	}
+	for _, name := range wals { // nobody writes to them
+		if begun, known := WALBegun(q, name); known && (!ok || begun < ms) {
+			ms, ok = begun, true
+		}
+	}
+	return ms, ok
+}
+
 // oldest returns when the oldest WAL was begun that has a successor, ms by the server's clock: it is not shipped to its end,
 // all before it are. ok is false when there is none.
 func oldest(s admin.ServerName, wals []string) (ms int64, ok bool) {

@@ -61,6 +61,20 @@ func TestOldestWAL(t *testing.T) {
 	}
 }
 
+// The WALs of a dead server are all complete.
+func TestUnshippedOfADeadServer(t *testing.T) {
+	wals := []string{"a%2C1%2C1.200", "a%2C1%2C1.100"}
+	if got, ok := Unshipped(admin.Queue{Owner: b1, Dead: []admin.ServerName{a1}}, wals[:1]); got != 200 || !ok {
+		t.Errorf("%d, %v", got, ok)
+	}
+	if got, ok := Unshipped(admin.Queue{Owner: b1, Dead: []admin.ServerName{a1}}, wals); got != 100 || !ok {
+		t.Errorf("%d, %v", got, ok)
+	}
+	if _, ok := Unshipped(admin.Queue{Owner: a1}, wals[:1]); ok {
+		t.Error("a WAL that is being written counts")
+	}
+}
+
 func TestSeveral(t *testing.T) {
 	for name, c := range map[string]struct {
 		wals []string

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/waltap/waltap/internal/hbase/zookeeper"
@@ -26,6 +27,12 @@ type Queue struct {
 // was taken over. It is no snapshot: a queue that another server takes over meanwhile may be missing. HBase 3 keeps
 // its queues in a table: ErrNoQueues.
 func (c *Cluster) Queues(ctx context.Context, peer string) ([]Queue, error) {
+	all, err := c.AllQueues(ctx)
+	return slices.DeleteFunc(all, func(q Queue) bool { return q.Peer != peer }), err
+}
+
+// AllQueues lists the replication queues of all peers, as Queues does those of one.
+func (c *Cluster) AllQueues(ctx context.Context) ([]Queue, error) {
 	ctx, cancel := withDefaultTimeout(ctx, callTimeout)
 	defer cancel()
 	root := c.znode("replication/rs")
@@ -54,9 +61,7 @@ func (c *Cluster) Queues(ctx context.Context, peer string) ([]Queue, error) {
 			if !ok {
 				return nil, fmt.Errorf("list replication queues of %s: %q is no name of a queue", owner, id)
 			}
-			if q.Peer == peer {
-				queues = append(queues, q)
-			}
+			queues = append(queues, q)
 		}
 	}
 	return queues, nil
