@@ -50,7 +50,7 @@ func (t *table) peers() {
 		return float64(p.HoldLimit), p.HoldLimit > 0
 	})
 	gauge("peer_last_look_timestamp_seconds", "When the source has last answered what its peer is, seconds since 1970.", func(p *PeerView, _ time.Time) (float64, bool) {
-		return float64(p.Looked.UnixMilli()) / 1000, !p.Looked.IsZero()
+		return float64(p.Looked.UnixMilli()) / 1000, !p.Looked.IsZero() && p.State != peerAbsent
 	})
 	backlog("size_of_log_queue", "WALs in the peer's queues, those that are being written included (HBase: sizeOfLogQueue, of all region servers).", func(b *BacklogView, _ time.Time) (float64, bool) {
 		return float64(b.LogQueue), b.Queued || b.Reported
