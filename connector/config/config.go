@@ -45,6 +45,7 @@ type Worker struct {
 	ConfigReplicas, StatusReplicas        int16  // -1: the brokers' default
 	AdvertisedHost                        string // "": that of the listener
 	AdvertisedPort                        int    // 0: that of the listener
+	PeerHost                              string // default of hbase.peer.advertised.host; "": the machine's hostname
 	SessionTimeout                        time.Duration
 }
 

@@ -70,7 +70,7 @@ func parseProcess(file string, content []byte, worker bool, f *faults) *Process 
 	}
 	lines := map[string]int{}
 	for _, n := range connectors.Content {
-		s := &section{at: Fault{File: file, Line: n.Line, Connector: nameIn(n)}, keys: map[string]entry{}, resolver: s.resolver}
+		s := &section{at: Fault{File: file, Line: n.Line, Connector: nameIn(n)}, keys: map[string]entry{}, resolver: s.resolver, host: p.Worker.PeerHost}
 		if n.Kind != yaml.MappingNode {
 			f.add(s.fault(connectorsKey), "want keys and values of a connector, each on a line of its own")
 			continue

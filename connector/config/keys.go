@@ -161,7 +161,7 @@ var ownKeys = []Key{
 		set: into(parseListen, func(t *target) *string { return &t.source.Peer.Listen }),
 	},
 	{
-		Name: "hbase.peer.advertised.host", Scope: InSource, Type: String, DefaultDoc: "the machine's hostname", Example: "worker-1.example.com",
+		Name: "hbase.peer.advertised.host", Scope: InSource, Type: String, DefaultDoc: "peer.advertised.host.name of the process, or the machine's hostname", Example: "worker-1.example.com",
 		Doc: "Host name or address under which the source's region servers reach this machine.",
 		set: into(parseHost, func(t *target) *string { return &t.source.Peer.AdvertisedHost }),
 	},

@@ -43,6 +43,11 @@ var workerKeys = []Key{
 		set: number(func(t *target) *int { return &t.process.Worker.AdvertisedPort }),
 	},
 	{
+		Name: "peer.advertised.host.name", Scope: InProcess, Type: String, DefaultDoc: "the machine's hostname", Example: "worker1.example.com",
+		Doc: "The default of hbase.peer.advertised.host of the sources that run here: the name under which their region servers reach this worker. In a container, where the hostname is another one, such as ${env:PEER_HOST}.",
+		set: into(parseHost, func(t *target) *string { return &t.process.Worker.PeerHost }),
+	},
+	{
 		Name: "session.timeout.ms", Scope: InProcess, Type: Milliseconds, Default: "10000", Min: 6000, Max: 300000,
 		Doc: "Of waltap worker: how long the group waits for a worker that is silent; then others get its tasks.",
 		set: milliseconds(func(t *target) *time.Duration { return &t.process.Worker.SessionTimeout }),

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -29,6 +30,7 @@ type section struct {
 	at       Fault // file, line and connector
 	keys     map[string]entry
 	resolver secret.Resolver // of the references in the values
+	host     string          // peer.advertised.host.name of the process
 }
 
 // fault is a Fault of one of the section's keys.
@@ -50,7 +52,7 @@ func ParseConnector(name string, properties map[string]string) (*Connector, erro
 
 // ParseConnector is ParseConnector of the package with the configuration providers of the process.
 func (p *Process) ParseConnector(name string, properties map[string]string) (*Connector, error) {
-	s := section{keys: make(map[string]entry, len(properties)), resolver: secret.Resolver{Names: p.Providers}}
+	s := section{keys: make(map[string]entry, len(properties)), resolver: secret.Resolver{Names: p.Providers}, host: p.Worker.PeerHost}
 	for k, v := range properties {
 		s.keys[k] = entry{value: strings.TrimSpace(v)}
 	}
@@ -232,7 +234,7 @@ func completeSource(s *section, c *Connector, f *faults) {
 	if !s.has("hbase.peer.zookeeper.quorum") {
 		p.ZooKeeperQuorum = slices.Clone(c.Source.HBase.ZooKeeperQuorum)
 	}
-	if !s.has("hbase.peer.advertised.host") {
+	if p.AdvertisedHost = cmp.Or(p.AdvertisedHost, s.host); p.AdvertisedHost == "" && !s.has("hbase.peer.advertised.host") {
 		host, err := os.Hostname()
 		if err == nil {
 			p.AdvertisedHost, err = parseHost(host)

@@ -321,3 +321,26 @@ func TestWorkerFile(t *testing.T) {
 		t.Errorf("a worker's file with connectors: %v", err)
 	}
 }
+
+// TestAdvertisedHostOfTheProcess: sources that come over REST are advertised under the name of the worker that runs them.
+func TestAdvertisedHostOfTheProcess(t *testing.T) {
+	t.Setenv("PEER_HOST", "pod-0.example")
+	process := "bootstrap.servers: k:9092\npeer.advertised.host.name: ${env:PEER_HOST}\n"
+	p, err := parse("p.yaml", []byte(process), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	props := map[string]string{"connector.class": "HBaseSource", "hbase.zookeeper.quorum": "zk", "topic.prefix": "p", "table.include.list": "t"}
+	c, err := p.ParseConnector("s", props)
+	if err != nil || c.Source.Peer.AdvertisedHost != "pod-0.example" {
+		t.Errorf("%+v, %v", c, err)
+	}
+	props["hbase.peer.advertised.host"] = "other.example"
+	if c, err = p.ParseConnector("s", props); err != nil || c.Source.Peer.AdvertisedHost != "other.example" {
+		t.Errorf("%+v, %v", c, err)
+	}
+	p, err = Parse("p.yaml", []byte(process+"connectors:\n  - {name: s, connector.class: HBaseSource, hbase.zookeeper.quorum: zk, topic.prefix: p, table.include.list: t}\n"))
+	if err != nil || p.Connectors[0].Source.Peer.AdvertisedHost != "pod-0.example" {
+		t.Errorf("in a file: %+v, %v", p, err)
+	}
+}
