@@ -8,7 +8,7 @@ export SEED
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build demo test torture bench bench-test unit e2e lint deps fuzz
+.PHONY: build demo test torture bench bench-test unit e2e lint deps fuzz deploy-check
 
 build:
 	go build -o bin/waltap .
@@ -23,9 +23,9 @@ test: deps lint unit e2e
 
 lint:
 	@test -z "$$(gofmt -l .)" || { echo "not formatted:"; gofmt -l .; exit 1; }
-	go vet -tags e2e,bench ./...
+	go vet -tags e2e,bench,deploy ./...
 	go vet -tags waltap_crash,waltap_ack_early,waltap_unfenced,waltap_watermark_unproved ./internal/crash ./source/...
-	go run $(STATICCHECK) -tags e2e ./...
+	go run $(STATICCHECK) -tags e2e,deploy ./...
 
 unit:
 	go test ./...
@@ -34,6 +34,11 @@ unit:
 e2e: deps
 	@echo "SEED=$(SEED)"
 	e2e/run.sh
+
+# What is in deploy/, by the tools it is meant for: promtool, helm, kubeconform, the reader of docker compose, systemd-analyze, and a release. The first
+# time the tools are built (200 s of CPU) into the cache folder. Part of make e2e.
+deploy-check:
+	go test -tags deploy -count=1 -timeout 30m ./deploy
 
 # TORTURE=1 is what the tests look at; RUN=TestHistory chooses some
 RUN ?= .

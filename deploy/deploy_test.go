@@ -129,6 +129,14 @@ func cases(t *testing.T) (fires, calm map[string]bool) {
 	return fires, calm
 }
 
+// TestChartHasTheAlerts: a chart can hold no file from outside its folder.
+func TestChartHasTheAlerts(t *testing.T) {
+	b, err := os.ReadFile("helm/waltap/files/alerts.yaml")
+	if err != nil || string(b) != string(alerts) {
+		t.Errorf("cp deploy/prometheus/alerts.yaml deploy/helm/waltap/files/ (%v)", err)
+	}
+}
+
 func TestDashboard(t *testing.T) {
 	var board struct {
 		UID, Title string

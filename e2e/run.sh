@@ -1,6 +1,6 @@
 #!/bin/bash
-# All end-to-end tests, in four parts side by side, each with servers of its own, as most of the tests mostly wait: those that stop
-# servers, one after the other; those of gaps, of migrations, of workers and of HBase 1.x; those of other packages, as of the harness;
+# All end-to-end tests, in four parts side by side, each with servers of its own, as most of the tests mostly wait, and beside them what looks at deploy/ by
+# its tools (make deploy-check): those that stop servers, one after the other; those of gaps, of migrations, of workers and of HBase 1.x; those of other packages, as of the harness;
 # and all others. A test that is in no list runs with the others, which is as right:
 # those that do not call t.Parallel run first there.
 # Arguments are flags of go test, and go to each part.
@@ -40,13 +40,20 @@ tests() {
 others() { tests -test.parallel=4 -test.skip="^($stopping|$changing)\$"; }
 stopping() { tests -test.run="^($stopping)\$"; }
 changing() { tests -test.parallel=3 -test.run="^($changing)\$"; }
+# Not of servers: in what time they leave idle.
+deploy() {
+  local start=$SECONDS status=ok
+  nice -n 19 make --no-print-directory deploy-check || status=FAIL
+  echo "$status part $part: $((SECONDS - start)) s"
+  [ $status = ok ]
+}
 harness() {
   go test -tags e2e -vet=off -count=1 -p 1 -timeout 40m "${args[@]}" $(go list -tags e2e ./e2e/... | grep -v '/e2e$')
 }
 
 # Each in a process group of its own, which can be ended as one; but for the first they say what they have to say at the end. Their
 # servers start one set after the other: sixteen JVMs at once would keep two cores busy for a minute.
-parts=(others stopping changing harness)
+parts=(others stopping changing harness deploy)
 set -m
 for i in "${!parts[@]}"; do
   part=${parts[$i]}

@@ -17,7 +17,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | quote }}
 {{- define "waltap.config" -}}
 {{- $config := dict "group.id" (include "waltap.name" .) -}}
 {{- $config = mergeOverwrite $config .Values.config -}}
-{{- $_ := set $config "listeners" (printf "http://0.0.0.0:%v" .Values.port) -}}
+{{- $_ := set $config "listeners" (printf "%s://0.0.0.0:%v" .Values.scheme .Values.port) -}}
 {{- $_ := set $config "rest.advertised.host.name" "${env:POD_HOST}" -}}
 {{- $_ := set $config "peer.advertised.host.name" "${env:PEER_HOST}" -}}
 {{- toYaml $config -}}
