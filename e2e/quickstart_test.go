@@ -152,7 +152,7 @@ func (s *pageShell) run(block string) string {
 	s.Helper()
 	s.n++
 	end := fmt.Sprintf("--- end of block %d ---", s.n)
-	fmt.Fprintf(s.in, "%s\ncode=$?; echo; echo '%s' $code\n", strings.TrimSpace(block), end)
+	fmt.Fprintf(s.in, "{\n%s\n} </dev/null\ncode=$?; echo; echo '%s' $code\n", strings.TrimSpace(block), end) // a command that asks gets no answer
 	var out strings.Builder
 	for {
 		select {
