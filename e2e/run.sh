@@ -1,8 +1,8 @@
 #!/bin/bash
-# All end-to-end tests, in four parts side by side, each with servers of its own, as most of the tests mostly wait, and beside them what looks at deploy/ by
-# its tools (make deploy-check): those that stop servers, one after the other; those of gaps, of migrations, of workers and of HBase 1.x; those of other packages, as of the harness;
+# All end-to-end tests, in four parts side by side, each with servers of its own, as most of the tests mostly wait: those that stop
+# servers, one after the other; those of gaps, of migrations, of workers and of HBase 1.x; those of other packages, as of the harness;
 # and all others. A test that is in no list runs with the others, which is as right:
-# those that do not call t.Parallel run first there.
+# those that do not call t.Parallel run first there. Beside them, in what time they leave idle, what looks at deploy/ by its tools.
 # Arguments are flags of go test, and go to each part.
 set -u
 cd "$(dirname "$0")/.."
