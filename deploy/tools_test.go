@@ -124,7 +124,7 @@ var renderings = map[string][]string{
 	"load balancer": {"peer.mode=loadBalancer", "peer.domain=waltap.example", "peer.ports={16220,16221}", "replicas=3", "peer.annotations.a=b"},
 	"everything": {"serviceMonitor.enabled=true", "serviceMonitor.labels.release=prometheus", "prometheusRule.enabled=true", "prometheusRule.walRoomBytes=123", "secretFiles[0].name=kafka", "secretFiles[0].secretName=waltap-kafka",
 		"peer.allowFrom={10.0.0.0/8}", "peer.allowRestFrom[0].podSelector.matchLabels.app=prometheus", "imagePullSecrets[0].name=pull", "priorityClassName=high", "tolerations[0].operator=Exists", "nodeSelector.disk=ssd",
-		"podLabels.team=data", "podAnnotations.x=y", "serviceAccount.annotations.x=y", "config.sasl\\.username=waltap", "image.tag=1.2.3"},
+		"podLabels.team=data", "podAnnotations.x=y", "serviceAccount.annotations.x=y", "config.session\\.timeout\\.ms=8000", "image.tag=1.2.3"},
 }
 
 func TestChart(t *testing.T) {
