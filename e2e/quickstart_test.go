@@ -48,7 +48,7 @@ func TestQuickstart(t *testing.T) {
 		told = append(told, sh.run(b[2]))
 	}
 	text := strings.Join(told, "\n")
-	for what, n := range map[string]int{"was there before, too": 2, "changed": 1, "DeleteFamily": 1, "waltap_records_total{connector=\"quickstart\"} ": 1, "waltap_source_peer_enabled{connector=\"quickstart\"} ": 1, "waltap_quickstart": 1} {
+	for what, n := range map[string]int{"was there before, too": 2, "changed": 1, "DeleteFamily": 1, "waltap_records_total{connector=\"quickstart\"} ": 1, "waltap_connector_running{connector=\"quickstart\"} 1": 1, "waltap_quickstart": 1} {
 		if strings.Count(text, what) < n {
 			t.Errorf("want %q %d times:\n%s", what, n, text)
 		}
