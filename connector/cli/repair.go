@@ -92,7 +92,7 @@ func printRepair(w io.Writer, r *verify.RepairReport) error {
 			}
 		}
 	}
-	if r.After != nil {
+	if r.After != nil && r.Found.Rows() > 0 {
 		fmt.Fprintf(&b, "read again afterwards: GOODROWS=%d BADROWS=%d\n", r.After.GoodRows, r.After.BadRows)
 	}
 	_, err := io.WriteString(w, b.String())
