@@ -135,6 +135,7 @@ func (d *doctor) each(sections []Section, look func(*config.Connector) []check.R
 
 func (d *doctor) source(ctx context.Context, c *config.Connector) []check.Result {
 	cfg := capture.CheckConfig{Config: connector.CaptureConfig(c, d.client, slog.New(slog.DiscardHandler)), Timeout: d.Timeout, Retention: d.Retention, ScanRate: c.Source.Snapshot.MaxBytesPerSecond, NameNode: d.NameNode}
+	cfg.OffsetsTopic, _ = d.cfg.OffsetsTopic(c.Source.TopicPrefix)
 	found := capture.Check(ctx, cfg)
 	d.mu.Lock()
 	d.found[c.Name] = found
