@@ -239,6 +239,7 @@ func TestWorkersAreRestartedAndKilled(t *testing.T) {
 		t.Errorf("6 tasks are on %d of 3 workers: %v", len(loads), loads)
 	}
 	stop := mutate(t, name, 300, "a", "b")
+	receiving(t, g, p) // records of the scan would fill the gaps
 	undisturbed := window{"nothing is done", time.Now(), time.Now().Add(5 * time.Second)}
 	time.Sleep(5 * time.Second)
 	var clean, killed []window
