@@ -75,7 +75,7 @@ func (s *signalled) leader(what string, ok func(v status.ConnectorView) bool) (*
 		last := ""
 		for _, w := range s.alive() {
 			v, err := view(ctx, w, s.p.name+"_source")
-			if err == nil && ok(v) && !strings.HasPrefix(v.Phase, "standing by") && !strings.HasSuffix(v.Phase, "for the leading process") {
+			if err == nil && ok(v) && !standsBy(v) {
 				return w, v
 			}
 			last += string(v.State) + " " + v.Phase + "\n"
