@@ -34,6 +34,7 @@ type Store struct {
 
 	mu      sync.Mutex
 	entries map[string]entry // by canonical key
+	changes uint64           // see Changes
 }
 
 type entry struct {
@@ -114,11 +115,20 @@ func (s *Store) Refresh(ctx context.Context) error {
 
 // apply sets or removes one entry. The caller holds mu.
 func (s *Store) apply(key string, e entry) {
+	s.changes++
 	if e.offset == nil {
 		delete(s.entries, key)
 		return
 	}
 	s.entries[key] = e
+}
+
+// Changes counts what was written to the topic since Open, as far as this store has read or written it: as long as it stays, no entry
+// has changed.
+func (s *Store) Changes() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.changes
 }
 
 // Get unmarshals the offset stored for the partition into into. It reports false, and leaves into alone, when there is none.

@@ -31,12 +31,14 @@ var Version = "0.1.0-dev"
 const (
 	// connectTimeout bounds the first contact with Kafka.
 	connectTimeout = 10 * time.Second
-	// readTimeout bounds the reading of a request, maxHeader its header.
-	readTimeout = 30 * time.Second
-	maxHeader   = 64 << 10
+	// maxHeader bounds the header of a request.
+	maxHeader = 64 << 10
 	// httpShutdown is how long a stop waits for HTTP requests in hand.
 	httpShutdown = 2 * time.Second
 )
+
+// headerTimeout and readTimeout bound how long the header of a request and the whole of it may take to come. Tests change them.
+var headerTimeout, readTimeout = 5 * time.Second, 30 * time.Second
 
 // process is one running waltap.
 type process struct {
@@ -167,6 +169,9 @@ func (p *process) serveOn(l net.Listener) (stop func(), err error) {
 			return nil, err
 		}
 	}
+	if n := p.cfg.REST.MaxConnections; n > 0 {
+		l = guard.Connections(l, n, p.log)
+	}
 	secure, err := p.cfg.REST.TLS()
 	if err != nil {
 		return nil, err
@@ -178,7 +183,7 @@ func (p *process) serveOn(l net.Listener) (stop func(), err error) {
 	if guard.Open(&p.cfg.REST, l.Addr()) {
 		p.log.Warn("whoever reaches the port may do everything: set rest.auth.*, or listen on 127.0.0.1 only (docs/rest.md)", "address", l.Addr().String())
 	}
-	srv := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: readTimeout, MaxHeaderBytes: maxHeader,
+	srv := &http.Server{Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelDebug)}
 	var done sync.WaitGroup
 	done.Go(func() {

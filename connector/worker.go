@@ -60,9 +60,8 @@ func RunWorker(ctx context.Context, cfg *config.Process, api API, stderr io.Writ
 
 // completeWorker fills in what the keys' defaults say, and finds the worker's id.
 func completeWorker(cfg *config.Process, at net.Addr) (id string, err error) {
+	cfg.Worker = cfg.WithWorkerTopics().Worker
 	w := &cfg.Worker
-	w.ConfigTopic = cmp.Or(w.ConfigTopic, "__waltap-configs."+cfg.GroupID)
-	w.StatusTopic = cmp.Or(w.StatusTopic, "__waltap-status."+cfg.GroupID)
 	if w.ConfigTopic == w.StatusTopic {
 		return "", fmt.Errorf("config.storage.topic and status.storage.topic are both %s: they must differ", w.ConfigTopic)
 	}
@@ -105,10 +104,20 @@ func (p *process) instance(ctx context.Context, c *config.Connector, st *status.
 func (p *process) parse(name string, props map[string]string) (*config.Connector, error) {
 	raw := maps.Clone(props)
 	delete(raw, "name")
+	given := raw
 	for i := range p.cfg.Connectors {
-		if c := &p.cfg.Connectors[i]; c.Name == name && maps.Equal(c.Raw, raw) {
+		c := &p.cfg.Connectors[i]
+		if c.Name != name {
+			continue
+		}
+		if maps.Equal(c.Raw, raw) {
 			return c, nil
 		}
+		given = maps.Clone(raw) // without what the file says, where references are not bounded
+		maps.DeleteFunc(given, func(k, v string) bool { was, ok := c.Raw[k]; return ok && was == v })
+	}
+	if err := p.cfg.CheckReferences(given); err != nil {
+		return nil, err
 	}
 	return p.cfg.ParseConnector(name, props)
 }

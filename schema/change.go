@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -76,6 +77,31 @@ func (c *Change) Op() Op {
 		return OpPut
 	}
 	return OpDelete
+}
+
+// Clone is a copy that shares no memory with c.
+func (c *Change) Clone() Change {
+	size := len(c.Row)
+	for i := range c.Cells {
+		k := &c.Cells[i]
+		size += len(k.Family) + len(k.Qualifier) + len(k.Value) + len(k.Tags)
+	}
+	memory := make([]byte, 0, size)
+	own := func(b []byte) []byte {
+		if b == nil {
+			return nil
+		}
+		n := len(memory)
+		memory = append(memory, b...)
+		return memory[n:len(memory):len(memory)]
+	}
+	out := *c
+	out.Row, out.Cells, out.Source.Origins = own(c.Row), slices.Clone(c.Cells), slices.Clone(c.Source.Origins)
+	for i := range out.Cells {
+		k := &out.Cells[i]
+		k.Family, k.Qualifier, k.Value, k.Tags = own(k.Family), own(k.Qualifier), own(k.Value), own(k.Tags)
+	}
+	return out
 }
 
 // Validate reports what AppendAvro cannot write so that it reads back the same:

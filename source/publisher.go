@@ -70,6 +70,7 @@ type Publisher struct {
 	acked    func(table string, t Tally)
 	policy   Policy
 	buffers  sync.Pool // *[]byte with room for chunkBuffer
+	deliver  Deliver   // takes the batches; nil: Kafka does
 }
 
 // NewPublisher returns a Publisher over producer that tells acked, from many goroutines, what Kafka has acknowledged. At most maxUnacked encoded bytes (0: DefaultMaxUnacked)
@@ -81,6 +82,17 @@ func NewPublisher(producer Producer, maxUnacked int64, acked func(table string, 
 	p := &Publisher{producer: producer, budget: newBudget(maxUnacked), acked: acked}
 	p.buffers.New = func() any { b := make([]byte, 0, chunkBuffer); return &b }
 	p.routes.Store(&map[string]route{})
+	return p
+}
+
+// Deliver takes the changes of a batch, which are its own, and calls done once, from any goroutine: with nil when they are safe. ctx ends when
+// nobody waits for that any more.
+type Deliver func(ctx context.Context, changes []schema.Change, done func(error))
+
+// NewDelivery returns a Publisher that hands each batch to deliver, whole, as it was read. It has no topics.
+func NewDelivery(deliver Deliver) *Publisher {
+	p := NewPublisher(nil, 0, nil)
+	p.deliver = deliver
 	return p
 }
 
@@ -110,6 +122,8 @@ type Batch struct {
 	key     []byte       // as encoded, unless it is the row's bytes
 
 	splitting bool // Add is called for a part of a change
+
+	changes []schema.Change // for Publisher.deliver
 
 	mu      sync.Mutex
 	pending int
@@ -178,6 +192,10 @@ func (p *Publisher) Begin(ctx context.Context) *Batch {
 // Add encodes c and queues it behind everything added before for its partition. c may be reused
 // when Add has returned. An error means that the batch cannot be acknowledged any more.
 func (b *Batch) Add(c *schema.Change) error {
+	if b.p.deliver != nil {
+		b.changes = append(b.changes, c.Clone())
+		return nil
+	}
 	t, err := b.topic(c.Table)
 	if err != nil {
 		return err
@@ -304,7 +322,11 @@ func (b *Batch) Commit(cause error, done func(error)) {
 	b.mu.Lock()
 	b.done = done
 	b.mu.Unlock()
-	if cause == nil {
+	switch {
+	case cause == nil && len(b.changes) > 0:
+		b.p.deliver(b.ctx, b.changes, b.settle)
+		return
+	case cause == nil:
 		cause = b.sendAll()
 	}
 	b.settle(cause)

@@ -10,6 +10,7 @@ import (
 	"github.com/waltap/waltap/connector/config"
 	"github.com/waltap/waltap/connector/dlq"
 	"github.com/waltap/waltap/connector/signals"
+	"github.com/waltap/waltap/connector/worker"
 	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/schema"
 	"github.com/waltap/waltap/sink"
@@ -22,6 +23,11 @@ const (
 	Connector   = "<name>" // of the connector
 	Group       = "<consumer.group.id>"
 	DeadTopic   = "<errors.deadletterqueue.topic.name>"
+	SignalTopic = "<signal.kafka.topic>"
+	ConfigTopic = "<config.storage.topic>"
+	StatusTopic = "<status.storage.topic>"
+	OffsetTopic = "<offset.storage.topic>"
+	WorkerGroup = "<group.id>"
 )
 
 // Right is what somebody may do with a resource.
@@ -78,6 +84,23 @@ var (
 	DeadLetters = Role{"Connectors with `errors.deadletterqueue.topic.name`, in addition", []Right{
 		{kafka.Topic, DeadTopic, false, []string{kafka.OpWrite, kafka.OpDescribeConfigs}, "the dead letters"},
 		{kafka.Topic, DeadTopic, false, []string{kafka.OpCreate}, createTopics},
+	}}
+	Signals = Role{"Connectors of class HBaseSource with `signal.kafka.topic`, in addition", []Right{
+		{kafka.Topic, SignalTopic, false, []string{kafka.OpRead}, "the signals"},
+		{kafka.Group, signals.Group(Connector), false, []string{kafka.OpRead}, "its place on the topic of signals"},
+	}}
+	SignalSend = Role{"`waltap signal --signal-topic`", []Right{
+		{kafka.Topic, SignalTopic, false, []string{kafka.OpWrite}, "to put signals on it"},
+	}}
+	Worker = Role{"`waltap worker`, beside those of the connectors that the group runs", []Right{
+		{kafka.Topic, ConfigTopic, false, progress, "the connectors' configurations, and what was asked for"},
+		{kafka.Topic, ConfigTopic, false, []string{kafka.OpCreate}, "to create it, once"},
+		{kafka.Topic, StatusTopic, false, progress, "the states of connectors and tasks"},
+		{kafka.Topic, StatusTopic, false, []string{kafka.OpCreate}, "to create it, once"},
+		{kafka.Topic, OffsetTopic, false, progress, "only for a worker with `offset.storage.topic`: the progress of all sources, in place of `" + schema.OffsetsTopic(TopicPrefix) + "`"},
+		{kafka.Topic, OffsetTopic, false, []string{kafka.OpCreate}, "only for a worker with `offset.storage.topic`: to create it, once"},
+		{kafka.Group, worker.GroupPrefix + WorkerGroup, false, []string{kafka.OpRead}, "to be one of the group's workers"},
+		{kafka.Group, Group, false, []string{kafka.OpDelete}, "only for `DELETE /connectors/{name}/offsets` of a sink"},
 	}}
 	OffsetsGet = Role{"`waltap offsets get`", []Right{
 		{kafka.Topic, dataTopics, true, []string{kafka.OpDescribe}, "the ends of the logs"},
@@ -136,7 +159,7 @@ var (
 		{kafka.Topic, DeadTopic, false, []string{kafka.OpRead}, "`cutover`: whether there are any"},
 		{kafka.Topic, dlq.StateTopic, false, []string{kafka.OpRead, kafka.OpDescribeConfigs}, "`cutover`: which of them were put back"},
 	}}
-	Roles = []Role{Source, Sink, DeadLetters, OffsetsGet, OffsetsSet, Tail, DlqList, DlqReplay, Verify, MigrateStart, MigrateSteps, MigrateDeadLetters}
+	Roles = []Role{Source, Sink, DeadLetters, Signals, Worker, OffsetsGet, OffsetsSet, SignalSend, Tail, DlqList, DlqReplay, Verify, MigrateStart, MigrateSteps, MigrateDeadLetters}
 )
 
 // StateTopic is migrate.StateTopic.
@@ -175,10 +198,12 @@ func OfConnector(p *config.Process, c *config.Connector, topicPrefix string) ([]
 			rights = without(rights, kafka.OpCreate)
 		}
 		if s.SignalTopic != "" {
-			rights = append(rights, Right{kafka.Topic, s.SignalTopic, false, []string{kafka.OpRead}, "the signals"},
-				Right{kafka.Group, signals.Group(c.Name), false, []string{kafka.OpRead}, "its place on the topic of signals"})
+			for _, r := range fill(Signals.Rights, "", c.Name, "", "") {
+				r.Name = strings.ReplaceAll(r.Name, SignalTopic, s.SignalTopic)
+				rights = append(rights, r)
+			}
 		}
-		return rights, nil
+		return onOffsets(p, s.TopicPrefix, rights), nil
 	}
 	s := c.Sink
 	begin, err := topicsBegin(s)
@@ -211,6 +236,39 @@ func OfConnector(p *config.Process, c *config.Connector, topicPrefix string) ([]
 	return rights, nil
 }
 
+// OfWorker lists what a worker of a group needs, beside its connectors.
+func OfWorker(p *config.Process) []Right {
+	p = p.WithWorkerTopics()
+	r := strings.NewReplacer(ConfigTopic, p.Worker.ConfigTopic, StatusTopic, p.Worker.StatusTopic, OffsetTopic, p.Worker.OffsetTopic, WorkerGroup, p.GroupID)
+	var out []Right
+	for _, right := range Worker.Rights {
+		if right.Name == OffsetTopic && p.Worker.OffsetTopic == "" || right.Name == Group {
+			continue
+		}
+		right.Name = r.Replace(right.Name)
+		out = append(out, right)
+	}
+	return out
+}
+
+// onOffsets are rights of which those on the offsets topic of a prefix are on the topic that the process has for it. One that others use
+// is not deleted: the progress of one connector is taken out.
+func onOffsets(p *config.Process, prefix string, rights []Right) []Right {
+	topic, shared := p.OffsetsTopic(prefix)
+	out := slices.Clone(rights)
+	for i := range out {
+		r := &out[i]
+		if !shared || r.Name != schema.OffsetsTopic(prefix) {
+			continue
+		}
+		r.Name = topic
+		if slices.Equal(r.Operations, []string{kafka.OpDelete}) {
+			r.Operations, r.For = []string{kafka.OpWrite}, "`cleanup --topics` takes the connector's progress out of it"
+		}
+	}
+	return out
+}
+
 // OfVerify lists what waltap verify and repair need for the pair of a process.
 func OfVerify(source, sink *config.Connector) []Right {
 	return ofPair(Verify.Rights, source, sink)
@@ -238,7 +296,7 @@ func OfMigration(p *config.Process, source, sink *config.Connector) (*MigrationR
 	if err != nil {
 		return nil, err
 	}
-	steps := ofPair(MigrateSteps.Rights, source, sink)
+	steps := onOffsets(p, source.Source.TopicPrefix, ofPair(MigrateSteps.Rights, source, sink))
 	for _, e := range []*config.Errors{&source.Source.Errors, &sink.Sink.Errors} {
 		if e.DeadLetterTopic != "" {
 			steps = append(steps, fill(MigrateDeadLetters.Rights, "", "", "", e.DeadLetterTopic)...)

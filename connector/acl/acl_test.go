@@ -26,7 +26,7 @@ Written from connector/acl; a test keeps the two equal, and end-to-end tests run
 real broker, and find each of them used; the commands too. They leave out those that are "only for" something that does not happen there.
 
 ` + "`waltap acls -f FILE`" + ` prints the kafka-acls.sh commands for the connectors of a configuration; with ` + "`--for verify`" + ` those for ` + "`waltap verify`" + ` and
-` + "`repair`" + `, with ` + "`--for migrate`" + ` those for all steps of a migration. In the names here, ` + "`<topic.prefix>`" + ` is the key of that name of the
+` + "`repair`" + `, with ` + "`--for migrate`" + ` those for all steps of a migration, and with ` + "`--for worker`" + ` those of a worker of a group. With ` + "`offset.storage.topic`" + ` the rights on ` + "`__waltap-offsets.<topic.prefix>`" + ` are on that topic. In the names here, ` + "`<topic.prefix>`" + ` is the key of that name of the
 source, ` + "`<consumer.group.id>`" + ` that of the sink (` + "`connect-<name>`" + ` by default).
 
 No right on the cluster is needed. (Brokers before Kafka 2.8 grant producer ids only with IdempotentWrite on the cluster; without it a
@@ -173,5 +173,45 @@ func TestOfConnector(t *testing.T) {
 	p = parse(t, "-", `, topics.regex: ".*orders"`)
 	if _, err := OfConnector(p, &p.Connectors[1], ""); err == nil || !strings.Contains(err.Error(), "topics.regex has no fixed beginning") {
 		t.Errorf("no beginning: %v", err)
+	}
+}
+
+func TestOfWorker(t *testing.T) {
+	own := []string{"--operation Read --operation Write --operation DescribeConfigs --topic ", "--operation Create --topic "}
+	for _, tc := range []struct {
+		worker config.Worker
+		topics []string
+	}{
+		{config.Worker{}, []string{"__waltap-configs.g", "__waltap-status.g"}},
+		{config.Worker{ConfigTopic: "c", StatusTopic: "s", OffsetTopic: "o"}, []string{"c", "s", "o"}},
+	} {
+		var want []string
+		for _, topic := range tc.topics {
+			want = append(want, own[0]+topic, own[1]+topic)
+		}
+		want = append(want, "--operation Read --group waltap-workers-g")
+		if d := cmp.Diff(want, lines(OfWorker(&config.Process{GroupID: "g", Worker: tc.worker}))); d != "" {
+			t.Error(d)
+		}
+	}
+}
+
+// With offset.storage.topic nothing is asked for on the topic of the prefix, and the topic of all is not to be deleted.
+func TestSharedOffsetsTopic(t *testing.T) {
+	p := parse(t, "-", `, topics.regex: orders\..*`)
+	p.Worker.OffsetTopic = "all-offsets"
+	source, err := OfConnector(p, &p.Connectors[0], "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := OfMigration(p, &p.Connectors[0], &p.Connectors[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, rights := range map[string][]Right{"source": source, "start": m.Start, "steps": m.Steps} {
+		all := strings.Join(lines(rights), "\n")
+		if strings.Contains(all, "__waltap-offsets.orders\n") || strings.Contains(all, "--operation Delete --topic all-offsets") || !strings.Contains(all, "--operation Read --operation") || !strings.Contains(all, "--topic all-offsets") {
+			t.Errorf("%s:\n%s", what, all)
+		}
 	}
 }

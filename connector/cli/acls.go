@@ -14,7 +14,7 @@ import (
 
 type aclsCommand struct {
 	File        string `short:"f" required:"" placeholder:"FILE" help:"The configuration."`
-	For         string `enum:"run,verify,migrate" default:"run" help:"run: the connectors. verify: waltap verify -f and repair -f. migrate: all steps of waltap migrate, wave by wave. Default: ${default}." placeholder:"WHAT"`
+	For         string `enum:"run,worker,verify,migrate" default:"run" help:"run: the connectors. worker: a worker of a group, whose file has none. verify: waltap verify -f and repair -f. migrate: all steps of waltap migrate, wave by wave. Default: ${default}." placeholder:"WHAT"`
 	Principal   string `help:"Who gets the rights. Default: the user of the configuration (sasl.username, or the subject of the certificate)." placeholder:"User:NAME"`
 	TopicPrefix string `help:"The topic.prefix of the source of a sink's topics, when that source is not in the configuration." placeholder:"PREFIX"`
 	Source      string `help:"With --for verify: the source connector, when there are several." placeholder:"NAME"`
@@ -25,7 +25,11 @@ type aclsCommand struct {
 const anonymous = "User:ANONYMOUS"
 
 func (cmd *aclsCommand) Run(e *env) error {
-	cfg, err := config.ParseFile(cmd.File)
+	parse := config.ParseFile
+	if cmd.For == "worker" {
+		parse = config.ParseWorkerFile
+	}
+	cfg, err := parse(cmd.File)
 	if err != nil {
 		return usageError{fmt.Errorf("read the configuration:\n%w", err)}
 	}
@@ -38,6 +42,8 @@ func (cmd *aclsCommand) Run(e *env) error {
 	}
 	var lists []rightsList
 	switch cmd.For {
+	case "worker":
+		lists = []rightsList{{"waltap worker of group " + cfg.GroupID + ", beside its connectors", acl.OfWorker(cfg)}}
 	case "verify":
 		lists, err = cmd.verify(cfg)
 	case "migrate":

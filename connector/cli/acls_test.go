@@ -71,6 +71,13 @@ func TestACLs(t *testing.T) {
 			t.Errorf("--for %s:\n%s", what, out)
 		}
 	}
+	file := filepath.Join(t.TempDir(), "worker.yaml")
+	if err := os.WriteFile(file, []byte("bootstrap.servers: k:9092\ngroup.id: g\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, errs = run("-f", file, "--for", "worker", "--principal", "User:bob"); code != exitOK || !strings.Contains(out, "--group waltap-workers-g\n") || strings.Contains(out, "<") {
+		t.Errorf("--for worker: exit code %d: %s%s", code, out, errs)
+	}
 	if code, out, errs = run("-f", secured(t, "k:9092", ""), "--principal", "User:bob"); code != exitOK || !strings.Contains(out, "--allow-principal User:bob ") {
 		t.Errorf("exit code %d: %s%s", code, out, errs)
 	}

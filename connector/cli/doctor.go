@@ -21,6 +21,7 @@ const (
 
 type doctorCommand struct {
 	File     string        `short:"f" required:"" placeholder:"FILE" help:"The configuration."`
+	Worker   bool          `help:"The configuration is that of waltap worker, which has no connectors."`
 	JSON     bool          `name:"json" help:"Write the results as JSON."`
 	Quiet    bool          `short:"q" help:"Show warnings and failures only."`
 	Timeout  time.Duration `default:"15s" placeholder:"DURATION" help:"How long each check may take; default ${default}."`
@@ -29,14 +30,18 @@ type doctorCommand struct {
 }
 
 func (cmd *doctorCommand) Run(e *env) error {
-	cfg, err := config.ParseFile(cmd.File)
+	parse := config.ParseFile
+	if cmd.Worker {
+		parse = config.ParseWorkerFile
+	}
+	cfg, err := parse(cmd.File)
 	if err != nil {
 		return usageError{fmt.Errorf("read the configuration:\n%w", err)}
 	}
 	if cmd.Timeout < time.Second {
 		return usageError{fmt.Errorf("--timeout %s is too short for any answer: give 1s or more", cmd.Timeout)}
 	}
-	report := doctor.Run(e.ctx, cfg, doctor.Options{Timeout: cmd.Timeout, Retention: cmd.Expect, NameNode: cmd.NameNode})
+	report := doctor.Run(e.ctx, cfg, doctor.Options{Timeout: cmd.Timeout, Retention: cmd.Expect, NameNode: cmd.NameNode, Worker: cmd.Worker})
 	if err := e.ctx.Err(); err != nil {
 		return fmt.Errorf("doctor was stopped before its end: %w", err)
 	}

@@ -16,8 +16,8 @@ type signalCommands struct {
 	SignalTopic string     `help:"Send it through this topic (signal.kafka.topic) instead of the REST API; the name is then the source's topic.prefix." placeholder:"TOPIC"`
 	Kafka       kafkaFlags `embed:""`
 
-	ExecuteSnapshot signalSnapshot     `cmd:"" help:"Scan tables again, or for the first time, beside the stream."`
-	StopSnapshot    signalStopSnapshot `cmd:"" help:"End such a scan."`
+	ExecuteSnapshot signalSnapshot     `cmd:"" help:"Scan tables again, beside the stream."`
+	StopSnapshot    signalStopSnapshot `cmd:"" help:"End such scans."`
 	PauseSnapshot   signalPause        `cmd:"" help:"Let a scan read nothing until it is resumed."`
 	ResumeSnapshot  signalResume       `cmd:"" help:"Let a paused scan go on."`
 	SetRate         signalRate         `cmd:"" help:"Set the limits of a scan while it runs."`
@@ -27,7 +27,9 @@ type (
 	signalSnapshot struct {
 		nameArg `embed:""`
 
-		Table []string `required:"" help:"Tables, namespace:table; regular expressions that match the whole name." placeholder:"TABLE"`
+		Table    []string `required:"" help:"Tables, namespace:table; regular expressions that match the whole name." placeholder:"TABLE"`
+		Rows     string   `help:"Only these rows of them, such as: row >= 'a' AND row < 'b', or row LIKE 'a%'; \\xNN is a byte." placeholder:"FILTER"`
+		Blocking bool     `help:"The changes of all tables wait meanwhile, as with snapshot.order: exact at a start."`
 	}
 	signalStopSnapshot struct {
 		nameArg `embed:""`
@@ -69,11 +71,20 @@ func (signalRate) Help() string {
 }
 
 func (cmd *signalSnapshot) Run(e *env, root *commands) error {
-	return root.Signal.send(e, cmd.Name, herder.ExecuteSnapshot, herder.SnapshotData{Type: "incremental", DataCollections: cmd.Table})
+	data := herder.SnapshotData{Type: herder.Incremental, DataCollections: cmd.Table}
+	if cmd.Blocking {
+		data.Type = herder.Blocking
+	}
+	if cmd.Rows != "" {
+		for _, table := range cmd.Table {
+			data.AdditionalConditions = append(data.AdditionalConditions, herder.Condition{DataCollection: table, Filter: cmd.Rows})
+		}
+	}
+	return root.Signal.send(e, cmd.Name, herder.ExecuteSnapshot, data)
 }
 
 func (cmd *signalStopSnapshot) Run(e *env, root *commands) error {
-	return root.Signal.send(e, cmd.Name, herder.StopSnapshot, herder.SnapshotData{Type: "incremental", DataCollections: append([]string{}, cmd.Table...)})
+	return root.Signal.send(e, cmd.Name, herder.StopSnapshot, herder.SnapshotData{Type: herder.Incremental, DataCollections: append([]string{}, cmd.Table...)})
 }
 
 func (cmd *signalPause) Run(e *env, root *commands) error {

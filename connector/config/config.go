@@ -11,6 +11,7 @@
 package config
 
 import (
+	"cmp"
 	"log/slog"
 	"net/netip"
 	"net/url"
@@ -47,6 +48,22 @@ type Worker struct {
 	AdvertisedPort                        int    // 0: that of the listener
 	PeerHost                              string // default of hbase.peer.advertised.host; "": the machine's hostname
 	SessionTimeout                        time.Duration
+}
+
+// WithWorkerTopics is p with the names of a worker's topics that its keys leave to their defaults.
+func (p *Process) WithWorkerTopics() *Process {
+	out := *p
+	out.Worker.ConfigTopic = cmp.Or(p.Worker.ConfigTopic, "__waltap-configs."+p.GroupID)
+	out.Worker.StatusTopic = cmp.Or(p.Worker.StatusTopic, "__waltap-status."+p.GroupID)
+	return &out
+}
+
+// OffsetsTopic is where the progress of a source with this topic.prefix is kept; shared: other sources keep theirs there, too.
+func (p *Process) OffsetsTopic(prefix string) (topic string, shared bool) {
+	if p.Worker.OffsetTopic != "" {
+		return p.Worker.OffsetTopic, true
+	}
+	return schema.OffsetsTopic(prefix), false
 }
 
 // ListenAddress is the host:port of Listeners.

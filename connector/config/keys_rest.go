@@ -18,6 +18,8 @@ type REST struct {
 	Admin       Credentials   // may do everything
 	Viewer      Credentials   // may read
 	MaxBody     int64         // bytes of a request
+	// MaxConnections that are open at once; 0: no bound.
+	MaxConnections int
 	// SecretsFolder is the only place that references in configurations that come over REST may name; "": they may hold none.
 	SecretsFolder string
 }
@@ -102,6 +104,11 @@ var restKeys = []Key{
 		Name: "rest.request.max.bytes", Scope: InProcess, Type: Size, Default: "1MiB", Min: 1 << 10, Max: 1 << 30,
 		Doc: "Most bytes of the body of a request; a larger one is refused with 413.",
 		set: number(func(t *target) *int64 { return &t.process.REST.MaxBody }),
+	},
+	{
+		Name: "rest.max.connections", Scope: InProcess, Type: Integer, Default: "1000", Min: 8, Max: 100000,
+		Doc: "Most connections to the port that are open at once; one more is closed at once. One that sends its request too slowly is closed after 30 s.",
+		set: number(func(t *target) *int { return &t.process.REST.MaxConnections }),
 	},
 	{
 		Name: restSecrets, Scope: InProcess, Type: String, DefaultDoc: "none: they may hold no references", Example: "/etc/waltap/connectors",

@@ -50,7 +50,7 @@ func TestDefaults(t *testing.T) {
 	want := &Process{
 		Worker:           Worker{ConfigReplicas: -1, StatusReplicas: -1, SessionTimeout: 10 * time.Second},
 		BootstrapServers: []string{"k:9092"}, GroupID: "waltap", Listeners: "http://127.0.0.1:8083", LogFormat: LogText, LogLevel: slog.LevelInfo,
-		Kafka: Kafka{ClientID: "waltap"}, REST: REST{MaxBody: 1 << 20}, Migration: Migration{MaxFreeze: time.Hour, Fence: FenceReadOnly},
+		Kafka: Kafka{ClientID: "waltap"}, REST: REST{MaxBody: 1 << 20, MaxConnections: 1000}, Migration: Migration{MaxFreeze: time.Hour, Fence: FenceReadOnly},
 		Connectors: []Connector{{
 			Name: "orders-source", Class: HBaseSource,
 			Source: &Source{

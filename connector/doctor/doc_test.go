@@ -25,6 +25,7 @@ time of its own (` + "`--timeout`" + `, 15s).
 | option | |
 |---|---|
 | ` + "`-f FILE`" + ` | the configuration, as for ` + "`waltap run`" + ` |
+| ` + "`--worker`" + ` | the configuration is that of ` + "`waltap worker`" + `, without connectors: the topics of the group and the rights to them |
 | ` + "`--json`" + ` | the results as JSON: ` + "`severity`" + ` is the worst of all; each of ` + "`sections`" + ` (the process, then each connector) has ` + "`results`" + ` with check, subject, severity, found and remedy |
 | ` + "`--quiet`" + `, ` + "`-q`" + ` | warnings and failures only |
 | ` + "`--expect 24h`" + ` | how long records have to stay on their topics: as long as a sink may be stopped, and a migration takes |

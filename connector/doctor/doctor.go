@@ -37,8 +37,8 @@ func Parts() []Part {
 		{"The migration", "Of a file with migration.name or migration.waves. Its connectors are then those of its waves.", []*check.Check{MigrationCheck}},
 		{"HBase's servers", "Of each connector: the source's, and the destination's.", admin.Checks},
 		{"The source", "Of connectors of class HBaseSource.", capture.Checks},
-		{"Topics", "Of the topics of each connector.", kafka.TopicChecks},
-		{"Rights and schemas", "Of each connector.", []*check.Check{acl.RightsCheck, connector.RegistryCheck}},
+		{"Topics", "Of the topics of each connector, and with `--worker` of those of the group.", kafka.TopicChecks},
+		{"Rights and schemas", "Of each connector, and with `--worker` of the worker.", []*check.Check{acl.RightsCheck, connector.RegistryCheck}},
 		{"The destination", "Of connectors of class HBaseSink. The tables are those of a source in the same configuration whose topics the sink consumes, or those that a source has published in Kafka.", hbase.Checks},
 	}
 }
@@ -47,6 +47,7 @@ func Parts() []Part {
 type Options struct {
 	Timeout   time.Duration // of each check
 	Retention time.Duration // for which records are to stay on their topics
+	Worker    bool          // the file is that of a worker of a group
 	NameNode  string        // http://host:port of that of the source's HDFS; "": not asked
 }
 
@@ -97,6 +98,9 @@ func Run(ctx context.Context, cfg *config.Process, o Options) *Report {
 		defer d.client.Close()
 	}
 	brokers = append(brokers, d.migration(ctx)...)
+	if o.Worker {
+		brokers = append(brokers, d.worker(ctx)...)
+	}
 	sections := make([]Section, len(d.cfg.Connectors))
 	// Sinks after sources: they are sent the sources' tables.
 	d.each(sections, func(c *config.Connector) []check.Result {
@@ -133,8 +137,30 @@ func (d *doctor) each(sections []Section, look func(*config.Connector) []check.R
 	all.Wait()
 }
 
+// worker looks at the topics of a group of workers, and at the rights to them.
+func (d *doctor) worker(ctx context.Context) []check.Result {
+	checks := slices.Concat(kafka.TopicChecks, []*check.Check{acl.RightsCheck})
+	if d.client == nil {
+		return check.Skipped("Kafka cannot be reached", checks...)
+	}
+	w := d.cfg.WithWorkerTopics().Worker
+	var needs []kafka.TopicNeed
+	for _, name := range []string{w.ConfigTopic, w.StatusTopic, w.OffsetTopic} {
+		if name != "" {
+			spec := kafka.TopicSpec{Name: name, Partitions: 1, ReplicationFactor: -1, Configs: map[string]string{"cleanup.policy": "compact"}}
+			needs = append(needs, kafka.TopicNeed{Spec: spec, Create: true, Internal: true})
+		}
+	}
+	return check.Run(ctx, d.Timeout,
+		check.Task{Checks: kafka.TopicChecks, Run: func(ctx context.Context) []check.Result { return d.client.CheckTopics(ctx, needs) }},
+		check.Task{Checks: []*check.Check{acl.RightsCheck}, Run: func(ctx context.Context) []check.Result {
+			return acl.Check(ctx, d.client, &d.kafka, acl.OfWorker(d.cfg), nil)
+		}})
+}
+
 func (d *doctor) source(ctx context.Context, c *config.Connector) []check.Result {
 	cfg := capture.CheckConfig{Config: connector.CaptureConfig(c, d.client, slog.New(slog.DiscardHandler)), Timeout: d.Timeout, Retention: d.Retention, ScanRate: c.Source.Snapshot.MaxBytesPerSecond, NameNode: d.NameNode}
+	cfg.OffsetsTopic, _ = d.cfg.OffsetsTopic(c.Source.TopicPrefix)
 	found := capture.Check(ctx, cfg)
 	d.mu.Lock()
 	d.found[c.Name] = found

@@ -51,7 +51,7 @@ func TestLoggers(t *testing.T) {
 }
 
 func FuzzParseSignal(f *testing.F) {
-	for _, s := range []string{`{"type":"execute-snapshot","data":{"type":"incremental","data-collections":["a"]}}`, `{"id":"1","type":"set-rate","data":{"rows-per-second":1}}`, `{"type":"pause-snapshot"}`, `{`, `null`} {
+	for _, s := range []string{`{"type":"execute-snapshot","data":{"type":"blocking","data-collections":["a"],"additional-conditions":[{"data-collection":"a","filter":"row >= 'a'"}]}}`, `{"id":"1","type":"set-rate","data":{"rows-per-second":1}}`, `{"type":"pause-snapshot"}`, `{`, `null`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

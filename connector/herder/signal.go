@@ -5,7 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"slices"
+	"regexp"
+	"strings"
 )
 
 // The types of signals: Debezium's, and set-rate, which is waltap's own.
@@ -20,12 +21,20 @@ const (
 // SignalTypes are all of them.
 var SignalTypes = []string{ExecuteSnapshot, PauseSnapshot, ResumeSnapshot, StopSnapshot, SetRate}
 
+// The types of SnapshotData.
+const (
+	Incremental = "incremental"
+	Blocking    = "blocking"
+)
+
 // SnapshotData says what to scan, or what to scan no more.
 type SnapshotData struct {
-	// Type is "incremental", or "": the scan runs beside the stream. Debezium's "blocking" is refused.
+	// Type is "incremental", or "": the scan runs beside the stream. With "blocking" the changes of all tables wait meanwhile.
 	Type string `json:"type,omitempty"`
 	// DataCollections are regular expressions that match the whole of namespace:table.
 	DataCollections []string `json:"data-collections"`
+	// AdditionalConditions narrow the scan of tables; of those that match one the first counts.
+	AdditionalConditions []Condition `json:"additional-conditions,omitempty"`
 }
 
 // RateData are limits of a scan; nil: it stays as it is, 0: none.
@@ -63,13 +72,36 @@ func (s Signal) Snapshot() (d SnapshotData, err error) {
 	if err := s.data(&d); err != nil {
 		return d, err
 	}
-	if d.Type != "" && d.Type != "incremental" && d.Type != "INCREMENTAL" {
-		return d, Errorf(BadRequest, "signal %s: type %q is not supported: want incremental, which scans beside the stream", s.Type, d.Type)
+	switch strings.ToLower(d.Type) {
+	case "", Incremental:
+		d.Type = Incremental
+	case Blocking:
+		d.Type = Blocking
+	default:
+		return d, Errorf(BadRequest, "signal %s: type %q is unknown: want incremental, which scans beside the stream, or blocking", s.Type, d.Type)
 	}
-	if slices.Contains(d.DataCollections, "") {
-		return d, Errorf(BadRequest, "signal %s: a name in data-collections is empty", s.Type)
+	return d, d.check(s.Type)
+}
+
+// check finds what is wrong with the tables and their conditions.
+func (d *SnapshotData) check(kind string) error {
+	for _, name := range d.DataCollections {
+		if _, err := regexp.Compile(name); err != nil || name == "" {
+			return Errorf(BadRequest, "signal %s: %q in data-collections is not a regular expression for names of tables, such as default:orders", kind, name)
+		}
 	}
-	return d, nil
+	if len(d.AdditionalConditions) > 0 && kind == StopSnapshot {
+		return Errorf(BadRequest, "signal %s: additional-conditions do not belong to it: a scan is stopped as a whole", kind)
+	}
+	for _, c := range d.AdditionalConditions {
+		if _, err := regexp.Compile(c.DataCollection); err != nil || c.DataCollection == "" {
+			return Errorf(BadRequest, "signal %s: %q in additional-conditions is not a regular expression for names of tables", kind, c.DataCollection)
+		}
+		if _, _, err := ParseFilter(c.Filter); err != nil {
+			return Errorf(BadRequest, "signal %s: %v", kind, err)
+		}
+	}
+	return nil
 }
 
 // Rate reads the data of SetRate.

@@ -2,12 +2,14 @@ package migrate
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/waltap/waltap/checkpoint"
 	"github.com/waltap/waltap/connector/config"
 	"github.com/waltap/waltap/internal/crash"
 	"github.com/waltap/waltap/internal/hbase/admin"
@@ -249,7 +251,10 @@ func (s *session) topicsOfWave(w *Wave, st *State) []string {
 				out = append(out, topic)
 			}
 		}
-		out = append(out, schema.TasksTopic(prefix), schema.TablesTopic(prefix), schema.SchemaTopic(prefix), schema.WatermarksTopic(prefix), schema.OffsetsTopic(prefix))
+		out = append(out, schema.TasksTopic(prefix), schema.TablesTopic(prefix), schema.SchemaTopic(prefix), schema.WatermarksTopic(prefix))
+		if offsets, shared := s.cfg.OffsetsTopic(prefix); !shared {
+			out = append(out, offsets)
+		}
 	}
 	add(w.prefix(), st.names())
 	var targets []string
@@ -272,6 +277,43 @@ func (s *session) deleteTopics(ctx context.Context, w *Wave, st *State) error {
 		}
 		s.say("topic %s is deleted", topic)
 		crash.Point(crash.TopicDeleted)
+	}
+	return s.forgetProgress(ctx, w, st)
+}
+
+// forgetProgress removes the progress of the wave's sources from a topic that others use, too (offset.storage.topic).
+func (s *session) forgetProgress(ctx context.Context, w *Wave, st *State) (err error) {
+	topic, shared := s.cfg.OffsetsTopic(w.prefix())
+	if !shared {
+		return nil
+	}
+	if _, err := s.kafka.Topic(ctx, topic); errors.Is(err, kafka.ErrUnknownTopic) {
+		return nil
+	}
+	store, err := checkpoint.Open(ctx, s.kafka, topic)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	names := []string{w.Source.Name}
+	for n := 1; n <= st.Reversals; n++ {
+		names = append(names, reverseName(w.Source.Name, n))
+	}
+	for _, name := range names {
+		var keys []map[string]string
+		err := store.Each(name, func(partition map[string]string, _ json.RawMessage) error {
+			keys = append(keys, partition)
+			return nil
+		})
+		for _, k := range keys {
+			if err == nil {
+				err = store.Delete(ctx, name, k)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		s.say("the progress of connector %s is removed from topic %s", name, topic)
 	}
 	return nil
 }

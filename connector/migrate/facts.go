@@ -89,7 +89,7 @@ func (s *session) facts(ctx context.Context, w *Wave, st *State, from, moment in
 
 // capturedFacts are about the source and the capture of it.
 func (s *session) capturedFacts(ctx context.Context, w *Wave, p *pair, f *Facts) (err error) {
-	if f.Kept, err = capture.Inspect(ctx, s.kafka, p.prefix(), p.source.Name); err != nil {
+	if f.Kept, err = s.kept(ctx, p.prefix(), p.source.Name); err != nil {
 		return err
 	}
 	peer, err := p.from.Peer(ctx, f.Peer)

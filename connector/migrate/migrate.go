@@ -26,6 +26,7 @@ import (
 	"github.com/waltap/waltap/connector/config"
 	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/internal/kafka"
+	"github.com/waltap/waltap/source/capture"
 )
 
 const (
@@ -295,3 +296,9 @@ func (w *Wave) targetName(table string) string { return w.Sink.Sink.Mapping.Tabl
 
 // prefix of the wave's topics.
 func (w *Wave) prefix() string { return w.Source.Source.TopicPrefix }
+
+// kept is how far a source of the migration is, nil when it has kept nothing.
+func (s *session) kept(ctx context.Context, prefix, connector string) (*capture.Kept, error) {
+	topic, _ := s.cfg.OffsetsTopic(prefix)
+	return capture.Inspect(ctx, s.kafka, topic, connector)
+}

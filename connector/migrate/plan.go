@@ -436,7 +436,8 @@ func (p *planner) kafkaItems(w *Wave, chosen []admin.Table, out *PlanWave) error
 		}
 		topic(name, fmt.Sprintf("changes of %s, %d partitions", t.FullName(), s.TopicCreation.Partitions))
 	}
-	topic(schema.OffsetsTopic(prefix), "progress")
+	offsets, _ := p.cfg.OffsetsTopic(prefix)
+	topic(offsets, "progress")
 	topic(schema.TasksTopic(prefix), "shares the scan out")
 	topic(schema.TablesTopic(prefix), "descriptors of tables")
 	topic(schema.SchemaTopic(prefix), "schema of the records")

@@ -25,7 +25,7 @@ func (p *planner) rate(ctx context.Context, w *Wave) (rate int64, from string, e
 		if st == nil {
 			continue
 		}
-		kept, err := capture.Inspect(ctx, p.kafka, of.prefix(), of.Source.Name)
+		kept, err := p.kept(ctx, of.prefix(), of.Source.Name)
 		if err != nil {
 			return 0, "", err
 		}

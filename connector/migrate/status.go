@@ -125,7 +125,7 @@ func (w *Watcher) wave(ctx context.Context, wave *Wave) (*WaveStatus, error) {
 		return out, err
 	}
 	out.Paused, out.Verified, out.Fence, out.Reverse, out.Left = st.Paused, st.Verified, st.Fence, st.Reverse, st.Left
-	kept, err := capture.Inspect(ctx, w.s.kafka, wave.prefix(), wave.Source.Name)
+	kept, err := w.s.kept(ctx, wave.prefix(), wave.Source.Name)
 	if err != nil {
 		return nil, err
 	}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/waltap/waltap/internal/crash"
 	"github.com/waltap/waltap/internal/hbase/admin"
-	"github.com/waltap/waltap/source/capture"
 )
 
 // beginReverse begins the stream from the destination to the source, and opens the source's tables for it once it has every change
@@ -63,7 +62,7 @@ func (s *session) awaitReverse(ctx context.Context, w *Wave, st *State) error {
 		return err
 	}
 	err = s.await(ctx, "the reverse stream", func() (bool, error) {
-		kept, err := capture.Inspect(ctx, s.kafka, p.prefix(), p.source.Name)
+		kept, err := s.kept(ctx, p.prefix(), p.source.Name)
 		if err != nil || kept == nil || !kept.Streaming {
 			return false, err
 		}

@@ -99,7 +99,7 @@ func (c *call) checkConfig(name string, config properties) error {
 	if err := setName(name, config); err != nil {
 		return err
 	}
-	if err := c.api.references(config); err != nil {
+	if err := c.api.Process.CheckReferences(config); err != nil {
 		return err
 	}
 	_, err := c.api.Process.ParseConnector(name, config)
@@ -158,7 +158,7 @@ func patchConfig(c *call) (answer, error) {
 	if given, ok := p["name"]; ok && (given == nil || *given != c.args[0]) {
 		return answer{}, setName(c.args[0], properties{"name": set["name"]})
 	}
-	if err := c.api.references(set); err != nil {
+	if err := c.api.Process.CheckReferences(set); err != nil {
 		return answer{}, err
 	}
 	return ok(c.api.Herder.PatchConfig(c.Context(), c.args[0], maps.Clone(p)))

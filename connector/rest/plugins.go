@@ -163,7 +163,7 @@ func validate(c *call) (answer, error) {
 		return answer{}, fail(http.StatusInternalServerError, "The configuration has no connector.class: give %s", c.args[0])
 	}
 	faults := make(map[string][]string)
-	err := c.api.references(given)
+	err := c.api.Process.CheckReferences(given)
 	if err == nil {
 		_, err = c.api.Process.ParseConnector("", given)
 	}

@@ -117,7 +117,7 @@ func TestSignalsOfTheTopic(t *testing.T) {
 	// What cannot be read, or is refused, is left behind; what fails is tried again.
 	r.refuse <- herder.Errorf(herder.BadRequest, "no")
 	r.send("orders", `{"id":"3","type":"resume-snapshot"}`)
-	for _, bad := range []string{`{"type":"no-such"}`, `{`, ``, `{"type":"execute-snapshot","data":{"type":"blocking","data-collections":["t"]}}`} {
+	for _, bad := range []string{`{"type":"no-such"}`, `{`, ``, `{"type":"execute-snapshot","data":{"type":"no-such","data-collections":["t"]}}`} {
 		r.send("orders", bad)
 	}
 	r.committed(8)

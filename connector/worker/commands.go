@@ -6,7 +6,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/waltap/waltap/checkpoint"
+	"github.com/waltap/waltap/connector/config"
 	"github.com/waltap/waltap/connector/herder"
+	"github.com/waltap/waltap/source/capture"
 )
 
 // restartCommand is the value of keyRestart.
@@ -131,11 +134,45 @@ func (w *Worker) Signal(ctx context.Context, name string, s herder.Signal) error
 	if err := s.Check(); err != nil {
 		return err
 	}
-	switch s.Type {
-	case herder.SetRate, herder.PauseSnapshot, herder.ResumeSnapshot:
-		return w.send(ctx, keySignal+name, signalCommand{name, s})
+	if s.Type == herder.ExecuteSnapshot || s.Type == herder.StopSnapshot {
+		return w.ask(ctx, name, s)
 	}
-	return herder.Errorf(herder.BadRequest, "signal %s is not carried out: a table is scanned again with snapshot.mode: when_needed after a gap (docs/gaps.md), or by a new source with another name and topic.prefix", s.Type)
+	return w.send(ctx, keySignal+name, signalCommand{name, s})
+}
+
+// ask keeps what a signal asks for on the offsets topic of the source, where its leading process finds it, also after a restart.
+func (w *Worker) ask(ctx context.Context, name string, s herder.Signal) error {
+	_, c, err := w.configOf(ctx, name)
+	if err != nil {
+		return err
+	}
+	if c.Source.Snapshot.Mode == config.SnapshotInitialOnly {
+		return herder.Errorf(herder.BadRequest, "signal %s: connector %s ends with its scan (snapshot.mode: initial_only), and scans at each start", s.Type, name)
+	}
+	d, err := s.Snapshot()
+	if err != nil {
+		return err
+	}
+	if d.Type == herder.Blocking && !c.Source.Peer.Create {
+		return herder.Errorf(herder.BadRequest, "signal %s: hbase.peer.create: false leaves the peer to you, so its changes cannot wait: ask for an incremental scan", s.Type)
+	}
+	a := capture.Asked{Signal: s.ID, Stop: s.Type == herder.StopSnapshot, Held: d.Type == herder.Blocking, Tables: d.DataCollections}
+	for _, cond := range d.AdditionalConditions {
+		start, stop, err := herder.ParseFilter(cond.Filter)
+		if err != nil {
+			return err
+		}
+		a.Rows = append(a.Rows, capture.AskedRows{Table: cond.DataCollection, Start: start, Stop: stop})
+	}
+	kept := false
+	err = w.progress(ctx, c, func(store *checkpoint.Store) error {
+		kept = true
+		return capture.Ask(ctx, store, name, a)
+	})
+	if err == nil && !kept {
+		return herder.Errorf(herder.Conflict, "Connector %s has never run: it scans its tables when it starts. Send the signal when it does", name)
+	}
+	return err
 }
 
 // signal is a Signal, on each worker: those that do not run the source have nothing to change.

@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,7 +12,6 @@ import (
 	"github.com/waltap/waltap/connector/config"
 	"github.com/waltap/waltap/connector/herder"
 	"github.com/waltap/waltap/internal/kafka"
-	"github.com/waltap/waltap/schema"
 	"github.com/waltap/waltap/source/tasks"
 )
 
@@ -59,7 +57,7 @@ func (w *Worker) progress(ctx context.Context, c *config.Connector, f func(*chec
 	if w.cfg.Kafka == nil {
 		return herder.Errorf(herder.NotReady, "Kafka is not connected")
 	}
-	topic := cmp.Or(w.cfg.Process.Worker.OffsetTopic, schema.OffsetsTopic(c.Source.TopicPrefix))
+	topic, _ := w.cfg.Process.OffsetsTopic(c.Source.TopicPrefix)
 	if _, err := w.cfg.Kafka.Topic(ctx, topic); err != nil {
 		if errors.Is(err, kafka.ErrUnknownTopic) {
 			return nil // it has not started yet

@@ -203,8 +203,11 @@ func (w *Worker) Ready(ctx context.Context) error {
 	}
 }
 
-// GroupOf is the group of a process's workers. The name of the group is not that of any connector's.
-func GroupOf(p *config.Process) string { return "waltap-workers-" + p.GroupID }
+// GroupPrefix stands before group.id in the name of a group of workers: it is not that of any connector's.
+const GroupPrefix = "waltap-workers-"
+
+// GroupOf is the group of a process's workers.
+func GroupOf(p *config.Process) string { return GroupPrefix + p.GroupID }
 
 func (w *Worker) claim() []byte {
 	w.mu.Lock()

@@ -1,11 +1,13 @@
 package worker
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
 	"testing"
 
+	"github.com/waltap/waltap/checkpoint"
 	"github.com/waltap/waltap/connector/config"
 	"github.com/waltap/waltap/connector/herder"
 	"github.com/waltap/waltap/source/capture"
@@ -216,4 +218,61 @@ func TestAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.await("no instance", func() bool { return w.runs("s") == 0 })
+}
+
+// A scan that a signal asks for is kept on the offsets topic of the source, where it is found after a restart; wrong ones are refused.
+func TestScansThatSignalsAskForAreKept(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("a:1")
+	props := sourceProps("1")
+	if _, err := a.Create(t.Context(), "s", props, herder.TargetStopped); err != nil {
+		t.Fatal(err)
+	}
+	send := func(kind, data string) error {
+		return a.Signal(t.Context(), "s", herder.Signal{ID: "x", Type: kind, Data: []byte(data)})
+	}
+	scan := `{"type":"blocking","data-collections":["default:t"],"additional-conditions":[{"data-collection":"default:t","filter":"row LIKE 'a%'"}]}`
+	if err := send(herder.ExecuteSnapshot, scan); herder.KindOf(err) != herder.Conflict {
+		t.Errorf("of a source that has never run: %v", err)
+	}
+	store, err := checkpoint.Open(t.Context(), a.client, "__waltap-offsets.p")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	if err := send(herder.ExecuteSnapshot, scan); err != nil {
+		t.Fatal(err)
+	}
+	if err := send(herder.StopSnapshot, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var kept []capture.Asked
+	if err := store.Each("s", func(_ map[string]string, offset json.RawMessage) error {
+		var x capture.Asked
+		err := json.Unmarshal(offset, &x)
+		kept = append(kept, x)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if len(kept) != 2 || !kept[0].Held || kept[0].Signal != "x" || kept[0].Tables[0] != "default:t" || string(kept[0].Rows[0].Start) != "a" || string(kept[0].Rows[0].Stop) != "b" || !kept[1].Stop {
+		t.Errorf("kept: %+v", kept)
+	}
+	props["snapshot.mode"] = "initial_only"
+	if _, _, err := a.PutConfig(t.Context(), "s", props); err != nil {
+		t.Fatal(err)
+	}
+	if err := send(herder.ExecuteSnapshot, scan); herder.KindOf(err) != herder.BadRequest {
+		t.Errorf("of a source that only scans: %v", err)
+	}
+	props["snapshot.mode"], props["hbase.peer.create"] = "no_data", "false"
+	if _, _, err := a.PutConfig(t.Context(), "s", props); err != nil {
+		t.Fatal(err)
+	}
+	if err := send(herder.ExecuteSnapshot, scan); herder.KindOf(err) != herder.BadRequest {
+		t.Errorf("blocking, of a source whose peer is the operator's: %v", err)
+	}
 }

@@ -177,6 +177,8 @@ type Capture struct {
 	stalled    string // why no change flows; "": they do
 	waits      string // for whom a complete scan waits; of scanTables
 
+	obeyed uint64 // Changes of the store when nothing that was asked for was left
+
 	unswept bool // snapshots of tables that were read are left
 
 	watermark  *watermark.Watermark // nil: none
@@ -364,8 +366,8 @@ func (c *Capture) scan(ctx context.Context) error {
 	var todo []scan.Table
 	var names []string
 	for i := range c.tables {
-		if t := &c.tables[i]; !t.state.Captured && c.cfg.SnapshotMode != SnapshotNoData {
-			todo = append(todo, c.scanTable(t))
+		if t := &c.tables[i]; !t.state.Captured && (c.cfg.SnapshotMode != SnapshotNoData || t.state.Asked != nil) {
+			todo = append(todo, c.narrowed(t))
 			names = append(names, t.name)
 		}
 	}
@@ -402,7 +404,7 @@ func (c *Capture) scan(ctx context.Context) error {
 
 // setCaptured keeps that the scan has delivered the table, which ends the work on it.
 func (c *Capture) setCaptured(ctx context.Context, t *captured) error {
-	t.state.Captured, t.state.Scanned = true, time.Now().UnixMilli()
+	t.state.Captured, t.state.Scanned, t.state.Asked = true, time.Now().UnixMilli(), nil
 	if err := c.state.saveTable(ctx, t.name, t.state); err != nil {
 		return err
 	}

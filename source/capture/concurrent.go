@@ -42,7 +42,7 @@ func (c *Capture) letFlow() {
 		return
 	}
 	for i := range c.tables {
-		if t := &c.tables[i]; !t.state.Captured {
+		if t := &c.tables[i]; !t.state.Captured && !t.held() {
 			t.state.Concurrent = true
 		}
 	}
@@ -152,7 +152,7 @@ func (c *Capture) scanNext(ctx context.Context) {
 	if b.done != nil || i < 0 {
 		return
 	}
-	t, since := c.scanTable(&c.tables[i]), c.tables[i].state.Since
+	t, since := c.narrowed(&c.tables[i]), c.tables[i].state.Since
 	done := make(chan error, 1)
 	ctx, b.cancel = context.WithCancel(ctx)
 	b.table, b.done = t.Name, done
@@ -214,11 +214,12 @@ type flow struct {
 
 // showFlow tells what the capture does: changes flow, some tables may be scanned beside.
 func (c *Capture) showFlow() {
-	var topics, scanning []string
-	for _, t := range c.tables {
+	var topics, scanning, texts []string
+	for i := range c.tables {
+		t := &c.tables[i]
 		topics = append(topics, t.topic)
 		if t.unscanned() {
-			scanning = append(scanning, t.name)
+			scanning, texts = append(scanning, t.name), append(texts, t.name+t.askedText())
 		}
 	}
 	c.flow.mu.Lock()
@@ -236,7 +237,7 @@ func (c *Capture) showFlow() {
 	if text != "" {
 		text = "; " + text
 	}
-	c.cfg.Stats.Scanning(tableList(scanning) + ", while changes flow" + text)
+	c.cfg.Stats.Scanning(tableList(texts) + ", while changes flow" + text)
 }
 
 // notScanned is an error while tables are being scanned: no watermark may be published then, as it would say that
@@ -266,12 +267,12 @@ func tableList(names []string) string {
 // scanHeld scans while the source keeps its WALs for us, for no longer than MaxWALHold: they fill its disks.
 func (c *Capture) scanHeld(ctx context.Context, st *captureState) error {
 	if st.HeldSince == 0 {
-		return c.scan(ctx)
+		return c.scanAsked(ctx)
 	}
 	since := time.UnixMilli(st.HeldSince)
 	hctx, cancel := context.WithDeadline(ctx, since.Add(c.cfg.MaxWALHold))
 	defer cancel()
-	err := c.scan(hctx)
+	err := c.scanAsked(hctx)
 	if err == nil || hctx.Err() == nil || ctx.Err() != nil {
 		return err
 	}
@@ -294,6 +295,11 @@ func (c *Capture) switchOrder(ctx context.Context, st *captureState) error {
 	}
 	if p == nil || p.Config[captureKey] != st.CaptureID {
 		return c.replaced()
+	}
+	for i := range c.tables {
+		if t := &c.tables[i]; t.held() {
+			t.state.Asked.Held = false
+		}
 	}
 	c.letFlow()
 	return c.openPeer(ctx, st, p)

@@ -63,7 +63,7 @@ func (c *Capture) awaitSuccessor(r *receiver, before []string) {
 			break
 		}
 	}
-	c.cfg.Log.Info("changes go to another process of this connector", "handed_over_in", time.Since(begun).Round(time.Millisecond))
+	c.cfg.Log.Info("changes go to another process of this connector", "handed_over_in", time.Since(begun).Round(time.Millisecond), "last_call_answered", r.lastAnswer())
 }
 
 // bury takes registrations off ZooKeeper that others have left which have died: HBase would call their ports until their sessions end.

@@ -8,7 +8,6 @@ import (
 
 	"github.com/waltap/waltap/checkpoint"
 	"github.com/waltap/waltap/internal/kafka"
-	"github.com/waltap/waltap/schema"
 	"github.com/waltap/waltap/source/scan"
 )
 
@@ -33,9 +32,8 @@ type KeptTable struct {
 	Scanned     int64 // when a scan that the changes queued behind was complete, ms; 0: it is not, or there was none
 }
 
-// Inspect reads what a connector has kept, nil when nothing.
-func Inspect(ctx context.Context, client *kafka.Client, prefix, connector string) (*Kept, error) {
-	topic := schema.OffsetsTopic(prefix)
+// Inspect reads what a connector has kept on its offsets topic, nil when nothing.
+func Inspect(ctx context.Context, client *kafka.Client, topic, connector string) (*Kept, error) {
 	if _, err := client.Topic(ctx, topic); errors.Is(err, kafka.ErrUnknownTopic) {
 		return nil, nil
 	} else if err != nil {

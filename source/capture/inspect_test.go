@@ -17,7 +17,7 @@ func TestInspectCountsRowsOnce(t *testing.T) {
 	}
 	t.Cleanup(func() { store.Close() })
 	s := &state{store: store, connector: "s"}
-	if k, err := Inspect(ctx, c.cfg.Kafka, "p", "s"); err != nil || k != nil {
+	if k, err := Inspect(ctx, c.cfg.Kafka, c.cfg.offsetsTopic(), "s"); err != nil || k != nil {
 		t.Fatalf("nothing is kept: %+v, %v", k, err)
 	}
 	if err := s.saveTable(ctx, "default:a", tableState{Epoch: 2, Captured: true, Scanned: 77}); err != nil {
@@ -33,7 +33,7 @@ func TestInspectCountsRowsOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	k, err := Inspect(ctx, c.cfg.Kafka, "p", "s")
+	k, err := Inspect(ctx, c.cfg.Kafka, c.cfg.offsetsTopic(), "s")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,9 +2,9 @@ package capture
 
 import (
 	"context"
-	"crypto/sha1"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -12,7 +12,6 @@ import (
 
 	"github.com/waltap/waltap/internal/hbase/rpc"
 	"github.com/waltap/waltap/internal/hbase/zookeeper"
-	"github.com/waltap/waltap/schema"
 	"github.com/waltap/waltap/source/replication"
 	"github.com/waltap/waltap/source/watermark"
 )
@@ -51,6 +50,9 @@ type receiver struct {
 
 	ready   chan struct{} // closed: calls are let in
 	entered atomic.Int64  // when the last call came, ns
+	left    atomic.Int64  // when the last answer was given, ns
+	first   sync.Once     // call that was let in
+	log     *slog.Logger
 }
 
 // listen opens the port. Calls wait until letIn.
@@ -72,7 +74,7 @@ func (c *Capture) listen() (*receiver, error) {
 		config.Heartbeats = c.watermark
 	}
 	handler := replication.NewReceiver(config)
-	r := &receiver{broken: make(chan error, 1), ready: make(chan struct{}), addr: l.Addr().(*net.TCPAddr)}
+	r := &receiver{broken: make(chan error, 1), ready: make(chan struct{}), addr: l.Addr().(*net.TCPAddr), log: c.cfg.Log}
 	r.server = rpc.NewServer(rpc.ServerConfig{
 		Services: map[string]rpc.Handler{replication.Service: r.gate(handler.Serve)},
 		Allow:    allow.Check, MaxBytesInFlight: c.cfg.MaxBytesInFlight, Logger: c.cfg.Log,
@@ -85,15 +87,32 @@ func (c *Capture) listen() (*receiver, error) {
 // error would make HBase pause for a second.
 func (r *receiver) gate(next rpc.Handler) rpc.Handler {
 	return func(ctx context.Context, call *rpc.Call) {
-		r.entered.Store(time.Now().UnixNano())
+		came := time.Now()
+		r.entered.Store(came.UnixNano())
 		wait, cancel := context.WithDeadline(ctx, call.Deadline)
 		defer cancel()
 		select {
 		case <-r.ready:
 		case <-wait.Done():
 		}
+		r.first.Do(func() {
+			r.log.Info("the first call of a region server", "came", came.Format(timeFormat), "let_in", time.Now().Format(timeFormat))
+		})
 		next(ctx, call)
+		r.left.Store(time.Now().UnixNano())
 	}
+}
+
+// timeFormat is that of times in the log by which processes are compared.
+const timeFormat = "2006-01-02T15:04:05.000Z07:00"
+
+// lastAnswer says when the last call was answered.
+func (r *receiver) lastAnswer() string {
+	ns := r.left.Load()
+	if ns == 0 {
+		return "never"
+	}
+	return time.Unix(0, ns).Format(timeFormat)
 }
 
 // letIn lets calls in. It is called once.
@@ -117,7 +136,7 @@ func (c *Capture) register(ctx context.Context, r *receiver) (err error) {
 	rctx, cancel := context.WithTimeout(ctx, c.cfg.ConnectTimeout)
 	defer cancel()
 	r.registration, err = zookeeper.Register(rctx, zookeeper.RegistrationConfig{
-		Quorum: c.cfg.PeerQuorum, Root: c.cfg.PeerRoot, ClusterID: c.virtualID().String(),
+		Quorum: c.cfg.PeerQuorum, Root: c.cfg.PeerRoot, ClusterID: replication.VirtualID(c.id, c.cfg.Connector).String(),
 		Host: c.cfg.AdvertisedHost, Port: r.addr.Port, SessionTimeout: c.cfg.PeerSessionTimeout, Log: c.cfg.Log,
 		OnChange: func(registered bool) {
 			if !registered {
@@ -158,17 +177,4 @@ func (c *Capture) regionServerHosts(ctx context.Context) ([]string, error) {
 		hosts[i] = s.Host
 	}
 	return hosts, nil
-}
-
-// virtualID is the virtual cluster's id: the same for one connector on one source for ever, never the source's own,
-// which HBase would refuse. A name-based UUID (version 5).
-func (c *Capture) virtualID() schema.UUID {
-	h := sha1.New()
-	h.Write(c.id[:])
-	h.Write([]byte("waltap/" + c.cfg.Connector))
-	var u schema.UUID
-	copy(u[:], h.Sum(nil))
-	u[6] = u[6]&0x0f | 0x50
-	u[8] = u[8]&0x3f | 0x80
-	return u
 }

@@ -7,19 +7,19 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"slices"
 	"strings"
 
 	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/internal/hbase/cell"
+	"github.com/waltap/waltap/source/replication"
 	"github.com/waltap/waltap/source/watermark"
 )
 
 // Keys in the CONFIG of a peer of ours.
 const (
 	// MarkKey holds the connector's name. Only a peer that carries it is ours to change or to remove.
-	MarkKey = "waltap.connector"
+	MarkKey = replication.MarkKey
 	// captureKey holds captureState.CaptureID.
 	captureKey = "waltap.capture"
 )
@@ -87,23 +87,9 @@ func (c *Capture) awaitPeer(ctx context.Context) error {
 	return c.cluster.AwaitPeer(ctx, c.cfg.PeerID)
 }
 
-// clusterKey is how HBase names the virtual cluster: "host,host:port:/root", or "host:port,host:port:port:/root"
-// when the ports differ.
+// clusterKey is how HBase names the virtual cluster.
 func (c *Capture) clusterKey() string {
-	var hosts []string
-	port, mixed := "", false
-	for _, s := range c.cfg.PeerQuorum {
-		h, p, err := net.SplitHostPort(s)
-		if err != nil {
-			h, p = s, "2181"
-		}
-		mixed = mixed || port != "" && p != port
-		hosts, port = append(hosts, h), p
-	}
-	if mixed {
-		hosts = c.cfg.PeerQuorum
-	}
-	return strings.Join(hosts, ",") + ":" + port + ":" + c.cfg.PeerRoot
+	return replication.ClusterKey(c.cfg.PeerQuorum, c.cfg.PeerRoot)
 }
 
 // peer is our peer as it should be.

@@ -93,8 +93,14 @@ func run(ctx context.Context, cfg Config) error {
 		Client: cfg.Kafka, Store: store, Connector: cfg.Connector, Topic: schema.TasksTopic(cfg.TopicPrefix), Wants: cfg.Owned, Log: cfg.Log,
 	}, tasks.Roles{
 		Lead: func(ctx context.Context, l *tasks.Leadership) error {
-			c := &Capture{process: p, leadership: l, altered: make(chan struct{}, 1)}
-			return c.run(ctx)
+			for {
+				c := &Capture{process: p, leadership: l, altered: make(chan struct{}, 1)}
+				err := c.run(ctx)
+				if !errors.Is(err, errHold) || ctx.Err() != nil {
+					return err
+				}
+				cfg.Log.Info("a scan was asked for during which the changes wait: the peer is held", "was_ended_by", err)
+			}
 		},
 		Work: p.work,
 	})
@@ -232,14 +238,14 @@ func (w *worker) scan(ctx context.Context, tables []scan.Table, shards []scan.Sh
 	return err
 }
 
-// renewed tells whether a table has another epoch by now. What cannot be read now is read a second later.
+// renewed tells whether a table has another epoch by now, or its scan is to end. What cannot be read now is read a second later.
 func (w *worker) renewed(ctx context.Context, tables []scan.Table) bool {
 	if err := w.state.store.Refresh(ctx); err != nil {
 		return false
 	}
 	return slices.ContainsFunc(tables, func(t scan.Table) bool {
 		st, known, err := w.state.table(t.Name)
-		return err == nil && known && st.Epoch != t.Epoch
+		return err == nil && known && (st.Epoch != t.Epoch || st.Stopped)
 	})
 }
 

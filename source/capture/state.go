@@ -66,6 +66,12 @@ type tableState struct {
 	// Concurrent: its changes flow, or have flowed, while it is scanned. It stays for the epoch, as nothing of its stream may
 	// be left out.
 	Concurrent bool `json:"concurrent,omitempty"`
+	// Asked: the scan that is not complete was asked for (see Asked); nil: it was not.
+	Asked *askedScan `json:"asked,omitempty"`
+	// AskedID is that of the last one that has begun, in this epoch.
+	AskedID string `json:"asked_id,omitempty"`
+	// Stopped: the scan of this epoch was asked for, and ended before it was complete.
+	Stopped bool `json:"stopped,omitempty"`
 	// Began is when its scan began in an initial_only capture, ms; 0: not known.
 	Began int64 `json:"began,omitempty"`
 }

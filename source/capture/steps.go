@@ -222,6 +222,12 @@ func (c *Capture) foreignPeer(ctx context.Context, p *admin.Peer) (captureState,
 	if err := c.checkForeign(p); err != nil {
 		return st, err
 	}
+	if c.flows() { // scans that were asked for
+		c.background.open = true
+		if err := c.announce(ctx, c.tables); err != nil {
+			return st, err
+		}
+	}
 	return st, c.markListed(ctx)
 }
 
@@ -254,6 +260,8 @@ func (c *Capture) watch(ctx context.Context, r *receiver, st captureState) error
 	defer tick.Stop()
 	refresh := time.NewTicker(c.cfg.TableRefresh)
 	defer refresh.Stop()
+	asked := time.NewTicker(lookInterval)
+	defer asked.Stop()
 	for {
 		var err error
 		select {
@@ -263,6 +271,8 @@ func (c *Capture) watch(ctx context.Context, r *receiver, st captureState) error
 			return fmt.Errorf("hbase.peer.listen: the port is closed: %w", err)
 		case end := <-c.background.done:
 			err = c.scanEnded(ctx, end)
+		case <-asked.C:
+			err = c.obey(ctx)
 		case <-c.altered:
 			err = c.checkPeer(ctx, st)
 		case <-tick.C:

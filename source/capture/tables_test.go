@@ -145,16 +145,6 @@ func TestPeerCarriesExactlyTheCapturedTables(t *testing.T) {
 	}
 }
 
-func TestVirtualClusterKeepsItsID(t *testing.T) {
-	a := (&Capture{process: &process{cfg: Config{Connector: "a"}}}).virtualID()
-	if a != (&Capture{process: &process{cfg: Config{Connector: "a"}}}).virtualID() {
-		t.Error("the id differs from start to start")
-	}
-	if a == (&Capture{process: &process{cfg: Config{Connector: "b"}}}).virtualID() || a.IsZero() {
-		t.Error("two connectors share an id")
-	}
-}
-
 func TestNewFamiliesAreRefused(t *testing.T) {
 	c := captured{name: "shop:orders", families: []string{"a", "b"}, state: tableState{Families: []string{"b"}}}
 	if err := c.checkFamilies(); err == nil || !strings.Contains(err.Error(), "family a") {

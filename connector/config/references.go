@@ -1,4 +1,4 @@
-package rest
+package config
 
 import (
 	"fmt"
@@ -7,18 +7,18 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/waltap/waltap/connector/config"
 	"github.com/waltap/waltap/internal/secret"
 )
 
-// references refuses what a configuration that came over REST may not refer to. Who may create connectors could read any file
-// of this machine else: by naming it where the value is shown, or by sending it to a server of his own.
-func (a *api) references(given properties) error {
-	var e config.Error
+// CheckReferences refuses what a configuration that came over REST may not refer to, also when a worker reads it from the config topic:
+// who may create connectors, or write to that topic, could read any file of this machine else, by naming it where the value is shown,
+// or by sending it to a server of his own. The error is an *Error.
+func (p *Process) CheckReferences(given map[string]string) error {
+	var e Error
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		for _, ref := range secret.References(given[name]) {
-			if err := a.reference(name, ref); err != nil {
-				e.Faults = append(e.Faults, config.Fault{Key: name, Message: err.Error()})
+			if err := p.reference(name, ref); err != nil {
+				e.Faults = append(e.Faults, Fault{Key: name, Message: err.Error()})
 			}
 		}
 	}
@@ -28,20 +28,20 @@ func (a *api) references(given properties) error {
 	return &e
 }
 
-func (a *api) reference(name string, ref secret.Reference) error {
-	folder := a.Process.REST.SecretsFolder
+func (p *Process) reference(name string, ref secret.Reference) error {
+	folder := p.REST.SecretsFolder
 	if folder == "" {
 		return fmt.Errorf("%s: a configuration that comes over REST may hold no references: set rest.secrets.folder in the file of the process", ref)
 	}
 	// A patch has no class; its keys are of one of the two.
-	k, known := config.Find(config.HBaseSource, name)
+	k, known := Find(HBaseSource, name)
 	if !known {
-		k, known = config.Find(config.HBaseSink, name)
+		k, known = Find(HBaseSink, name)
 	}
-	if !known || k.Type != config.Password && !strings.HasSuffix(name, ".certificates") && !strings.HasSuffix(name, ".certificate.chain") {
+	if !known || k.Type != Password && !strings.HasSuffix(name, ".certificates") && !strings.HasSuffix(name, ".certificate.chain") {
 		return fmt.Errorf("%s: a configuration that comes over REST may hold references in keys of secrets and certificates only", ref)
 	}
-	switch p := ref.Kind(a.Process.Providers); p {
+	switch ref.Kind(p.Providers) {
 	case secret.File, secret.Directory:
 		if !within(folder, ref.Path) {
 			return fmt.Errorf("%s: a configuration that comes over REST may refer to files in %s only (rest.secrets.folder)", ref, folder)

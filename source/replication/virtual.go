@@ -1,0 +1,45 @@
+package replication
+
+import (
+	"crypto/sha1"
+	"net"
+	"strings"
+
+	"github.com/waltap/waltap/schema"
+)
+
+// MarkKey is the key in the CONFIG of a peer of ours that holds the connector's name. Only a peer that carries it is ours to change or to
+// remove.
+const MarkKey = "waltap.connector"
+
+// VirtualID is the id of the virtual cluster that a connector is to its source: the same for one connector on one source for ever, never the
+// source's own, which HBase would refuse. A name-based UUID (version 5).
+func VirtualID(source schema.UUID, connector string) schema.UUID {
+	h := sha1.New()
+	h.Write(source[:])
+	h.Write([]byte("waltap/" + connector))
+	var u schema.UUID
+	copy(u[:], h.Sum(nil))
+	u[6] = u[6]&0x0f | 0x50
+	u[8] = u[8]&0x3f | 0x80
+	return u
+}
+
+// ClusterKey is how HBase names a virtual cluster: "host,host:port:/root", or "host:port,host:port:port:/root" when the ports of the
+// ZooKeeper servers differ.
+func ClusterKey(quorum []string, root string) string {
+	var hosts []string
+	port, mixed := "", false
+	for _, s := range quorum {
+		h, p, err := net.SplitHostPort(s)
+		if err != nil {
+			h, p = s, "2181"
+		}
+		mixed = mixed || port != "" && p != port
+		hosts, port = append(hosts, h), p
+	}
+	if mixed {
+		hosts = quorum
+	}
+	return strings.Join(hosts, ",") + ":" + port + ":" + root
+}
