@@ -25,7 +25,7 @@ type route struct {
 type parameter struct{ name, text string }
 
 var (
-	expandQuery  = []parameter{{"expand", "status or info, several times: the answer is an object with the connectors' statuses and configurations"}}
+	expandQuery  = []parameter{{"expand", "status, info or (waltap only) progress, several times: the answer is an object with the connectors' statuses, configurations and what their workers count"}}
 	restartQuery = []parameter{{"includeTasks", "true: the tasks too"}, {"onlyFailed", "true: only what is FAILED"}}
 	scopeQuery   = []parameter{{"scope", "worker (default): of this process; cluster: of all of the group"}}
 )

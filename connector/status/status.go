@@ -144,6 +144,7 @@ type Connector struct {
 	tables map[string]*Counters
 	topics map[string]bool
 	mark   watermark
+	scan   scanState
 }
 
 // Topic notes that a sink has read the topic.
@@ -246,6 +247,8 @@ type SnapshotView struct {
 	ShardsDone  int64 `json:"shardsDone"`
 	ShardsTotal int64 `json:"shardsTotal"`
 	SecondsLeft int64 `json:"secondsLeft,omitempty"` // an estimate; 0: not known, or complete
+	ScanLimits
+	Tables []ScannedTableView `json:"tables,omitempty"` // by name
 }
 
 // TableView is a table of a connector at one moment.
@@ -288,6 +291,8 @@ func (c *Connector) View() ConnectorView {
 		lag := c.LagMillis.Load()
 		v.LagMS = &lag
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if total := c.SnapshotShardsTotal.Load(); total > 0 {
 		v.Snapshot = &SnapshotView{
 			Rows: c.SnapshotRows.Load(), Bytes: c.SnapshotBytes.Load(), Reread: c.SnapshotReread.Load(),
@@ -296,9 +301,11 @@ func (c *Connector) View() ConnectorView {
 		if v.Snapshot.ShardsDone < total {
 			v.Snapshot.SecondsLeft = c.SnapshotLeft.Load()
 		}
+		v.Snapshot.Tables = c.scan.view()
+		if c.scan.limits != nil {
+			v.Snapshot.ScanLimits = c.scan.limits()
+		}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	v.Watermark = c.mark.view(time.Now())
 	v.State, v.Phase, v.Error, v.Since = c.state, c.phase, c.reason, c.since
 	for name, t := range c.tables {
