@@ -4,9 +4,15 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strconv"
+	"time"
 
+	"github.com/waltap/waltap/connector/dlq"
+	"github.com/waltap/waltap/connector/guard"
 	"github.com/waltap/waltap/connector/herder"
 	"github.com/waltap/waltap/connector/migrate"
+	"github.com/waltap/waltap/connector/samples"
+	"github.com/waltap/waltap/connector/tail"
 )
 
 func progress(c *call) (answer, error) {
@@ -39,6 +45,8 @@ type Wave struct {
 	Name      string             `json:"name"`
 	State     migrate.State      `json:"state"`
 	Processes []migrate.Progress `json:"processes"` // that run, or have run, its connectors
+	// Gate is how a rehearsal or a cut-over has judged it last; nil: none has.
+	Gate *migrate.JudgedGate `json:"gate,omitempty"`
 }
 
 // MigrationsOf groups waves by migration.
@@ -49,7 +57,7 @@ func MigrationsOf(list []migrate.Listed) []Migration {
 			out = append(out, Migration{Name: l.Migration})
 		}
 		m := &out[len(out)-1]
-		w := Wave{l.Wave, l.State, l.Processes}
+		w := Wave{l.Wave, l.State, l.Processes, l.Gate}
 		if w.Processes == nil {
 			w.Processes = []migrate.Progress{}
 		}
@@ -60,7 +68,7 @@ func MigrationsOf(list []migrate.Listed) []Migration {
 
 func migrations(c *call) (answer, error) {
 	if c.api.Migrations == nil {
-		return answer{}, fail(http.StatusServiceUnavailable, "there is no Kafka to read the migrations from yet; send it again")
+		return answer{}, ErrNoKafka
 	}
 	list, err := c.api.Migrations(c.Context())
 	if list == nil {
@@ -80,6 +88,129 @@ func migration(c *call) (answer, error) {
 		return answer{}, fail(http.StatusNotFound, "Migration %s not found", c.args[0])
 	}
 	return ok(list[i], nil)
+}
+
+// sessionBody is the answer to GET /v1/session.
+type sessionBody struct {
+	Role string `json:"role"` // admin, or viewer, who may read only
+	// Authenticated: the port asks for credentials; otherwise everybody is admin.
+	Authenticated bool `json:"authenticated"`
+}
+
+func session(c *call) (answer, error) {
+	return ok(sessionBody{guard.RoleOf(c.Context()), c.api.Process.REST.Authenticates()}, nil)
+}
+
+// samplesBody is the answer to GET /v1/samples.
+type samplesBody struct {
+	Now        int64        `json:"now"`        // ms since 1970, by the worker's clock
+	StepMS     int64        `json:"stepMs"`     // between two samples
+	Connectors []samples.Of `json:"connectors"` // by name
+}
+
+func samplesOf(c *call) (answer, error) {
+	if c.api.Samples == nil {
+		return answer{}, fail(http.StatusNotFound, "this process takes no samples")
+	}
+	var since int64
+	q := c.URL.Query()
+	if text := q.Get("since"); text != "" {
+		var err error
+		if since, err = strconv.ParseInt(text, 10, 64); err != nil || since < 0 {
+			return answer{}, fail(http.StatusBadRequest, "since is %q: want milliseconds since 1970", text)
+		}
+	}
+	body := samplesBody{Now: time.Now().UnixMilli(), StepMS: samples.Step.Milliseconds()}
+	past := false
+	switch of := q.Get("of"); of {
+	case "", "recent":
+	case "day":
+		past, body.StepMS = true, body.StepMS*samples.Merged
+	default:
+		return answer{}, fail(http.StatusBadRequest, "of is %q: want recent or day", of)
+	}
+	body.Connectors = c.api.Samples.Since(since, past)
+	return ok(body, nil)
+}
+
+// deadLettersBody is the answer to GET /v1/connectors/{connector}/dead-letters.
+type deadLettersBody struct {
+	Topic   string       `json:"topic"`   // "": the connector has none (errors.deadletterqueue.topic.name)
+	Records int64        `json:"records"` // on the topic, whichever connector put them there
+	Latest  []deadLetter `json:"latest"`  // of this connector, the newest first
+}
+
+// deadLetter is one, without its value: waltap dlq list --json has that.
+type deadLetter struct {
+	Entry     string     `json:"entry"` // partition/offset, as waltap dlq replay takes it
+	Time      *time.Time `json:"time,omitempty"`
+	Topic     string     `json:"topic"` // where the record was, or was to go
+	Partition int32      `json:"partition"`
+	Offset    int64      `json:"offset"` // -1: it was never there
+	Stage     string     `json:"stage"`
+	Exception string     `json:"exception"`
+	Reason    string     `json:"reason"`
+	Key       string     `json:"key"` // as HBase's shell shows a row
+	Replayed  *time.Time `json:"replayed,omitempty"`
+	Before    string     `json:"before,omitempty"` // the dead letter that it was before it was put back and failed again
+}
+
+const (
+	deadLettersShown = 20
+	deadLettersMost  = 200
+)
+
+func deadLetters(c *call) (answer, error) {
+	most := deadLettersShown
+	if text := c.URL.Query().Get("limit"); text != "" {
+		var err error
+		if most, err = strconv.Atoi(text); err != nil || most < 1 || most > deadLettersMost {
+			return answer{}, fail(http.StatusBadRequest, "limit is %q: want a number from 1 to %d", text, deadLettersMost)
+		}
+	}
+	name := c.args[0]
+	i, err := c.api.Herder.Connector(c.Context(), name)
+	if err != nil {
+		return answer{}, err
+	}
+	body := deadLettersBody{Latest: []deadLetter{}}
+	parsed, err := c.api.Process.ParseConnector(name, i.Config)
+	if err != nil {
+		return answer{}, err
+	}
+	if parsed.Source != nil {
+		body.Topic = parsed.Source.Errors.DeadLetterTopic
+	} else {
+		body.Topic = parsed.Sink.Errors.DeadLetterTopic
+	}
+	if body.Topic == "" {
+		return ok(body, nil)
+	}
+	if c.api.DeadLetters == nil {
+		return answer{}, ErrNoKafka
+	}
+	look, err := c.api.DeadLetters(c.Context(), body.Topic, name, most)
+	if err != nil {
+		return answer{}, err
+	}
+	body.Records = look.Records
+	for _, e := range look.Latest {
+		body.Latest = append(body.Latest, deadLetterOf(e))
+	}
+	return ok(body, nil)
+}
+
+func deadLetterOf(e *dlq.Entry) deadLetter {
+	d := deadLetter{Entry: e.ID.String(), Topic: e.Topic, Partition: e.Partition, Offset: e.Offset, Stage: e.Stage, Exception: e.Exception, Reason: e.Message,
+		Key: tail.Escape(e.Key), Before: e.Before}
+	if !e.Time.IsZero() {
+		at := e.Time.UTC()
+		d.Time = &at
+	}
+	if !e.Replayed.IsZero() {
+		d.Replayed = &e.Replayed
+	}
+	return d
 }
 
 func openAPIDocument(c *call) (answer, error) { return ok(json.RawMessage(c.api.openAPI), nil) }
