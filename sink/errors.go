@@ -188,6 +188,7 @@ func (w *worker) retryApply(ctx context.Context, b *Batch) error {
 		case time.Since(start) >= timeout:
 			return &PermanentError{fmt.Errorf("%w; it was repeated for %s (errors.retry.timeout)", err, time.Since(start).Round(time.Millisecond))}
 		}
+		w.cfg.Stats.Lag(w.tp.Topic, w.tp.Partition, max(0, w.high.Load()-b.First)) // it was told when the last batch was through
 		return err
 	})
 }

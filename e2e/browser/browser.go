@@ -430,6 +430,11 @@ func (p *Page) Press(ctx context.Context, key string) error {
 
 // Screenshot takes a picture of the window, PNG; with whole, of all of the page.
 func (p *Page) Screenshot(ctx context.Context, whole bool) ([]byte, error) {
+	if whole { // what sticks to the window's edge is at the page's
+		if err := p.Eval(ctx, "scrollTo(0, 0)", nil); err != nil {
+			return nil, err
+		}
+	}
 	var res struct{ Data string }
 	if err := p.call(ctx, "Page.captureScreenshot", object{"format": "png", "captureBeyondViewport": whole}, &res); err != nil {
 		return nil, err

@@ -14,7 +14,7 @@ export function count(n) {
 /** rate is a count with a decimal below ten. */
 export function rate(n) {
   if (n === null || n === undefined || Number.isNaN(n)) return NONE;
-  return n > 0 && n < 9.95 ? n.toFixed(1) : count(n);
+  return n < 9.95 && !Number.isInteger(n) ? n.toFixed(1) : count(n);
 }
 
 /** bytes is such as [12.3, 'MB']. Units are those of the progress lines: a MB has 1 000 000 bytes. */

@@ -1,0 +1,225 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/waltap/waltap/connector/herder"
+	"github.com/waltap/waltap/connector/status"
+	"github.com/waltap/waltap/e2e/browser"
+	"github.com/waltap/waltap/e2e/judge"
+	"github.com/waltap/waltap/e2e/testenv"
+)
+
+// webPage is the web page of a process, in a browser.
+type webPage struct {
+	*browser.Page
+	t   *testing.T
+	ctx context.Context
+	w   *testenv.Waltap
+}
+
+func openPage(t *testing.T, w *testenv.Waltap) *webPage {
+	t.Helper()
+	ctx := testenv.Context(t, 2*time.Minute)
+	page, err := browser.Start(t).Open(ctx, w.URL()+"/", browser.Options{Height: 700}) // which sends a browser to the page
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &webPage{page, t, ctx, w}
+}
+
+func (p *webPage) must(err error) {
+	p.t.Helper()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *webPage) click(selector string) {
+	p.t.Helper()
+	p.must(p.Click(p.ctx, selector))
+}
+
+func (p *webPage) wait(expression string) {
+	p.t.Helper()
+	p.must(p.Wait(p.ctx, expression))
+}
+
+// shownOf is an expression: the value that the page shows of a connector's field.
+func shownOf(connector, name string) string {
+	return fmt.Sprintf("document.querySelector('section[data-connector=%q] [data-field=%s]')?.dataset.value", connector, name)
+}
+
+// shows waits until the page shows the same numbers as the REST API, which stand still.
+func (p *webPage) shows(connector string, want func(v *status.ConnectorView) map[string]int64) {
+	p.t.Helper()
+	var differ string
+	for {
+		_, body, err := p.w.Get(p.ctx, "/v1/connectors/"+connector+"/progress")
+		p.must(err)
+		var list []herder.Progress
+		if err := json.Unmarshal(body, &list); err != nil || len(list) != 1 {
+			p.t.Fatalf("%s: %v", body, err)
+		}
+		differ = ""
+		for name, n := range want(&list[0].Status) {
+			var shown string
+			p.must(p.Eval(p.ctx, shownOf(connector, name)+" || ''", &shown))
+			if shown != strconv.FormatInt(n, 10) {
+				differ += fmt.Sprintf("%s: %q, want %d; ", name, shown, n)
+			}
+		}
+		if differ == "" {
+			return
+		}
+		select {
+		case <-p.ctx.Done():
+			p.t.Fatalf("the page of %s shows %s", connector, differ)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// picture looks that the console is empty and, with WALTAP_PICTURES=folder, keeps a picture there: docs/images has those of one run. With
+// WALTAP_PICTURES_ALL it keeps also a dark and a narrow one.
+func (p *webPage) picture(name string) {
+	p.t.Helper()
+	if faults := p.Faults(); len(faults) > 0 {
+		p.t.Errorf("%s: in the console: %s", name, strings.Join(faults, "\n"))
+	}
+	keep := func(name string) {
+		p.t.Helper()
+		png, err := p.Screenshot(p.ctx, true)
+		p.must(err)
+		if len(png) < 5000 {
+			p.t.Errorf("the picture %s has %d bytes", name, len(png))
+		}
+		if dir := os.Getenv("WALTAP_PICTURES"); dir != "" {
+			p.must(os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644))
+		}
+	}
+	keep(name)
+	if os.Getenv("WALTAP_PICTURES_ALL") == "" {
+		return
+	}
+	p.click("[data-choice=dark]")
+	p.wait("document.documentElement.dataset.theme === 'dark'")
+	keep(name + "-dark")
+	p.must(p.Resize(p.ctx, 400, 800))
+	time.Sleep(time.Second)
+	keep(name + "-narrow-dark")
+	p.click("[data-choice=light]")
+	time.Sleep(time.Second)
+	keep(name + "-narrow")
+	p.must(p.Resize(p.ctx, 1400, 700))
+	p.wait("document.documentElement.dataset.theme === 'light'")
+}
+
+// pause is for pictures only: plots look better with some past.
+func (p *webPage) pause(d time.Duration) {
+	if os.Getenv("WALTAP_PICTURES") != "" {
+		time.Sleep(d)
+	}
+}
+
+// TestWebPage looks at a pipeline while it scans, streams and lags: the page shows the numbers of the REST API, and what is clicked is done.
+func TestWebPage(t *testing.T) {
+	t.Parallel()
+	name := testenv.Name(t)
+	createTable(t, name, "a")
+	load(t, name, 2000, "a")
+	p := pipe{name: name, tables: name, source: keys{"snapshot.max.rows.per.second": "40"}}
+	w := p.start(t)
+	source, sink := name+"_source", name+"_sink"
+	page := openPage(t, w)
+
+	// The scan runs, held back, until it is paused on the page.
+	page.wait(shownOf(source, "state") + " === 'SNAPSHOT' && Number(" + shownOf(source, "scannedRows") + ") > 0")
+	page.wait("document.querySelector('[data-field=limits]').textContent.includes('40 rows/s')")
+	page.pause(40 * time.Second)
+	page.wait("document.querySelectorAll('.strip .cell').length === 4")
+	page.picture("scan-running")
+	page.click("section[data-connector$=_source] [data-action=scan-pause]")
+	page.click("dialog [data-action=confirm]")
+	page.wait("document.querySelector('[data-action=scan-resume]')")
+	page.shows(source, func(v *status.ConnectorView) map[string]int64 {
+		if v.Snapshot == nil || !v.Snapshot.Paused || len(v.Snapshot.Tables) != 1 || len(v.Snapshot.Tables[0].Parts) != 4 {
+			t.Fatalf("while it is paused: %+v", v.Snapshot)
+		}
+		return map[string]int64{"scannedRows": v.Snapshot.Rows, "shardsDone": v.Snapshot.ShardsDone, "shardsTotal": 4, "records": v.Records}
+	})
+	page.click("section[data-connector$=_source] [data-action=rate]")
+	page.click("[name=rows-per-second]")
+	page.must(page.Type(page.ctx, "0"))
+	page.click("dialog [data-action=confirm]")
+	page.wait("!document.querySelector('dialog').open && !document.querySelector('[data-field=limits]')")
+	page.click("section[data-connector$=_source] [data-action=scan-resume]")
+	page.click("dialog [data-action=confirm]")
+	page.wait(shownOf(source, "state") + " === 'RUNNING'")
+
+	// Changes stream, until the plots show it.
+	stop := mutate(t, name, 300, "a")
+	for _, c := range []string{source, sink} {
+		page.wait("Number(" + shownOf(c, "recordsPerSecond") + ") > 0 && " + shownOf(c, "state") + " === 'RUNNING'")
+	}
+	page.wait("document.querySelectorAll('[data-plot] .line').length >= 5")
+	page.wait(shownOf(source, "watermark"))
+	page.pause(60 * time.Second)
+	page.picture("streaming")
+	written := stop()
+	awaitCopy := func() {
+		t.Helper()
+		if err := env.Src.AwaitEqual(page.ctx, name, env.Dst, name, judge.ScanOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	awaitCopy()
+	numbers := func(v *status.ConnectorView) map[string]int64 {
+		return map[string]int64{"records": v.Records, "bytes": v.Bytes, "retries": v.Retries, "deadLettered": v.DeadLettered}
+	}
+	page.shows(source, func(v *status.ConnectorView) map[string]int64 {
+		if v.Records < 2000+written {
+			t.Fatalf("%d records of 2000 rows and %d changes", v.Records, written)
+		}
+		return numbers(v)
+	})
+	page.shows(sink, numbers)
+	// A reload does not lose the past.
+	page.must(page.Go(page.ctx, w.URL()+"/ui/"))
+	page.wait("document.querySelectorAll('[data-plot] .line').length >= 5")
+
+	// The table at the target is closed: the sink waits, and its records.
+	if err := env.Dst.DisableTable(page.ctx, name); err != nil {
+		t.Fatal(err)
+	}
+	enable := func() {
+		if err := env.Dst.EnableTable(context.WithoutCancel(page.ctx), name); err != nil {
+			t.Error(err)
+		}
+	}
+	stop = mutate(t, name, 300, "a")
+	page.wait(shownOf(sink, "state") + " === 'WAITING' && Number(" + shownOf(sink, "lagRecords") + ") > 0 && document.querySelector('section[data-connector$=_sink] [data-field=late]')")
+	page.pause(30 * time.Second)
+	page.picture("lagging")
+	stop()
+	enable()
+	page.wait(shownOf(sink, "state") + " === 'RUNNING' && Number(" + shownOf(sink, "lagRecords") + ") === 0 && !document.querySelector('[data-field=late]')")
+	awaitCopy()
+	page.shows(sink, numbers)
+	page.click("section[data-connector$=_sink] [data-action=pause]")
+	page.click("dialog [data-action=confirm]")
+	page.wait(shownOf(sink, "state") + " === 'PAUSED'")
+	if _, body, err := w.Get(page.ctx, "/connectors/"+sink+"/status"); err != nil || !strings.Contains(string(body), `"PAUSED"`) {
+		t.Errorf("%s, %v", body, err)
+	}
+}
