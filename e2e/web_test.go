@@ -14,7 +14,9 @@ import (
 	"time"
 
 	"github.com/waltap/waltap/connector/herder"
+	"github.com/waltap/waltap/connector/rest"
 	"github.com/waltap/waltap/connector/status"
+	kinds "github.com/waltap/waltap/connector/verify"
 	"github.com/waltap/waltap/e2e/browser"
 	"github.com/waltap/waltap/e2e/judge"
 	"github.com/waltap/waltap/e2e/testenv"
@@ -222,4 +224,79 @@ func TestWebPage(t *testing.T) {
 	if _, body, err := w.Get(page.ctx, "/connectors/"+sink+"/status"); err != nil || !strings.Contains(string(body), `"PAUSED"`) {
 		t.Errorf("%s, %v", body, err)
 	}
+}
+
+// wave is an expression: what a CSS selector finds of the migration.
+func (m *migration) wave(selector string) string {
+	return fmt.Sprintf("document.querySelector('section[data-migration=%q] %s')", m.name, selector)
+}
+
+// onREST is the one wave of the migration, of which the page shows the same.
+func (m *migration) onREST(p *webPage) rest.Wave {
+	p.t.Helper()
+	_, body, err := p.w.Get(p.ctx, "/v1/migrations/"+m.name)
+	p.must(err)
+	var out rest.Migration
+	if err := json.Unmarshal(body, &out); err != nil || len(out.Waves) != 1 {
+		p.t.Fatalf("%s: %v", body, err)
+	}
+	return out.Waves[0]
+}
+
+// others takes the migrations of other tests from the page, for a picture of this one alone.
+func (m *migration) others(p *webPage) {
+	p.t.Helper()
+	p.must(p.Eval(p.ctx, fmt.Sprintf("document.querySelectorAll('section[data-migration]').forEach((s) => { s.hidden = s.dataset.migration !== %q; }); true", m.name), nil))
+}
+
+// differsOnThePage plants rows that the stream does not have: the page shows what verify finds. Then they are repaired.
+func (m *migration) differsOnThePage(p *webPage) {
+	p.t.Helper()
+	for i, x := range m.tables[:2] {
+		for n := range 3 + i {
+			plant := judge.Put(fmt.Sprintf("planted %d", n), "a", "q", "v")
+			plant.SkipWAL = true
+			p.must(env.Src.Write(p.ctx, x.source, plant))
+		}
+	}
+	m.run(p.t, 2, "verify", "-q")
+	p.wait(m.wave("[data-pass=base] [data-field=clean]") + "?.dataset.value === 'false'")
+	base := m.onREST(p).State.Verified.Base
+	if base.Bad != 7 || base.Differences[kinds.Missing] != 7 || len(base.First) != 7 || len(base.ByTable) != 3 {
+		p.t.Errorf("kept of the pass: %+v", base)
+	}
+	for selector, want := range map[string]string{"[data-field=badRows]": "7", "[data-field=rows]": strconv.FormatInt(base.Rows, 10), "[data-kind=missing]": "7",
+		fmt.Sprintf("tr[data-table=%q] [data-field=badRows]", m.tables[1].source): "4"} {
+		p.wait(m.wave("[data-pass=base] "+strings.ReplaceAll(selector, "'", "\"")) + "?.dataset.value === " + strconv.Quote(want))
+	}
+	var texts []string
+	p.must(p.Eval(p.ctx, "[...document.querySelectorAll('[data-difference=missing] td:last-child')].map((e) => e.textContent)", &texts))
+	for n, want := range base.First {
+		if n >= len(texts) || texts[n] != want.Text || !strings.Contains(want.Text, "planted") {
+			p.t.Errorf("difference %d is %q; the page shows %q", n, want.Text, texts)
+		}
+	}
+	m.others(p)
+	p.picture("verify-differs")
+	m.run(p.t, 0, "repair", "-q", "--execute")
+	p.wait(m.wave("[data-pass=base] [data-field=clean]") + "?.dataset.value === 'true' && !document.querySelector('[data-difference]')")
+}
+
+// greenOnThePage: the gate is green, condition by condition.
+func (m *migration) greenOnThePage(p *webPage) {
+	p.t.Helper()
+	p.wait(m.wave("[data-field=gate]") + "?.dataset.value === 'green' && " + m.wave("[data-step=\"Cut over\"]") + "?.dataset.value === 'done'")
+	gate := m.onREST(p).Gate
+	if gate == nil || !gate.Green || !gate.Fenced || len(gate.Conditions) != 9 {
+		p.t.Fatalf("the gate on REST: %+v", gate)
+	}
+	for _, c := range gate.Conditions {
+		var text string
+		p.must(p.Eval(p.ctx, m.wave(fmt.Sprintf("[data-condition=%q]", c.Name))+"?.textContent || ''", &text))
+		if text != "✓"+c.Name+c.Text {
+			p.t.Errorf("condition %s: %q, want %q", c.Name, text, c.Text)
+		}
+	}
+	m.others(p)
+	p.picture("gate-green")
 }

@@ -4,7 +4,6 @@ package browser
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -339,24 +338,4 @@ func TestWhoMayWhat(t *testing.T) {
 	}
 	must(t, page.Click(ctx, "[data-action=sign-out]"))
 	must(t, page.Wait(ctx, "document.querySelector('#token') && !document.querySelector('section[data-connector]') && sessionStorage.getItem('waltap.token') === null"))
-}
-
-// TestRecordedMigrations shows what /v1/migrations has answered in a run of TestMigrationOnThePage of package e2e, which writes the files with
-// -update.
-func TestRecordedMigrations(t *testing.T) {
-	t.Parallel()
-	b := Start(t)
-	for _, tc := range []struct{ name, want string }{
-		{"verify-differs", "document.querySelector('[data-pass=base] [data-field=clean]')?.dataset.value === 'false'"},
-		{"gate-green", "document.querySelector('[data-field=gate]')?.dataset.value === 'green'"},
-	} {
-		raw, err := os.ReadFile(filepath.Join("testdata", tc.name+".json"))
-		must(t, err)
-		p := open(t, config.REST{})
-		must(t, json.Unmarshal(raw, &p.migrations))
-		ctx, page := tab(t, b, p, Options{})
-		must(t, page.Wait(ctx, tc.want))
-		picture(ctx, t, page, tc.name)
-		noFaults(t, page)
-	}
 }

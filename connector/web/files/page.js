@@ -124,7 +124,8 @@ function failed(e) {
 
 async function askConnectors() {
   const all = await get('/connectors?expand=status&expand=progress');
-  state.connectors = Object.keys(all).sort().map((name) => combine(name, all[name]));
+  const list = Object.keys(all).sort().map((name) => combine(name, all[name]));
+  state.connectors = [...list.filter((c) => c.type !== 'sink'), ...list.filter((c) => c.type === 'sink')]; // as records go
 }
 
 async function askSamples() {
