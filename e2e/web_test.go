@@ -155,7 +155,7 @@ func TestWebPage(t *testing.T) {
 	page.click("dialog [data-action=confirm]")
 	page.wait("document.querySelector('[data-action=scan-resume]')")
 	page.shows(source, func(v *status.ConnectorView) map[string]int64 {
-		if v.Snapshot == nil || !v.Snapshot.Paused || len(v.Snapshot.Tables) != 1 || len(v.Snapshot.Tables[0].Parts) != 4 {
+		if v.Snapshot == nil || !v.Snapshot.Limits.Paused || len(v.Snapshot.Tables) != 1 || len(v.Snapshot.Tables[0].Parts) != 4 {
 			t.Fatalf("while it is paused: %+v", v.Snapshot)
 		}
 		return map[string]int64{"scannedRows": v.Snapshot.Rows, "shardsDone": v.Snapshot.ShardsDone, "shardsTotal": 4, "records": v.Records}

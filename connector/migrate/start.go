@@ -408,7 +408,9 @@ func (r *runner) publish(ctx context.Context, stopped bool) error {
 	p := Progress{At: time.Now().UnixMilli(), Host: r.host, Version: connector.Version, Stopped: stopped}
 	for _, direction := range []string{forward, backward} {
 		if run := r.running[direction]; run != nil {
-			p.Connectors = append(p.Connectors, run.status.View().Connectors...)
+			for _, c := range run.status.View().Connectors {
+				p.Connectors = append(p.Connectors, c.Brief())
+			}
 		}
 	}
 	if len(p.Connectors) == 0 {

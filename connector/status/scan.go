@@ -29,6 +29,25 @@ type PartView struct {
 	BytesTotal int64  `json:"bytesTotal"` // that they are likely to hold; 0: not known
 }
 
+// Brief is v with one part for each table of a scan, for where it is kept often.
+func (v ConnectorView) Brief() ConnectorView {
+	if v.Snapshot == nil {
+		return v
+	}
+	s := *v.Snapshot
+	s.Tables = make([]ScannedTableView, len(v.Snapshot.Tables))
+	for i, t := range v.Snapshot.Tables {
+		var all PartView
+		for _, p := range t.Parts {
+			all.Shards, all.Done, all.Rows = all.Shards+p.Shards, all.Done+p.Done, all.Rows+p.Rows
+			all.Bytes, all.BytesTotal = all.Bytes+p.Bytes, all.BytesTotal+p.BytesTotal
+		}
+		s.Tables[i] = ScannedTableView{t.Name, []PartView{all}}
+	}
+	v.Snapshot = &s
+	return v
+}
+
 // scanState is what is known of a scan beyond its counters.
 type scanState struct {
 	limits func() ScanLimits // nil: none

@@ -241,14 +241,14 @@ type ConnectorView struct {
 
 // SnapshotView is the progress of a scan.
 type SnapshotView struct {
-	Rows        int64 `json:"rows"`
-	Bytes       int64 `json:"bytes"`
-	Reread      int64 `json:"reread"`
-	ShardsDone  int64 `json:"shardsDone"`
-	ShardsTotal int64 `json:"shardsTotal"`
-	SecondsLeft int64 `json:"secondsLeft,omitempty"` // an estimate; 0: not known, or complete
-	ScanLimits
-	Tables []ScannedTableView `json:"tables,omitempty"` // by name
+	Rows        int64              `json:"rows"`
+	Bytes       int64              `json:"bytes"`
+	Reread      int64              `json:"reread"`
+	ShardsDone  int64              `json:"shardsDone"`
+	ShardsTotal int64              `json:"shardsTotal"`
+	SecondsLeft int64              `json:"secondsLeft,omitempty"` // an estimate; 0: not known, or complete
+	Limits      ScanLimits         `json:"limits"`
+	Tables      []ScannedTableView `json:"tables,omitempty"` // by name
 }
 
 // TableView is a table of a connector at one moment.
@@ -303,7 +303,7 @@ func (c *Connector) View() ConnectorView {
 		}
 		v.Snapshot.Tables = c.scan.view()
 		if c.scan.limits != nil {
-			v.Snapshot.ScanLimits = c.scan.limits()
+			v.Snapshot.Limits = c.scan.limits()
 		}
 	}
 	v.Watermark = c.mark.view(time.Now())

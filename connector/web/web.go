@@ -113,4 +113,3 @@ func serve(w http.ResponseWriter, r *http.Request, files map[string]*file) {
 	h.Set("ETag", f.etag)
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(f.body))
 }
-

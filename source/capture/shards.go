@@ -19,8 +19,8 @@ const planWriters = 32
 
 // The parts of a scan that are told of: for all tables together, and for one.
 const (
-	mostParts = 240
-	tableMost = 48
+	mostParts = 120
+	tableMost = 40
 )
 
 // partsOf is in how many parts the scan of one of so many tables is told.

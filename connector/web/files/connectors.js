@@ -53,7 +53,7 @@ function snapshotOf(views) {
     const s = v.snapshot;
     if (!s) continue;
     if (!out) {
-      out = { ...s, tables: s.tables || [] };
+      out = { ...s, tables: s.tables || [], limits: s.limits || {} }; // an older worker says less
       continue;
     }
     out.rows += s.rows;
@@ -186,7 +186,7 @@ function share(p) {
 function scan(c, page) {
   const s = c.snapshot;
   const over = s.shardsDone >= s.shardsTotal;
-  const limits = [s.rowsPerSecond > 0 && count(s.rowsPerSecond) + ' rows/s', s.bytesPerSecond > 0 && bytes(s.bytesPerSecond) + '/s'].filter(Boolean);
+  const limits = [s.limits.rowsPerSecond > 0 && count(s.limits.rowsPerSecond) + ' rows/s', s.limits.bytesPerSecond > 0 && bytes(s.limits.bytesPerSecond) + '/s'].filter(Boolean);
   return h('section', { class: 'part', 'data-part': 'scan' },
     h('h3', null, 'Scan',
       h('span', { class: 'n' }, h('b', { 'data-field': 'shardsDone', 'data-value': s.shardsDone }, count(s.shardsDone)), ' of ',
@@ -194,7 +194,7 @@ function scan(c, page) {
       h('span', { class: 'n', 'data-field': 'scannedRows', 'data-value': s.rows }, plural(s.rows, 'row')),
       h('span', { class: 'n' }, bytes(s.bytes)),
       over ? h('span', { class: 'pill good' }, 'COMPLETE') : s.secondsLeft > 0 && h('span', { class: 'n' }, 'about ' + duration(s.secondsLeft * 1000) + ' left'),
-      s.paused && h('span', { class: 'pill warn' }, 'PAUSED'),
+      s.limits.paused && h('span', { class: 'pill warn' }, 'PAUSED'),
       limits.length > 0 && h('span', { class: 'quiet', 'data-field': 'limits' }, 'held to ' + limits.join(', '))),
     s.tables.map((t) => scannedTable(c, t)));
 }
@@ -267,7 +267,7 @@ function actions(c, page) {
   const scans = c.type === 'source' && c.snapshot && c.snapshot.shardsDone < c.snapshot.shardsTotal;
   return h('span', { class: 'actions' },
     scans && button('rate', 'Set rate …'),
-    scans && (c.snapshot.paused ? button('scan-resume', 'Resume scan …') : button('scan-pause', 'Pause scan …')),
+    scans && (c.snapshot.limits.paused ? button('scan-resume', 'Resume scan …') : button('scan-pause', 'Pause scan …')),
     c.state === 'FAILED' && button('restart', 'Restart …'),
     runs ? button('pause', 'Pause …') : button('resume', 'Resume …'),
     c.state !== 'STOPPED' && button('stop', 'Stop …'));

@@ -71,7 +71,7 @@ export function confirmation(dialog, what, c, send) {
   const draw = () => patch(dialog, h('form', { key: what + ' ' + c.name, onsubmit: submit },
     h('h2', { id: 'dialog-title' }, TITLE[what] + ' ' + c.name + '?'),
     h('p', null, TEXT[what](c)),
-    what === 'rate' && [number('rows-per-second', 'Rows per second', c.snapshot.rowsPerSecond), number('bytes-per-second', 'Bytes per second', c.snapshot.bytesPerSecond)],
+    what === 'rate' && [number('rows-per-second', 'Rows per second', c.snapshot.limits.rowsPerSecond), number('bytes-per-second', 'Bytes per second', c.snapshot.limits.bytesPerSecond)],
     refused && h('p', { class: 'refused', role: 'alert', 'data-field': 'refused' }, refused),
     h('p', { class: 'buttons' },
       h('button', { type: 'button', 'data-action': 'cancel', onclick: () => dialog.close() }, 'Cancel'),

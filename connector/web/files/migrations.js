@@ -114,12 +114,19 @@ function flow(all, alive) {
       h('td', { class: 'text' }, v.error || v.phase || ''))))));
 }
 
+// shards is such as 3/8, of the process that has seen most of them done.
+function shards(table, views) {
+  const parts = views.flatMap((v) => (v.snapshot && v.snapshot.tables) || []).filter((t) => t.name === table).flatMap((t) => t.parts).sort((a, b) => b.done - a.done);
+  return parts.length ? count(parts[0].done) + '/' + count(parts[0].shards) : none;
+}
+
 function tables(st, views) {
   const count1 = (name, kind, field) => views.filter((v) => v.class === kind).flatMap((v) => v.tables || []).filter((t) => t.name === name).reduce((n, t) => n + t[field], 0);
   return h('details', { class: 'part', key: 'tables', open: st.tables && st.tables.length <= 6 }, h('summary', null, h('h3', null, plural((st.tables || []).length, 'table'))),
     h('div', { class: 'scroll' }, h('table', null,
-      h('thead', null, h('tr', null, h('th', null, 'Source'), h('th', null, 'Target'), h('th', { class: 'n' }, 'Rows read'), h('th', { class: 'n' }, 'Records into Kafka'), h('th', { class: 'n' }, 'Applied'))),
+      h('thead', null, h('tr', null, h('th', null, 'Source'), h('th', null, 'Target'), h('th', { class: 'n' }, 'Shards scanned'), h('th', { class: 'n' }, 'Rows read'), h('th', { class: 'n' }, 'Records into Kafka'), h('th', { class: 'n' }, 'Applied'))),
       h('tbody', null, (st.tables || []).map((t) => h('tr', { key: t.source },
-        h('td', { class: 'code' }, t.source), h('td', { class: 'code' }, t.target), h('td', { class: 'n' }, count(count1(t.source, 'HBaseSource', 'snapshotRows'))),
+        h('td', { class: 'code' }, t.source), h('td', { class: 'code' }, t.target), h('td', { class: 'n' }, shards(t.source, views)),
+        h('td', { class: 'n' }, count(count1(t.source, 'HBaseSource', 'snapshotRows'))),
         h('td', { class: 'n' }, count(count1(t.source, 'HBaseSource', 'records'))), h('td', { class: 'n' }, count(count1(t.source, 'HBaseSink', 'records')))))))));
 }
