@@ -339,3 +339,73 @@ func TestWhoMayWhat(t *testing.T) {
 	must(t, page.Click(ctx, "[data-action=sign-out]"))
 	must(t, page.Wait(ctx, "document.querySelector('#token') && !document.querySelector('section[data-connector]') && sessionStorage.getItem('waltap.token') === null"))
 }
+
+// contrasts lists texts whose colour stands out from their ground by less than 4.5 to 1, which WCAG asks for.
+const contrasts = `(() => {
+  const parse = (c) => (c.match(/[\d.]+/g) || []).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map((v) => v / 255).map((v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)).reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = (e) => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor); if (c.length === 3 || c[3] > 0) return c; } return [255, 255, 255]; };
+  const out = [];
+  for (const e of document.querySelectorAll('body *')) {
+    if (e.closest('.stale, noscript, .skip, [hidden]') || ![...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()) || !e.getClientRects().length) continue;
+    const style = getComputedStyle(e);
+    const [a, b] = [light(parse(e.namespaceURI.includes('svg') ? style.fill : style.color)), light(ground(e))].sort((x, y) => y - x);
+    if ((a + 0.05) / (b + 0.05) < 4.5) out.push(e.localName + '.' + e.className.baseVal + e.className + ' ' + e.textContent + ' ' + style.color);
+  }
+  return [...new Set(out)];
+})()`
+
+// TestThemesAndWidths: dark and light, by the system and by the switch; nothing is wider than the window; texts can be read; what has to be
+// operated has a name.
+func TestThemesAndWidths(t *testing.T) {
+	t.Parallel()
+	p := open(t, config.REST{})
+	b := Start(t)
+	for name, class := range map[string]string{"orders-source-with-a-long-name-of-its-own": "HBaseSource", "orders-copy": "HBaseSink"} {
+		p.add(t, name, class)
+		c := status.NewConnector(name, class)
+		c.Set(status.Snapshot, "scanning "+strings.Repeat("default:a_table_with_a_long_name, ", 9))
+		c.SnapshotShardsTotal.Store(80)
+		c.SetParts("default:a_table_with_a_long_name", []status.PartView{{Shards: 40, Done: 40}, {Start: strings.Repeat(`\x00`, 32), Shards: 40, Done: 3, Rows: 10}})
+		c.Table("default:a_table_with_a_long_name").Add(123_456_789_012, 1, 1<<50, 1)
+		c.Add(123_456_789_012, 1, 1<<50, 1)
+		c.DeadLettered.Store(5)
+		p.Say(name, said(c))
+	}
+	p.letters.Latest = []*dlq.Entry{{Letter: deadletter.Letter{Key: []byte(strings.Repeat("long key ", 20)), Topic: strings.Repeat("topic", 20), Message: strings.Repeat("a reason ", 30)}}}
+	p.migrations = []rest.Migration{{Name: "to-2.6", Waves: []rest.Wave{{Name: "all", State: migrate.State{Phase: migrate.PhaseStarted, Tables: []migrate.Table{{Source: strings.Repeat("t", 80), Target: strings.Repeat("t", 80)}},
+		Verified: &migrate.Verified{Base: &migrate.Pass{Bad: 1, Differences: map[verify.Kind]int64{verify.Missing: 1}, First: []migrate.FirstDifference{{Table: "t", Kind: verify.Missing, Text: strings.Repeat("x", 300)}}}}},
+		Gate: &migrate.JudgedGate{Conditions: migrate.Gate{{Name: migrate.CondVerify, Text: strings.Repeat("why ", 40)}, {Name: migrate.CondScan, Green: true, Text: "of 1 table"}}}}}}}
+	for _, scheme := range []string{"dark", "light"} {
+		ctx, page := tab(t, b, p, Options{Scheme: scheme, Width: 1400, Height: 900})
+		must(t, page.Wait(ctx, "document.querySelector('[data-difference]') && document.querySelector('[data-entry]')"))
+		ground := func(dark bool) string {
+			return fmt.Sprintf("(Number(getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0]) < 128) === %v", dark)
+		}
+		must(t, page.Wait(ctx, ground(scheme == "dark")))
+		for _, width := range []int{1400, 700, 400, 320} {
+			must(t, page.Resize(ctx, width, 800))
+			must(t, page.Wait(ctx, fmt.Sprintf("innerWidth === %d", width)))
+			if err := page.Wait(ctx, "document.documentElement.scrollWidth <= innerWidth"); err != nil {
+				t.Errorf("%s, %d wide: %v", scheme, width, err)
+			}
+			var unreadable []string
+			must(t, page.Eval(ctx, contrasts, &unreadable))
+			if len(unreadable) > 0 {
+				t.Errorf("%s, %d wide: cannot be read: %q", scheme, width, unreadable)
+			}
+			picture(ctx, t, page, fmt.Sprintf("%s-%d", scheme, width))
+		}
+		var nameless int
+		must(t, page.Eval(ctx, "[...document.querySelectorAll('button, input, [role=img], [role=group], table, dialog')].filter((e) => e.localName !== 'table' && !e.textContent.trim() && !e.getAttribute('aria-label') && !e.labels?.length && !e.getAttribute('aria-labelledby')).length", &nameless))
+		if nameless != 0 {
+			t.Errorf("%d things have no name", nameless)
+		}
+		other := map[string]string{"dark": "light", "light": "dark"}[scheme]
+		must(t, page.Click(ctx, "[data-choice="+other+"]"))
+		must(t, page.Wait(ctx, ground(other == "dark")))
+		must(t, page.Go(ctx, p.url())) // it is kept
+		must(t, page.Wait(ctx, "document.querySelector('[data-choice="+other+"][aria-pressed=true]') && "+ground(other == "dark")))
+		noFaults(t, page)
+	}
+}

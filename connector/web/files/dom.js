@@ -1,8 +1,8 @@
 // A tree of plain objects and what makes the document like it. Text goes in as text nodes and attributes only, never as markup.
 
-/** h makes a node: h('td', {class: 'n'}, 'text', h('b', null, 'more')). Of children, null and false are left out. */
+/** h makes a node: h('td', {class: 'n'}, 'text', h('b', null, 'more')). Of children, null, false and '' are left out. */
 export function h(tag, props, ...children) {
-  return { tag, props: props || {}, children: children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== false) };
+  return { tag, props: props || {}, children: children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== false && c !== '') };
 }
 
 const SVG = 'http://www.w3.org/2000/svg';
@@ -16,7 +16,7 @@ export function patch(parent, children, svg = parent.namespaceURI === SVG) {
   }
   let at = parent.firstChild;
   for (const child of [children].flat(Infinity)) {
-    if (child === null || child === undefined || child === false) continue;
+    if (child === null || child === undefined || child === false || child === '') continue;
     const node = match(at, keyed, child);
     const next = node ? update(node, child) : create(child, svg);
     if (next === at) {

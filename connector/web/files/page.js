@@ -27,7 +27,12 @@ const state = {
 const page = {
   now: () => Date.now() + state.skew, // by the worker's clock
   admin: () => state.session !== null && state.session.role === 'admin',
-  samples: (name, of) => state.samples[of].get(name) || [],
+  samples(name, of) {
+    const recent = state.samples.recent.get(name) || [];
+    if (of === 'recent') return recent;
+    const day = state.samples.day.get(name) || []; // and what is not merged yet
+    return day.concat(recent.filter((s) => !day.length || s.at > day[day.length - 1].at));
+  },
   get range() { return state.range; },
   get hover() { return state.hover; },
   window: () => ({ from: page.now() - state.range.ms, to: page.now() }),
@@ -181,6 +186,8 @@ function draw() {
     patch(document.getElementById('notice'), notices());
     patch(document.getElementById('main'), main());
     document.documentElement.classList.toggle('stale', state.fault !== '');
+    const failed = state.connectors.filter((c) => c.state === 'FAILED').length;
+    document.title = state.fault ? 'no answer – waltap' : failed ? failed + ' failed – waltap' : 'waltap';
     for (const node of document.querySelectorAll('[data-plot]')) {
       if (!observed.has(node)) {
         observed.add(node);

@@ -54,22 +54,22 @@ export function plot(p) {
   const line = runs.map((r) => 'M' + r.map((q) => n1(x(q.at)) + ' ' + n1(y(q.v))).join('L') + (r.length === 1 ? 'h.1' : '')).join('');
   const area = runs.map((r) => 'M' + n1(x(r[0].at)) + ' ' + (HEIGHT - BOTTOM) + 'L' + r.map((q) => n1(x(q.at)) + ' ' + n1(y(q.v))).join('L')
     + 'L' + n1(x(r[r.length - 1].at)) + ' ' + (HEIGHT - BOTTOM) + 'Z').join('');
-  const shown = p.hover ? nearest(points, p.hover, p.step) : points[points.length - 1];
+  const shown = p.hover > 0 ? nearest(points, p.hover, p.step) : points[points.length - 1];
   const known = points.filter((q) => q.v !== null);
   const label = known.length === 0 ? p.title + ': nothing is known yet'
     : p.title + ': now ' + p.text(known[known.length - 1].v) + ', at most ' + p.text(Math.max(...known.map((q) => q.v))) + ' since ' + clock(known[0].at);
   return h('figure', { key: p.key, class: 'plot ' + (p.color || ''), 'data-plot': p.key },
     h('figcaption', null, h('span', { class: 'what' }, p.title),
       h('span', { class: 'value n' }, shown && shown.v !== null ? p.text(shown.v) : '–'),
-      h('span', { class: 'at n' }, p.hover && shown ? clock(shown.at) : '')),
+      h('span', { class: 'at n' }, p.hover > 0 && shown ? clock(shown.at) : '')),
     h('svg', { viewBox: '0 0 ' + width + ' ' + HEIGHT, width, height: HEIGHT, role: 'img', 'aria-label': label, ...p.on },
       [0, 0.5, 1].map((f) => h('line', { class: f ? 'grid' : 'axis', x1: 0, x2: width, y1: n1(y(f * max)), y2: n1(y(f * max)) })),
       times(p.from, p.to).map((t) => h('text', { class: 'tick', x: n1(x(t)), y: HEIGHT - 3, 'text-anchor': x(t) < 16 ? 'start' : x(t) > width - 16 ? 'end' : 'middle' }, clock(t, false))),
       area && h('path', { class: 'area', d: area }),
       line && h('path', { class: 'line', d: line }),
       [0.5, 1].map((f) => h('text', { class: 'tick', x: 2, y: n1(y(f * max) - 3) }, p.text(f * max))),
-      p.hover && shown && h('line', { class: 'cross', x1: n1(x(shown.at)), x2: n1(x(shown.at)), y1: TOP - 8, y2: HEIGHT - BOTTOM }),
-      p.hover && shown && shown.v !== null && h('circle', { class: 'spot', cx: n1(x(shown.at)), cy: n1(y(shown.v)), r: 3 })));
+      p.hover > 0 && shown && h('line', { class: 'cross', x1: n1(x(shown.at)), x2: n1(x(shown.at)), y1: TOP - 8, y2: HEIGHT - BOTTOM }),
+      p.hover > 0 && shown && shown.v !== null && h('circle', { class: 'spot', cx: n1(x(shown.at)), cy: n1(y(shown.v)), r: 3 })));
 }
 
 function nearest(points, at, step) {
