@@ -139,15 +139,16 @@ func TestWebPage(t *testing.T) {
 	t.Parallel()
 	name := testenv.Name(t)
 	createTable(t, name, "a")
-	load(t, name, 2000, "a")
-	p := pipe{name: name, tables: name, source: keys{"snapshot.max.rows.per.second": "40"}}
+	const rows = 20_000 // at slow, for a quarter of an hour
+	load(t, name, rows, "a")
+	p := pipe{name: name, tables: name, source: keys{"snapshot.max.rows.per.second": slow}}
 	w := p.start(t)
 	source, sink := name+"_source", name+"_sink"
 	page := openPage(t, w)
 
 	// The scan runs, held back, until it is paused on the page.
 	page.wait(shownOf(source, "state") + " === 'SNAPSHOT' && Number(" + shownOf(source, "scannedRows") + ") > 0")
-	page.wait("document.querySelector('[data-field=limits]').textContent.includes('40 rows/s')")
+	page.wait("document.querySelector('[data-field=limits]').textContent.includes('" + slow + " rows/s')")
 	page.pause(40 * time.Second)
 	page.wait("document.querySelectorAll('.strip .cell').length === 4")
 	page.picture("scan-running")
@@ -178,7 +179,7 @@ func TestWebPage(t *testing.T) {
 	page.wait(shownOf(source, "watermark"))
 	page.pause(60 * time.Second)
 	page.picture("streaming")
-	written := stop()
+	stop()
 	awaitCopy := func() {
 		t.Helper()
 		if err := env.Src.AwaitEqual(page.ctx, name, env.Dst, name, judge.ScanOptions{}); err != nil {
@@ -190,8 +191,8 @@ func TestWebPage(t *testing.T) {
 		return map[string]int64{"records": v.Records, "bytes": v.Bytes, "retries": v.Retries, "deadLettered": v.DeadLettered}
 	}
 	page.shows(source, func(v *status.ConnectorView) map[string]int64 {
-		if v.Records < 2000+written {
-			t.Fatalf("%d records of 2000 rows and %d changes", v.Records, written)
+		if v.Records <= rows {
+			t.Fatalf("%d records of %d rows and changes to them", v.Records, rows)
 		}
 		return numbers(v)
 	})
@@ -267,10 +268,10 @@ func (m *migration) differsOnThePage(p *webPage) {
 	}
 	for selector, want := range map[string]string{"[data-field=badRows]": "7", "[data-field=rows]": strconv.FormatInt(base.Rows, 10), "[data-kind=missing]": "7",
 		fmt.Sprintf("tr[data-table=%q] [data-field=badRows]", m.tables[1].source): "4"} {
-		p.wait(m.wave("[data-pass=base] "+strings.ReplaceAll(selector, "'", "\"")) + "?.dataset.value === " + strconv.Quote(want))
+		p.wait(m.wave("[data-pass=base] "+selector) + "?.dataset.value === " + strconv.Quote(want))
 	}
 	var texts []string
-	p.must(p.Eval(p.ctx, "[...document.querySelectorAll('[data-difference=missing] td:last-child')].map((e) => e.textContent)", &texts))
+	p.must(p.Eval(p.ctx, "[..."+strings.Replace(m.wave("[data-difference=missing] td:last-child"), "querySelector", "querySelectorAll", 1)+"].map((e) => e.textContent)", &texts))
 	for n, want := range base.First {
 		if n >= len(texts) || texts[n] != want.Text || !strings.Contains(want.Text, "planted") {
 			p.t.Errorf("difference %d is %q; the page shows %q", n, want.Text, texts)
@@ -279,7 +280,7 @@ func (m *migration) differsOnThePage(p *webPage) {
 	m.others(p)
 	p.picture("verify-differs")
 	m.run(p.t, 0, "repair", "-q", "--execute")
-	p.wait(m.wave("[data-pass=base] [data-field=clean]") + "?.dataset.value === 'true' && !document.querySelector('[data-difference]')")
+	p.wait(m.wave("[data-pass=base] [data-field=clean]") + "?.dataset.value === 'true' && !" + m.wave("[data-difference]"))
 }
 
 // greenOnThePage: the gate is green, condition by condition.
