@@ -107,7 +107,9 @@ func (p *webPage) picture(name string) {
 			p.t.Errorf("the picture %s has %d bytes", name, len(png))
 		}
 		if dir := os.Getenv("WALTAP_PICTURES"); dir != "" {
-			p.must(os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644))
+			small, err := browser.Small(png)
+			p.must(err)
+			p.must(os.WriteFile(filepath.Join(dir, name+".png"), small, 0o644))
 		}
 	}
 	keep(name)
@@ -149,7 +151,7 @@ func TestWebPage(t *testing.T) {
 	// The scan runs, held back, until it is paused on the page.
 	page.wait(shownOf(source, "state") + " === 'SNAPSHOT' && Number(" + shownOf(source, "scannedRows") + ") > 0")
 	page.wait("document.querySelector('[data-field=limits]').textContent.includes('" + slow + " rows/s')")
-	page.pause(40 * time.Second)
+	page.pause(25 * time.Second)
 	page.wait("document.querySelectorAll('.strip .cell').length === 4")
 	page.picture("scan-running")
 	page.click("section[data-connector$=_source] [data-action=scan-pause]")
@@ -177,7 +179,7 @@ func TestWebPage(t *testing.T) {
 	}
 	page.wait("document.querySelectorAll('[data-plot] .line').length >= 5")
 	page.wait(shownOf(source, "watermark"))
-	page.pause(60 * time.Second)
+	page.pause(45 * time.Second)
 	page.picture("streaming")
 	stop()
 	awaitCopy := func() {
@@ -212,7 +214,7 @@ func TestWebPage(t *testing.T) {
 	}
 	stop = mutate(t, name, 300, "a")
 	page.wait(shownOf(sink, "state") + " === 'WAITING' && Number(" + shownOf(sink, "lagRecords") + ") > 0 && document.querySelector('section[data-connector$=_sink] [data-field=late]')")
-	page.pause(30 * time.Second)
+	page.pause(20 * time.Second)
 	page.picture("lagging")
 	stop()
 	enable()

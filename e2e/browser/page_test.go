@@ -137,7 +137,9 @@ func picture(ctx context.Context, t *testing.T, page *Page, name string) {
 	png, err := page.Screenshot(ctx, true)
 	must(t, err)
 	if dir := os.Getenv("WALTAP_PICTURES"); dir != "" {
-		must(t, os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644))
+		small, err := Small(png)
+		must(t, err)
+		must(t, os.WriteFile(filepath.Join(dir, name+".png"), small, 0o644))
 	}
 }
 
