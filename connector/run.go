@@ -60,7 +60,7 @@ type process struct {
 // stopped cleanly and its error is returned. Progress and log go to stderr.
 // api, if it is not nil, serves the REST API of the connectors on the process's port.
 func Run(ctx context.Context, cfg *config.Process, api API, stderr io.Writer) error {
-	return runStatus(ctx, cfg, NewStatus(cfg), api, stderr)
+	return RunStatus(ctx, cfg, NewStatus(cfg), api, stderr)
 }
 
 // NewStatus is the status of connectors that are about to start.
@@ -72,12 +72,8 @@ func NewStatus(cfg *config.Process) *status.Process {
 	return p
 }
 
-// RunStatus is Run, without a REST API, with the status that it keeps, a new one of cfg.
-func RunStatus(ctx context.Context, cfg *config.Process, st *status.Process, stderr io.Writer) error {
-	return runStatus(ctx, cfg, st, nil, stderr)
-}
-
-func runStatus(ctx context.Context, cfg *config.Process, st *status.Process, api API, stderr io.Writer) error {
+// RunStatus is Run with the status that it keeps, a new one of cfg.
+func RunStatus(ctx context.Context, cfg *config.Process, st *status.Process, api API, stderr io.Writer) error {
 	loggers := newLoggers(cfg, stderr)
 	p := &process{cfg: cfg, loggers: loggers, log: loggers.Logger(rootLogger), status: st, api: api, limits: newLimits(cfg)}
 	all := &together{names: make(map[string]bool)}

@@ -27,11 +27,18 @@ func (cmd *workerCommand) Run(e *env) error {
 }
 
 // restAPI is the REST API of a process.
-func restAPI(s connector.Served) (http.Handler, error) {
+func restAPI(s connector.Served) (http.Handler, error) { return newAPI(s, "") }
+
+// migrationAPI is that of a process of a migration, whose connectors are its state's to start and stop.
+func migrationAPI(s connector.Served) (http.Handler, error) {
+	return newAPI(s, "these connectors belong to a migration: use waltap migrate pause, resume, cutover, cleanup")
+}
+
+func newAPI(s connector.Served, lookOnly string) (http.Handler, error) {
 	l := lookers{kafka: s.Kafka}
 	s.Closing(l.close)
 	return rest.New(rest.Config{Herder: s.Herder, Process: s.Process, Loggers: s.Loggers, Samples: s.Samples, Next: s.Next, Log: s.Log,
-		Migrations: l.migrations, DeadLetters: l.deadLetters})
+		LookOnly: lookOnly, Migrations: l.migrations, DeadLetters: l.deadLetters})
 }
 
 // lookers read what others have left in Kafka, from when the process has reached it.

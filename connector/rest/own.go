@@ -96,7 +96,11 @@ type sessionBody struct {
 }
 
 func session(c *call) (answer, error) {
-	return ok(sessionBody{guard.RoleOf(c.Context()), c.api.Process.REST.Authenticates()}, nil)
+	s := sessionBody{guard.RoleOf(c.Context()), c.api.Process.REST.Authenticates()}
+	if c.api.LookOnly != "" {
+		s.Role = "viewer"
+	}
+	return ok(s, nil)
 }
 
 // samplesBody is the answer to GET /v1/samples.

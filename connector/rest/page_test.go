@@ -173,3 +173,40 @@ func TestDeadLetters(t *testing.T) {
 		t.Error(code)
 	}
 }
+
+// TestLookOnly: the API of a migration's process answers, and changes nothing.
+func TestLookOnly(t *testing.T) {
+	process := &config.Process{REST: config.REST{MaxBody: 1 << 20}}
+	loggers := herder.NewLoggers(slog.DiscardHandler, slog.LevelInfo)
+	p := &port{memory: herdertest.New(process, loggers)}
+	if _, err := p.memory.Create(t.Context(), "c", map[string]string{"name": "c", "connector.class": "HBaseSink", "hbase.zookeeper.quorum": "zk", "topics": "t"}, ""); err != nil {
+		t.Fatal(err)
+	}
+	h, err := New(Config{Herder: p.memory, Process: process, Loggers: loggers, LookOnly: "it belongs to a migration", Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Server = httptest.NewServer(h)
+	t.Cleanup(p.Close)
+	var s sessionBody
+	if p.read(t, "/v1/session", 200, &s); s.Role != "viewer" {
+		t.Errorf("%+v", s)
+	}
+	if code, body := p.do(t, "GET", "/connectors/c/status", ""); code != 200 {
+		t.Error(code, body)
+	}
+	n := 0
+	for _, r := range routes() {
+		if r.method == "GET" {
+			continue
+		}
+		n++
+		path := strings.NewReplacer("{connector}", "c", "{task}", "0").Replace(r.path)
+		if code, body := p.do(t, r.method, path, "{}", "Content-Type", "application/json"); code != 403 || !strings.Contains(body, "it belongs to a migration") {
+			t.Errorf("%s %s: %d %s", r.method, path, code, body)
+		}
+	}
+	if n < 12 {
+		t.Errorf("%d routes were refused", n)
+	}
+}

@@ -29,6 +29,8 @@ type Config struct {
 	// while there is no Kafka to read them from; nil: there never is.
 	Migrations  func(ctx context.Context) ([]Migration, error)
 	DeadLetters func(ctx context.Context, topic, connector string, most int) (*dlq.Look, error)
+	// LookOnly, if it is not "", says why this API changes nothing.
+	LookOnly string
 	// Samples are those of the recent past; nil: none are taken.
 	Samples *samples.Keeper
 	// Next serves what is not of the API, such as /status and /metrics; it is behind the same authentication. Nil: nothing.
@@ -100,6 +102,8 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request) {
 	rt, args, methods := find(r.Method, segments(r.URL))
 	c.args = args
 	switch {
+	case rt != nil && a.LookOnly != "" && rt.method != http.MethodGet:
+		a.fail(w, r, fail(http.StatusForbidden, "%s", a.LookOnly))
 	case rt != nil:
 		out, err := rt.handle(c)
 		if err != nil {
