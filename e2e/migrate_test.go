@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -408,7 +409,8 @@ func TestMigrationUnderLoad(t *testing.T) {
 	m.run(t, 2, "cutover", "--rehearse")
 	m.run(t, 0, "resume")
 	m.awaitFollowing(t, w)
-	page := openPage(t, startWorker(t, m.name, nil))
+	page := openPage(t, startWorker(t, fmt.Sprint("page-", time.Now().UnixNano()), nil))
+	page.migration = m.name
 	m.differsOnThePage(page)
 	m.run(t, 0, "verify", "-q")
 	if torture(0, 1) > 0 {

@@ -28,6 +28,8 @@ type webPage struct {
 	t   *testing.T
 	ctx context.Context
 	w   *testenv.Waltap
+
+	migration string // whose pictures are taken
 }
 
 func openPage(t *testing.T, w *testenv.Waltap) *webPage {
@@ -37,7 +39,7 @@ func openPage(t *testing.T, w *testenv.Waltap) *webPage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &webPage{page, t, ctx, w}
+	return &webPage{Page: page, t: t, ctx: ctx, w: w}
 }
 
 func (p *webPage) must(err error) {
@@ -101,6 +103,8 @@ func (p *webPage) picture(name string) {
 	}
 	keep := func(name string) {
 		p.t.Helper()
+		// The migrations of other tests are of their pictures.
+		p.must(p.Eval(p.ctx, fmt.Sprintf("document.querySelectorAll('section[data-migration]').forEach((s) => { s.hidden = s.dataset.migration !== %q; }); true", p.migration), nil))
 		png, err := p.Screenshot(p.ctx, true)
 		p.must(err)
 		if len(png) < 5000 {
@@ -246,12 +250,6 @@ func (m *migration) onREST(p *webPage) rest.Wave {
 	return out.Waves[0]
 }
 
-// others takes the migrations of other tests from the page, for a picture of this one alone.
-func (m *migration) others(p *webPage) {
-	p.t.Helper()
-	p.must(p.Eval(p.ctx, fmt.Sprintf("document.querySelectorAll('section[data-migration]').forEach((s) => { s.hidden = s.dataset.migration !== %q; }); true", m.name), nil))
-}
-
 // differsOnThePage plants rows that the stream does not have: the page shows what verify finds. Then they are repaired.
 func (m *migration) differsOnThePage(p *webPage) {
 	p.t.Helper()
@@ -279,7 +277,6 @@ func (m *migration) differsOnThePage(p *webPage) {
 			p.t.Errorf("difference %d is %q; the page shows %q", n, want.Text, texts)
 		}
 	}
-	m.others(p)
 	p.picture("verify-differs")
 	m.run(p.t, 0, "repair", "-q", "--execute")
 	p.wait(m.wave("[data-pass=base] [data-field=clean]") + "?.dataset.value === 'true' && !" + m.wave("[data-difference]"))
@@ -300,6 +297,5 @@ func (m *migration) greenOnThePage(p *webPage) {
 			p.t.Errorf("condition %s: %q, want %q", c.Name, text, c.Text)
 		}
 	}
-	m.others(p)
 	p.picture("gate-green")
 }

@@ -389,23 +389,19 @@ func (p *Page) Wait(ctx context.Context, expression string) error {
 	}
 }
 
-// Click clicks what a CSS selector finds, as soon as it is there.
+// Click clicks what a CSS selector finds, as soon as it is there and nothing covers it. It is found and clicked in one step: a page that is
+// drawn anew meanwhile has moved it elsewhere.
 func (p *Page) Click(ctx context.Context, selector string) error {
-	found := "document.querySelector(" + quote(selector) + ")"
-	if err := p.Wait(ctx, found); err != nil {
-		return err
-	}
-	var at struct{ X, Y float64 }
-	err := p.Eval(ctx, "(() => { const e = "+found+"; e.scrollIntoView({block: 'center'}); const b = e.getBoundingClientRect(); return {X: b.x + b.width / 2, Y: b.y + b.height / 2}; })()", &at)
-	if err != nil {
-		return err
-	}
-	for _, kind := range []string{"mousePressed", "mouseReleased"} {
-		if err := p.call(ctx, "Input.dispatchMouseEvent", object{"type": kind, "x": at.X, "y": at.Y, "button": "left", "clickCount": 1}, nil); err != nil {
-			return err
-		}
-	}
-	return nil
+	return p.Wait(ctx, `(() => {
+		const e = document.querySelector(`+quote(selector)+`);
+		if (!e || e.disabled) return false;
+		e.scrollIntoView({block: 'center'});
+		const b = e.getBoundingClientRect(), top = document.elementFromPoint(b.x + b.width / 2, b.y + b.height / 2);
+		if (!top || !e.contains(top)) return false;
+		e.focus();
+		e.click();
+		return true;
+	})()`)
 }
 
 // Type types text where the focus is.

@@ -125,7 +125,7 @@ export function panel(c, page) {
       page.admin() && actions(c, page)),
     c.state === 'WAITING' && c.phase && h('p', { class: 'note', 'data-field': 'waits' }, c.phase),
     c.error && h('pre', { class: 'error', 'data-field': 'error' }, c.error),
-    c.status && c.status.peer && peer(c.status.peer),
+    c.status && c.status.peer && peer(c.status.peer, c.state === 'SNAPSHOT'),
     figures(c, page),
     plots(c, page),
     c.snapshot && scan(c, page),
@@ -134,10 +134,10 @@ export function panel(c, page) {
     page.deadLetters(c) && deadLetters(c, page));
 }
 
-function peer(p) {
+// peer is quiet while a scan runs: then it is meant to be held.
+function peer(p, scans) {
   if (!p.note) return null;
-  return h('p', { class: 'note', 'data-field': 'peer' }, h('b', null, 'Peer ' + p.id + ' is ' + p.state + '. '), p.note,
-    p.held_seconds > 0 && ' WALs are kept for ' + duration(p.held_seconds * 1000) + ' now.');
+  return h('p', { class: scans ? 'quiet' : 'note', 'data-field': 'peer' }, h('b', null, 'Peer ' + p.id), ', ' + p.state + (p.held_seconds > 0 ? ', for ' + duration(p.held_seconds * 1000) + ' now' : '') + ': ' + p.note);
 }
 
 function figures(c, page) {

@@ -252,9 +252,9 @@ function main() {
         h('th', { class: 'n' }, 'Bytes/s'), h('th', { class: 'n' }, 'Behind'), h('th', { class: 'n' }, 'Records'), h('th', { class: 'n' }, 'Dead letters'))),
       h('tbody', null, state.connectors.map((c) => summary(c, page))))))
       : h('section', { key: 'none', class: 'panel' }, h('p', { class: 'quiet', 'data-field': 'no-connectors' }, 'There is no connector. ', h('code', null, 'waltap connectors create'), ' makes one.')),
+    shown.map((c) => panel(c, page)),
     migrations(state.migrations, page),
     state.migrationsError && h('p', { key: 'migrations', class: 'quiet', 'data-field': 'migrations-error' }, 'Migrations are not shown: ' + state.migrationsError),
-    shown.map((c) => panel(c, page)),
   ];
 }
 
