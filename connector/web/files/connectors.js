@@ -109,7 +109,7 @@ export function summary(c, page) {
     h('td', { class: 'n' }, c.status ? c.status.tasks.filter((t) => t.state === 'RUNNING').length + '/' + c.status.tasks.length : none),
     h('td', { class: 'n', 'data-field': 'recordsPerSecond', 'data-value': s ? s.recordsPerSecond : '' }, s ? rate(s.recordsPerSecond) : none),
     h('td', { class: 'n' }, s ? bytes(s.bytesPerSecond) : none),
-    h('td', { class: 'n' }, w && w.lagMs !== undefined ? duration(w.lagMs) : duration(c.lagMs)),
+    h('td', { class: 'n' }, c.type === 'sink' ? plural(c.lagRecords, 'record') : duration(w && w.lagMs)),
     h('td', { class: 'n', 'data-field': 'records', 'data-value': c.records }, count(c.records)),
     h('td', { class: 'n' + (c.deadLettered ? ' warn' : '') }, count(c.deadLettered)));
 }
