@@ -155,7 +155,7 @@ func TestWebPage(t *testing.T) {
 	// The scan runs, held back, until it is paused on the page.
 	page.wait(shownOf(source, "state") + " === 'SNAPSHOT' && Number(" + shownOf(source, "scannedRows") + ") > 0")
 	page.wait("document.querySelector('[data-field=limits]').textContent.includes('" + slow + " rows/s')")
-	page.pause(25 * time.Second)
+	page.pause(15 * time.Second)
 	page.wait("document.querySelectorAll('.strip .cell').length === 4")
 	page.picture("scan-running")
 	page.click("section[data-connector$=_source] [data-action=scan-pause]")
@@ -183,7 +183,7 @@ func TestWebPage(t *testing.T) {
 	}
 	page.wait("document.querySelectorAll('[data-plot] .line').length >= 5")
 	page.wait(shownOf(source, "watermark"))
-	page.pause(45 * time.Second)
+	page.pause(30 * time.Second)
 	page.picture("streaming")
 	stop()
 	awaitCopy := func() {
@@ -218,7 +218,7 @@ func TestWebPage(t *testing.T) {
 	}
 	stop = mutate(t, name, 300, "a")
 	page.wait(shownOf(sink, "state") + " === 'WAITING' && Number(" + shownOf(sink, "lagRecords") + ") > 0 && document.querySelector('section[data-connector$=_sink] [data-field=late]')")
-	page.pause(20 * time.Second)
+	page.pause(15 * time.Second)
 	page.picture("lagging")
 	stop()
 	enable()

@@ -144,7 +144,7 @@ async function more(of, ms) {
   for (const list of state.samples[of].values()) if (list.length) since = Math.max(since, list[list.length - 1].at);
   const answer = await get('/v1/samples?of=' + of + (since ? '&since=' + (since - 1) : ''));
   state.skew = answer.now - Date.now();
-  const next = new Map();
+  const next = new Map([...state.samples[of]].filter(([name]) => state.connectors.some((c) => c.name === name)));
   for (const c of answer.connectors) {
     const kept = state.samples[of].get(c.connector) || [];
     const last = kept.length ? kept[kept.length - 1].at : 0;
