@@ -8,13 +8,17 @@ export SEED
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build demo test torture bench bench-test unit e2e lint deps fuzz deploy-check
+.PHONY: build demo test torture bench bench-test unit e2e lint deps browser deploy-check fuzz
 
 build:
 	go build -o bin/waltap .
 
 deps:
 	@e2e/deps.sh
+
+# the browser that the web page is tested in
+browser:
+	@e2e/deps.sh chromium
 
 demo: deps build
 	go run ./e2e/demo
@@ -31,7 +35,7 @@ unit:
 	go test ./...
 	go test -tags waltap_crash ./internal/crash
 
-e2e: deps
+e2e: deps browser
 	@echo "SEED=$(SEED)"
 	e2e/run.sh
 
@@ -42,7 +46,7 @@ deploy-check:
 
 # TORTURE=1 is what the tests look at; RUN=TestHistory chooses some
 RUN ?= .
-torture: deps
+torture: deps browser
 	@echo "SEED=$(SEED)"
 	TORTURE=1 go test -tags e2e -count=1 -p 1 -parallel 1 -timeout 6h -v -run '$(RUN)' ./e2e/... ; status=$$?; echo "SEED=$(SEED)"; exit $$status
 

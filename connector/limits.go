@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/waltap/waltap/connector/config"
+	"github.com/waltap/waltap/connector/status"
 	"github.com/waltap/waltap/source/scan"
 )
 
@@ -27,6 +28,15 @@ func newLimits(cfg *config.Process) map[string]*scan.Limiter {
 func limiterFor(c *config.Connector) *scan.Limiter {
 	s := c.Source.Snapshot
 	return scan.NewLimiter(scan.Limits{RowsPerSecond: s.MaxRowsPerSecond, BytesPerSecond: s.MaxBytesPerSecond})
+}
+
+// scanLimits are those that the status shows.
+func scanLimits(l *scan.Limiter) status.ScanLimits {
+	if l == nil {
+		return status.ScanLimits{}
+	}
+	limits := l.Limits()
+	return status.ScanLimits{RowsPerSecond: limits.RowsPerSecond, BytesPerSecond: limits.BytesPerSecond, Paused: l.Paused()}
 }
 
 // limitsHandler serves GET and PUT /v1/connectors/{name}/snapshot/limits, and all else by next. A PUT takes effect at

@@ -14,12 +14,15 @@ import (
 	"net/http"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/waltap/waltap/connector/config"
 	"github.com/waltap/waltap/connector/guard"
 	"github.com/waltap/waltap/connector/herder"
+	"github.com/waltap/waltap/connector/samples"
 	"github.com/waltap/waltap/connector/status"
+	"github.com/waltap/waltap/connector/web"
 	"github.com/waltap/waltap/connector/worker"
 	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/source/scan"
@@ -47,8 +50,9 @@ type process struct {
 	loggers *herder.Loggers
 	log     *slog.Logger
 	kafka   *kafka.Client
-	worker  *worker.Worker // nil: of waltap run
-	api     API            // nil without worker
+	shared  atomic.Pointer[kafka.Client] // kafka, for the port; nil: not reached yet
+	worker  *worker.Worker               // nil: of waltap run
+	api     API                          // nil without worker
 
 	limitsMu sync.Mutex
 	limits   map[string]*scan.Limiter // of the sources' scans, by connector
@@ -58,7 +62,7 @@ type process struct {
 // stopped cleanly and its error is returned. Progress and log go to stderr.
 // api, if it is not nil, serves the REST API of the connectors on the process's port.
 func Run(ctx context.Context, cfg *config.Process, api API, stderr io.Writer) error {
-	return runStatus(ctx, cfg, NewStatus(cfg), api, stderr)
+	return RunStatus(ctx, cfg, NewStatus(cfg), api, stderr)
 }
 
 // NewStatus is the status of connectors that are about to start.
@@ -70,12 +74,8 @@ func NewStatus(cfg *config.Process) *status.Process {
 	return p
 }
 
-// RunStatus is Run, without a REST API, with the status that it keeps, a new one of cfg.
-func RunStatus(ctx context.Context, cfg *config.Process, st *status.Process, stderr io.Writer) error {
-	return runStatus(ctx, cfg, st, nil, stderr)
-}
-
-func runStatus(ctx context.Context, cfg *config.Process, st *status.Process, api API, stderr io.Writer) error {
+// RunStatus is Run with the status that it keeps, a new one of cfg.
+func RunStatus(ctx context.Context, cfg *config.Process, st *status.Process, api API, stderr io.Writer) error {
 	loggers := newLoggers(cfg, stderr)
 	p := &process{cfg: cfg, loggers: loggers, log: loggers.Logger(rootLogger), status: st, api: api, limits: newLimits(cfg)}
 	all := &together{names: make(map[string]bool)}
@@ -143,9 +143,12 @@ type Served struct {
 	Herder  herder.Herder
 	Process *config.Process
 	Loggers *herder.Loggers
-	Kafka   *kafka.Client
+	Kafka   func() *kafka.Client // nil: not reached yet
+	Samples *samples.Keeper
 	Next    http.Handler // serves what is not of the API
 	Log     *slog.Logger
+	// Closing is told what to do when the port is closed.
+	Closing func(func() error)
 }
 
 // API makes the handler of a process's port; package rest has it.
@@ -161,13 +164,18 @@ func (p *process) serveOn(l net.Listener) (stop func(), err error) {
 	if p.cfg.Profiles {
 		handler = profilesHandler(handler)
 	}
+	var closing []func() error
+	var keeper *samples.Keeper
 	if h := p.herder(); h == nil || p.api == nil {
 		handler = guard.New(&p.cfg.REST, p.log, handler)
 	} else {
-		handler, err = p.api(Served{Herder: h, Process: p.cfg, Loggers: p.loggers, Kafka: p.kafka, Next: handler, Log: p.log})
+		keeper = samples.New(h)
+		handler, err = p.api(Served{Herder: h, Process: p.cfg, Loggers: p.loggers, Kafka: p.shared.Load, Samples: keeper, Next: web.New(handler), Log: p.log,
+			Closing: func(f func() error) { closing = append(closing, f) }})
 		if err != nil {
 			return nil, err
 		}
+		handler = web.Front(handler)
 	}
 	if n := p.cfg.REST.MaxConnections; n > 0 {
 		l = guard.Connections(l, n, p.log)
@@ -191,14 +199,27 @@ func (p *process) serveOn(l net.Listener) (stop func(), err error) {
 			p.log.Error("the HTTP port is closed", "error", err)
 		}
 	})
+	sampling, stopSampling := context.WithCancel(context.Background())
+	if keeper != nil {
+		done.Go(func() { keeper.Run(sampling) })
+	}
 	p.log.Info("serving /status, /metrics, /healthz and /readyz", "address", scheme+l.Addr().String(), "version", Version, "go", goVersion())
+	if keeper != nil {
+		p.log.Info("web page", "address", scheme+l.Addr().String()+web.Path)
+	}
 	return func() {
+		stopSampling()
 		ctx, cancel := context.WithTimeout(context.Background(), httpShutdown)
 		defer cancel()
 		if err := srv.Shutdown(ctx); err != nil {
 			srv.Close()
 		}
 		done.Wait()
+		for _, f := range closing {
+			if err := f(); err != nil {
+				p.log.Warn("the HTTP port did not close cleanly", "error", err)
+			}
+		}
 	}, nil
 }
 
@@ -248,6 +269,7 @@ func (p *process) run(ctx context.Context, all *together) error {
 	}
 	defer client.Close()
 	p.kafka = client
+	p.shared.Store(client)
 	p.worker.SetKafka(client)
 	ctx, all.cancel = context.WithCancelCause(ctx)
 	defer all.cancel(nil)

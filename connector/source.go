@@ -9,12 +9,14 @@ import (
 
 	"github.com/waltap/waltap/connector/config"
 	"github.com/waltap/waltap/connector/status"
+	"github.com/waltap/waltap/connector/tail"
 	"github.com/waltap/waltap/connector/worker"
 	"github.com/waltap/waltap/internal/hbase/admin"
 	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/source"
 	"github.com/waltap/waltap/source/capture"
 	"github.com/waltap/waltap/source/replication"
+	"github.com/waltap/waltap/source/scan"
 )
 
 func adminConfig(h config.HBase, log *slog.Logger) admin.Config {
@@ -38,6 +40,7 @@ func (p *process) source(ctx context.Context, c *config.Connector, st *status.Co
 	cfg := CaptureConfig(c, p.kafka, log)
 	cfg.MissingTopics, cfg.Encodings, cfg.Limiter, cfg.Undeliverable.DeadLetters = missing, encodings, p.limiter(c.Name), dead
 	cfg.Successors, cfg.Owned, cfg.OffsetsTopic = o.Successors, o.Owned, o.OffsetsTopic
+	st.SetScanLimits(func() status.ScanLimits { return scanLimits(cfg.Limiter) })
 	cfg.Stats = &sourceStats{status: st, log: log}
 	st.RescanRequired.Store(false)
 	err = p.withSignals(ctx, c, o, log, func(ctx context.Context) error { return capture.Run(ctx, cfg) })
@@ -108,6 +111,25 @@ func (s *sourceStats) WatermarkEstimated(reason string)   { s.status.SetWatermar
 func (s *sourceStats) Shards(done, total int) {
 	s.status.SnapshotShardsDone.Store(int64(done))
 	s.status.SnapshotShardsTotal.Store(int64(total))
+}
+
+func (s *sourceStats) Parts(table string, parts []scan.Part) {
+	out := make([]status.PartView, len(parts))
+	for i, p := range parts {
+		out[i] = status.PartView{Start: startOf(p.Start), Shards: p.Shards, Done: p.Done, Rows: p.Rows, Bytes: p.Bytes, BytesTotal: p.Total}
+	}
+	s.status.SetParts(table, out)
+}
+
+// maxStart bounds the row keys that the status shows.
+const maxStart = 32
+
+// startOf is a row key for the eye.
+func startOf(row []byte) string {
+	if len(row) > maxStart {
+		return tail.Escape(row[:maxStart]) + "…"
+	}
+	return tail.Escape(row)
 }
 
 func (s *sourceStats) Left(d time.Duration) { s.status.SnapshotLeft.Store(int64(max(1, d.Seconds()))) }

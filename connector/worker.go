@@ -39,6 +39,7 @@ func RunWorker(ctx context.Context, cfg *config.Process, api API, stderr io.Writ
 	if err == nil {
 		defer client.Close()
 		p.kafka = client
+		p.shared.Store(client)
 		p.worker, err = worker.New(cctx, p.workerConfig(id))
 	}
 	cancel()

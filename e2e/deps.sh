@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what the real servers of the end-to-end tests need: Java 17 and Maven,
-# and openssl, which a test converts a key store with. Does nothing, quickly, when
-# all are there.
+# and openssl, which a test converts a key store with. With the argument chromium,
+# also the browser that the web page is tested in. Does nothing, quickly, when all are
+# there.
 set -eu
 
 # A JDK of a version that HBase 2.6 starts on.
@@ -22,6 +23,20 @@ fi
 if ! command -v openssl >/dev/null 2>&1; then
 	missing="$missing openssl"
 fi
+have_browser() {
+	[ -n "${CHROMIUM:-}" ] && return 0
+	for name in chromium chromium-browser google-chrome-stable google-chrome; do
+		command -v "$name" >/dev/null 2>&1 && return 0
+	done
+	return 1
+}
+if [ "${1:-}" = chromium ] && ! have_browser; then
+	if [ -z "$missing" ] && [ -z "${CI:-}" ] && [ "$(id -u)" != 0 ]; then
+		echo "waltap e2e: without Chromium the tests of the web page are skipped; as root on Debian: apt-get install -y chromium fonts-dejavu-core" >&2
+		exit 0
+	fi
+	missing="$missing chromium fonts-dejavu-core"
+fi
 if [ -z "$missing" ]; then
 	exit 0
 fi
@@ -33,6 +48,6 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
 	apt-get install -y -qq --no-install-recommends $missing >/dev/null
 	exit 0
 fi
-echo "waltap e2e: Java 17 with its compiler, Maven and openssl are needed; as root on Debian:" >&2
-echo "    apt-get install -y openjdk-17-jdk-headless maven openssl" >&2
+echo "waltap e2e: missing; as root on Debian:" >&2
+echo "    apt-get install -y $missing" >&2
 exit 1

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -408,12 +409,16 @@ func TestMigrationUnderLoad(t *testing.T) {
 	m.run(t, 2, "cutover", "--rehearse")
 	m.run(t, 0, "resume")
 	m.awaitFollowing(t, w)
+	page := openPage(t, startWorker(t, fmt.Sprint("page-", time.Now().UnixNano()), nil))
+	page.migration = m.name
+	m.differsOnThePage(page)
 	m.run(t, 0, "verify", "-q")
 	if torture(0, 1) > 0 {
 		m.run(t, 0, "repair", "-q", "--execute") // finds nothing
 	}
 	m.run(t, 0, "cutover", "--rehearse")
 	m.run(t, 0, "cutover", "--reverse")
+	m.greenOnThePage(page)
 	t.Logf("%d writes at the source", stop())
 	back := m.mutateAll(t, env.Dst)
 	time.Sleep(time.Second)

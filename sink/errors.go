@@ -181,6 +181,9 @@ func (w *worker) retryApply(ctx context.Context, b *Batch) error {
 	start := time.Now()
 	return w.retry(ctx, func() error {
 		err := w.applier.Apply(ctx, b)
+		if err != nil { // else it is told when the batch is through
+			w.cfg.Stats.Lag(w.tp.Topic, w.tp.Partition, max(0, w.high.Load()-b.First))
+		}
 		var refused *RefusedError
 		switch timeout := w.cfg.Errors.RetryTimeout; {
 		case err == nil, permanent(err), timeout == 0, ctx.Err() != nil, errors.As(err, &refused):

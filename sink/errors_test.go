@@ -277,8 +277,8 @@ func TestRetryTimeout(t *testing.T) {
 	for _, config := range []func(*Config, *testSink){func(*Config, *testSink) {}, r.aside()} {
 		s := r.sink(failing(300*time.Millisecond), config)
 		s.refuses(errAway.Error(), "errors.retry.timeout", testTopic+"/0 offsets 0 to 2")
-		if len(s.retries) < 2 || r.committed(0) > 0 || s.dead > 0 {
-			t.Errorf("%d retries, committed %d, %d dead letters", len(s.retries), r.committed(0), s.dead)
+		if len(s.retries) < 2 || r.committed(0) > 0 || s.dead > 0 || s.lag.Load() != 3 {
+			t.Errorf("%d retries, committed %d, %d dead letters, %d records behind", len(s.retries), r.committed(0), s.dead, s.lag.Load())
 		}
 	}
 	s := r.sink(failing(1))

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -143,6 +144,7 @@ func (r *rig) eventually(what string, ok func() bool) {
 
 // testSink is a Sink that applies to memory, and what it told.
 type testSink struct {
+	lag    atomic.Int64 // told last
 	rig    *rig
 	cancel context.CancelFunc
 	done   chan error
@@ -250,7 +252,7 @@ func (ts *testSink) set(f func()) { ts.mu.Lock(); defer ts.mu.Unlock(); f() }
 
 func (ts *testSink) Applied(string, int, int, int64) {}
 func (ts *testSink) Written(int64)                   {}
-func (ts *testSink) Lag(string, int32, int64)        {}
+func (ts *testSink) Lag(_ string, _ int32, n int64)  { ts.lag.Store(n) }
 func (ts *testSink) Unassigned(string, int32)        {}
 func (ts *testSink) Superseded(int)                  {}
 func (ts *testSink) Running()                        {}

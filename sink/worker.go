@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/waltap/waltap/internal/crash"
@@ -23,7 +24,8 @@ type worker struct {
 	commit *committer
 	recent *recent
 	limits limits
-	from   int64 // see position
+	from   int64        // see position
+	high   atomic.Int64 // log end at the last fetch
 }
 
 // run fetches ahead of what is applied, one fetch at most, until ctx ends or an error that does not heal.
@@ -73,6 +75,7 @@ func (w *worker) fetch(ctx context.Context, p position, out chan<- *kafka.RawFet
 		if err != nil {
 			return fmt.Errorf("fetch %s from offset %d: %w", w.tp, p.next, err)
 		}
+		w.high.Store(res.HighWatermark)
 		p.fresh = p.fresh && res.NextOffset == p.next
 		p.next = res.NextOffset
 		select {

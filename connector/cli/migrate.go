@@ -101,6 +101,7 @@ func (cmd *migrateStart) Run(e *env) error {
 		return err
 	}
 	menv.Out, menv.Log = e.stderr, slog.New(slog.NewTextHandler(e.stderr, nil))
+	menv.API = migrationAPI
 	return m.Start(e.ctx, menv, cmd.Wave, e.stderr)
 }
 

@@ -118,17 +118,18 @@ func (q *Queue) entry(ctx context.Context, r kafka.Record) (*Entry, error) {
 	if e.Fault != nil && !errors.As(e.Fault, &unreadable) {
 		return nil, fmt.Errorf("read dead letter %s: %w", e.ID, e.Fault)
 	}
-	for _, h := range r.Headers {
-		if h.Key == deadletter.HeaderReplay {
-			e.Before = string(h.Value)
-		}
-	}
+	e.Before = before(r)
+	return e, q.markReplayed(e)
+}
+
+// markReplayed looks whether an entry was put back.
+func (q *Queue) markReplayed(e *Entry) error {
 	var m mark
 	done, err := q.get(e.ID, &m)
 	if done {
 		e.Replayed = time.UnixMilli(m.At).UTC()
 	}
-	return e, err
+	return err
 }
 
 // mark says that a dead letter was put back.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -28,8 +29,22 @@ const (
 	admin
 )
 
+// page is the path of the web page: see connector/web.
+const page = "/ui/"
+
+// RoleOf is the role of a request that was let through: admin, or viewer.
+func RoleOf(ctx context.Context) string {
+	if r, ok := ctx.Value(roleKey{}).(role); ok && r == admin {
+		return "admin"
+	}
+	return "viewer"
+}
+
+type roleKey struct{}
+
 // New lets requests through to next that are small enough, of who may make them. /healthz and /readyz are for everybody,
-// but say no more than their status code to who has not authenticated.
+// but say no more than their status code to who has not authenticated. So are the files of the web page, which know nothing: the page
+// itself is answered with 401 and the challenge, and asks for a token, which a browser cannot do.
 func New(c *config.REST, log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -44,10 +59,18 @@ func New(c *config.REST, log *slog.Logger, next http.Handler) http.Handler {
 		case who == nobody && probe:
 			next.ServeHTTP(&silent{ResponseWriter: w}, r)
 			return
+		case who == nobody && readOnly(r) && strings.HasPrefix(r.URL.Path, page) && r.URL.Path != page:
+			next.ServeHTTP(w, r)
+			return
+		case who == nobody && readOnly(r) && r.URL.Path == page:
+			challenge(c, h)
+			r = r.Clone(r.Context())
+			r.Header.Del("If-None-Match") // a browser that has it is to be asked all the same
+			next.ServeHTTP(&unauthorized{ResponseWriter: w}, r)
+			return
 		case who == nobody:
 			log.Warn("a request without valid credentials was refused", "method", r.Method, "path", r.URL.Path, "from", r.RemoteAddr)
-			h.Add("WWW-Authenticate", `Basic realm="waltap", charset="UTF-8"`)
-			h.Add("WWW-Authenticate", "Bearer")
+			challenge(c, h)
 			refuse(w, r, http.StatusUnauthorized, "credentials are missing or wrong: send those of rest.auth.admin.* or rest.auth.viewer.*, as basic authentication or as a bearer token")
 			return
 		case who == viewer && !readOnly(r):
@@ -58,8 +81,8 @@ func New(c *config.REST, log *slog.Logger, next http.Handler) http.Handler {
 			h.Set("Connection", "close") // the body is not read
 			refuse(w, r, http.StatusRequestEntityTooLarge, "the body is larger than rest.request.max.bytes")
 			return
-		case !c.Authenticates() && crossSite(r):
-			refuse(w, r, http.StatusForbidden, "a page of another site may not send this: the port has no authentication (rest.auth.*)")
+		case crossSite(r):
+			refuse(w, r, http.StatusForbidden, "a page of another site may not send this")
 			return
 		}
 		if c.MaxBody > 0 {
@@ -69,10 +92,20 @@ func New(c *config.REST, log *slog.Logger, next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+		ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), roleKey{}, who), requestTimeout)
 		defer cancel()
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
+}
+
+// challenge asks for what is configured: a browser asks its user for a name and a password only where there are some.
+func challenge(c *config.REST, h http.Header) {
+	if !c.Admin.UserInfo.IsZero() || !c.Viewer.UserInfo.IsZero() {
+		h.Add("WWW-Authenticate", `Basic realm="waltap", charset="UTF-8"`)
+	}
+	if !c.Admin.Token.IsZero() || !c.Viewer.Token.IsZero() {
+		h.Add("WWW-Authenticate", "Bearer")
+	}
 }
 
 func refuse(w http.ResponseWriter, r *http.Request, code int, text string) {
@@ -88,10 +121,21 @@ func readOnly(r *http.Request) bool {
 	return (r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions) && !strings.HasPrefix(r.URL.Path, "/debug/")
 }
 
-// crossSite tells a request that changes something and that a browser sends for a page of another site.
+// crossSite tells a request that changes something and that a browser sends for a page of another site: with the user's name and
+// password, if it knows them.
 func crossSite(r *http.Request) bool {
-	site := r.Header.Get("Sec-Fetch-Site")
-	return site != "" && site != "same-origin" && site != "none" && !readOnly(r)
+	if readOnly(r) {
+		return false
+	}
+	if site := r.Header.Get("Sec-Fetch-Site"); site != "" {
+		return site != "same-origin" && site != "none"
+	}
+	origin := r.Header.Get("Origin") // of browsers that say no more, as they do without TLS
+	if origin == "" {
+		return false
+	}
+	u, err := url.Parse(origin)
+	return err != nil || u.Host != r.Host
 }
 
 // roleOf compares in a time that does not depend on what is right.
@@ -120,6 +164,27 @@ func same(want secret.Secret, given string) bool {
 type silent struct{ http.ResponseWriter }
 
 func (s *silent) Write(b []byte) (int, error) { return len(b), nil }
+
+// unauthorized answers with 401 what would be answered with 200.
+type unauthorized struct {
+	http.ResponseWriter
+	told bool
+}
+
+func (u *unauthorized) WriteHeader(code int) {
+	u.told = true
+	if code == http.StatusOK {
+		code = http.StatusUnauthorized
+	}
+	u.ResponseWriter.WriteHeader(code)
+}
+
+func (u *unauthorized) Write(b []byte) (int, error) {
+	if !u.told {
+		u.WriteHeader(http.StatusOK)
+	}
+	return u.ResponseWriter.Write(b)
+}
 
 // Open tells whether whoever reaches an address beyond this machine may do everything there.
 func Open(c *config.REST, address net.Addr) bool {

@@ -276,7 +276,8 @@ func (s *session) lookAtGate(ctx context.Context, w *Wave, st *State) (Gate, err
 	if err != nil {
 		return nil, err
 	}
-	return Judge(f, true), nil
+	gate := Judge(f, true)
+	return gate, s.keepGate(ctx, w, gate, true)
 }
 
 // verifyFinal compares, behind the fence, the rows that have changed since the last clean pass.
@@ -311,6 +312,9 @@ func (s *session) reopen(ctx context.Context, w *Wave, st *State) error {
 	st.Phase, st.Fence, st.Reverse = PhaseStarted, nil, nil
 	if st.Verified != nil {
 		st.Verified.Final = nil
+	}
+	if err := s.store.Delete(ctx, s.Name, gateKey(w.Name)); err != nil {
+		return fmt.Errorf("forget how the gate was: %w", err)
 	}
 	return s.store.save(ctx, w.Name, st)
 }

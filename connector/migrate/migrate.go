@@ -209,6 +209,8 @@ func (m *Migration) waveNames() []string {
 type Env struct {
 	Out io.Writer // what its user reads
 	Log *slog.Logger
+	// API, if it is not nil, serves the REST API on the port of what Start runs.
+	API connector.API
 }
 
 // session is one command at work.

@@ -63,7 +63,7 @@ func (s *session) rehearse(ctx context.Context, w *Wave, st *State) (*Rehearsal,
 	}
 	if first.Watermark == nil || !first.running().Green || !first.scan().Green || !first.gaps().Green {
 		r.Gate = Judge(first, false) // nothing moves: there is nothing to wait for
-		return r, nil
+		return r, s.keepGate(ctx, w, r.Gate, false)
 	}
 	ctx, cancel := context.WithTimeout(ctx, rehearseTimeout)
 	defer cancel()
@@ -93,7 +93,7 @@ func (s *session) rehearse(ctx context.Context, w *Wave, st *State) (*Rehearsal,
 	}
 	r.Gate = Judge(f, false)
 	r.FreezeMS = r.ClosingMS + r.WatermarkMS + r.SinkMS + r.VerifyMS
-	return r, nil
+	return r, s.keepGate(context.WithoutCancel(ctx), w, r.Gate, false)
 }
 
 // timeStream measures how long what is written now, when the watermarks end at offset from, takes to the destination. It returns a moment

@@ -57,8 +57,18 @@ func passOf(r *verify.Report, clean bool, tables []string) *Pass {
 		Clean: clean, Mode: string(r.Mode), Began: began, Ended: time.Now().UnixMilli(), Rows: r.Rows(), Good: r.GoodRows, Bad: r.BadRows,
 		Excused: r.ExceptedRows, Proved: r.Proved, Tables: tables, Since: r.Since, Whole: began,
 	}
+	for _, t := range r.Tables {
+		p.ByTable = append(p.ByTable, PassTable{t.Table, t.Target, t.GoodRows, t.BadRows})
+	}
+	if r.BadRows > 0 {
+		p.Differences = r.Counts.Differences
+	}
 	if clean {
-		p.Good, p.Bad = p.Rows, 0
+		p.Good, p.Bad, p.Differences = p.Rows, 0, nil
+		for i := range p.ByTable {
+			t := &p.ByTable[i]
+			t.Good, t.Bad = t.Good+t.Bad, 0
+		}
 	}
 	return p
 }

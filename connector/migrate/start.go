@@ -59,7 +59,7 @@ func (m *Migration) Start(ctx context.Context, e Env, waves []string, stderr io.
 	g, gctx := errgroup.WithContext(ctx)
 	for _, w := range chosen {
 		g.Go(func() error {
-			if err := newRunner(s, w, stderr).run(gctx); err != nil {
+			if err := newRunner(s, w, e.API, stderr).run(gctx); err != nil {
 				return fmt.Errorf("wave %s: %w", w.Name, err)
 			}
 			return nil
@@ -209,6 +209,7 @@ func (m *Migration) forward(w *Wave, st *State) (source, sink *config.Connector,
 type runner struct {
 	*session
 	wave   *Wave
+	api    connector.API
 	stderr io.Writer
 	id     string
 	host   string
@@ -231,13 +232,13 @@ const (
 	backward = "reverse"
 )
 
-func newRunner(s *session, w *Wave, stderr io.Writer) *runner {
+func newRunner(s *session, w *Wave, api connector.API, stderr io.Writer) *runner {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
 	}
 	return &runner{
-		session: s, wave: w, stderr: stderr, host: host, id: processID(host),
+		session: s, wave: w, api: api, stderr: stderr, host: host, id: processID(host),
 		running: make(map[string]*pairRun), ended: make(chan error, 4),
 	}
 }
@@ -360,7 +361,7 @@ func (r *runner) start(ctx context.Context, direction, name string, source, sink
 	ctx, p.cancel = context.WithCancel(ctx)
 	r.running[direction] = p
 	p.done.Go(func() {
-		err := connector.RunStatus(ctx, &cfg, p.status, r.stderr)
+		err := connector.RunStatus(ctx, &cfg, p.status, r.api, r.stderr)
 		switch {
 		case ctx.Err() != nil:
 			p.err = err
@@ -408,7 +409,9 @@ func (r *runner) publish(ctx context.Context, stopped bool) error {
 	p := Progress{At: time.Now().UnixMilli(), Host: r.host, Version: connector.Version, Stopped: stopped}
 	for _, direction := range []string{forward, backward} {
 		if run := r.running[direction]; run != nil {
-			p.Connectors = append(p.Connectors, run.status.View().Connectors...)
+			for _, c := range run.status.View().Connectors {
+				p.Connectors = append(p.Connectors, c.Brief())
+			}
 		}
 	}
 	if len(p.Connectors) == 0 {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/waltap/waltap/checkpoint"
 	"github.com/waltap/waltap/connector/status"
+	"github.com/waltap/waltap/connector/verify"
 	"github.com/waltap/waltap/internal/kafka"
 )
 
@@ -17,6 +18,7 @@ import (
 //
 //	["<migration>",{"wave":"all"}]                    → State, written by the commands
 //	["<migration>",{"process":"…","wave":"all"}]      → Progress, written by who runs the connectors
+//	["<migration>",{"gate":"last","wave":"all"}]      → JudgedGate, written by who rehearses or cuts over
 const StateTopic = "__waltap-migrations"
 
 // StateFormatVersion is the version of the states this release writes.
@@ -101,6 +103,28 @@ type Pass struct {
 	Whole int64 `json:"whole,omitempty"`
 	// Fence is that of Fence.ID behind which the pass was made; "": none.
 	Fence string `json:"fence,omitempty"`
+
+	ByTable []PassTable `json:"byTable,omitempty"`
+	// Differences counts the cells that differ, by kind.
+	Differences map[verify.Kind]int64 `json:"differences,omitempty"`
+	// First are some of them, without values; the differences file has all.
+	First []FirstDifference `json:"firstDifferences,omitempty"`
+}
+
+// PassTable is what a pass has found of one table.
+type PassTable struct {
+	Table  string `json:"table"` // at the source
+	Target string `json:"target"`
+	Good   int64  `json:"goodRows"`
+	Bad    int64  `json:"badRows"`
+}
+
+// FirstDifference is a cell that differs.
+type FirstDifference struct {
+	Table string      `json:"table"`
+	Kind  verify.Kind `json:"kind"`
+	At    verify.End  `json:"at,omitempty"` // the only end that has it; "": both
+	Text  string      `json:"text"`         // of verify.Difference, cut off where it is long
 }
 
 // Fence is what keeps writers from the source's tables.

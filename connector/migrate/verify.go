@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"sync"
 
 	"github.com/waltap/waltap/connector"
 	"github.com/waltap/waltap/connector/config"
@@ -88,15 +90,43 @@ func (s *session) compare(ctx context.Context, w *Wave, st *State, o VerifyOptio
 			options.Mode = verify.Hash
 		}
 	}
+	var first firstDifferences
+	options.Found = first.add
 	r, err := verify.Run(ctx, options)
 	if err != nil {
 		return nil, nil, err
 	}
 	pass := passOf(r, r.Clean(), p.tables)
+	pass.First = first.list
 	if last != nil {
 		pass.Whole, pass.Rows = last.Whole, max(last.Rows, pass.Rows)
 	}
 	return r, pass, nil
+}
+
+// What is kept of the differences that a pass finds.
+const (
+	mostFirst     = 20
+	maxDifference = 300 // bytes of a text
+)
+
+// firstDifferences keeps the first that are found.
+type firstDifferences struct {
+	mu   sync.Mutex
+	list []FirstDifference
+}
+
+func (f *firstDifferences) add(d verify.Difference) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.list) == mostFirst {
+		return
+	}
+	text := d.Text
+	if len(text) > maxDifference {
+		text = strings.ToValidUTF8(text[:maxDifference], "") + "…"
+	}
+	f.list = append(f.list, FirstDifference{d.Table, d.Kind, d.At, text})
 }
 
 // covers tells whether all of want are in have.

@@ -47,6 +47,8 @@ func list(c *call) (answer, error) {
 				v, err = c.api.Herder.Status(c.Context(), name)
 			case "info":
 				v, err = c.api.Herder.Connector(c.Context(), name)
+			case "progress":
+				v, err = c.api.Herder.Progress(c.Context(), name)
 			default: // as in Connect
 				continue
 			}

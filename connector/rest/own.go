@@ -4,9 +4,13 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strconv"
+	"time"
 
+	"github.com/waltap/waltap/connector/guard"
 	"github.com/waltap/waltap/connector/herder"
 	"github.com/waltap/waltap/connector/migrate"
+	"github.com/waltap/waltap/connector/samples"
 )
 
 func progress(c *call) (answer, error) {
@@ -39,6 +43,8 @@ type Wave struct {
 	Name      string             `json:"name"`
 	State     migrate.State      `json:"state"`
 	Processes []migrate.Progress `json:"processes"` // that run, or have run, its connectors
+	// Gate is how a rehearsal or a cut-over has judged it last; nil: none has.
+	Gate *migrate.JudgedGate `json:"gate,omitempty"`
 }
 
 // MigrationsOf groups waves by migration.
@@ -49,7 +55,7 @@ func MigrationsOf(list []migrate.Listed) []Migration {
 			out = append(out, Migration{Name: l.Migration})
 		}
 		m := &out[len(out)-1]
-		w := Wave{l.Wave, l.State, l.Processes}
+		w := Wave{l.Wave, l.State, l.Processes, l.Gate}
 		if w.Processes == nil {
 			w.Processes = []migrate.Progress{}
 		}
@@ -60,7 +66,7 @@ func MigrationsOf(list []migrate.Listed) []Migration {
 
 func migrations(c *call) (answer, error) {
 	if c.api.Migrations == nil {
-		return answer{}, fail(http.StatusServiceUnavailable, "there is no Kafka to read the migrations from yet; send it again")
+		return answer{}, ErrNoKafka
 	}
 	list, err := c.api.Migrations(c.Context())
 	if list == nil {
@@ -80,6 +86,53 @@ func migration(c *call) (answer, error) {
 		return answer{}, fail(http.StatusNotFound, "Migration %s not found", c.args[0])
 	}
 	return ok(list[i], nil)
+}
+
+// sessionBody is the answer to GET /v1/session.
+type sessionBody struct {
+	Role string `json:"role"` // admin, or viewer, who may read only
+	// Authenticated: the port asks for credentials; otherwise everybody is admin.
+	Authenticated bool `json:"authenticated"`
+}
+
+func session(c *call) (answer, error) {
+	s := sessionBody{guard.RoleOf(c.Context()), c.api.Process.REST.Authenticates()}
+	if c.api.LookOnly != "" {
+		s.Role = "viewer"
+	}
+	return ok(s, nil)
+}
+
+// samplesBody is the answer to GET /v1/samples.
+type samplesBody struct {
+	Now        int64        `json:"now"`        // ms since 1970, by the worker's clock
+	StepMS     int64        `json:"stepMs"`     // between two samples
+	Connectors []samples.Of `json:"connectors"` // by name
+}
+
+func samplesOf(c *call) (answer, error) {
+	if c.api.Samples == nil {
+		return answer{}, fail(http.StatusNotFound, "this process takes no samples")
+	}
+	var since int64
+	q := c.URL.Query()
+	if text := q.Get("since"); text != "" {
+		var err error
+		if since, err = strconv.ParseInt(text, 10, 64); err != nil || since < 0 {
+			return answer{}, fail(http.StatusBadRequest, "since is %q: want milliseconds since 1970", text)
+		}
+	}
+	body := samplesBody{Now: time.Now().UnixMilli(), StepMS: samples.Step.Milliseconds()}
+	past := false
+	switch of := q.Get("of"); of {
+	case "", "recent":
+	case "day":
+		past, body.StepMS = true, body.StepMS*samples.Merged
+	default:
+		return answer{}, fail(http.StatusBadRequest, "of is %q: want recent or day", of)
+	}
+	body.Connectors = c.api.Samples.Since(since, past)
+	return ok(body, nil)
 }
 
 func openAPIDocument(c *call) (answer, error) { return ok(json.RawMessage(c.api.openAPI), nil) }

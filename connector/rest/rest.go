@@ -14,8 +14,10 @@ import (
 	"strings"
 
 	"github.com/waltap/waltap/connector/config"
+	"github.com/waltap/waltap/connector/dlq"
 	"github.com/waltap/waltap/connector/guard"
 	"github.com/waltap/waltap/connector/herder"
+	"github.com/waltap/waltap/connector/samples"
 )
 
 // Config of the API.
@@ -23,12 +25,21 @@ type Config struct {
 	Herder  herder.Herder
 	Process *config.Process // providers, keys rest.*
 	Loggers *herder.Loggers
-	// Migrations reads the state of all migrations; nil: there is no Kafka to read it from.
-	Migrations func(ctx context.Context) ([]Migration, error)
+	// Migrations reads the state of all migrations; DeadLetters the newest dead letters of a connector on a topic. The error is ErrNoKafka
+	// while there is no Kafka to read them from; nil: there never is.
+	Migrations  func(ctx context.Context) ([]Migration, error)
+	DeadLetters func(ctx context.Context, topic, connector string, most int) (*dlq.Look, error)
+	// LookOnly, if it is not "", says why this API changes nothing.
+	LookOnly string
+	// Samples are those of the recent past; nil: none are taken.
+	Samples *samples.Keeper
 	// Next serves what is not of the API, such as /status and /metrics; it is behind the same authentication. Nil: nothing.
 	Next http.Handler
 	Log  *slog.Logger
 }
+
+// ErrNoKafka says that Kafka was not reached yet.
+var ErrNoKafka = errors.New("there is no Kafka to read from yet; send it again")
 
 type api struct {
 	Config
@@ -91,6 +102,8 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request) {
 	rt, args, methods := find(r.Method, segments(r.URL))
 	c.args = args
 	switch {
+	case rt != nil && a.LookOnly != "" && rt.method != http.MethodGet:
+		a.fail(w, r, fail(http.StatusForbidden, "%s", a.LookOnly))
 	case rt != nil:
 		out, err := rt.handle(c)
 		if err != nil {
@@ -122,7 +135,7 @@ func ambiguous(path string) bool {
 // nextServes tells the paths of Next, so that any other is answered in the form of the API.
 func nextServes(path string) bool {
 	return slices.Contains([]string{"/status", "/metrics", "/healthz", "/readyz"}, path) ||
-		strings.HasPrefix(path, "/debug/pprof/") || strings.HasPrefix(path, "/v1/connectors/") && strings.HasSuffix(path, "/snapshot/limits") || strings.HasPrefix(path, "/ui")
+		strings.HasPrefix(path, "/debug/pprof/") || strings.HasPrefix(path, "/v1/connectors/") && strings.HasSuffix(path, "/snapshot/limits") || path == "/ui" || strings.HasPrefix(path, "/ui/")
 }
 
 // segments are the parts of a path, unescaped one by one: %2F does not separate. A slash at the end adds none.
@@ -171,6 +184,9 @@ func (a *api) failureOf(err error) *failure {
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return &failure{code: http.StatusRequestEntityTooLarge, text: fmt.Sprintf("the body has more than %d bytes (rest.request.max.bytes)", a.Process.REST.MaxBody)}
+	}
+	if errors.Is(err, ErrNoKafka) {
+		return &failure{code: http.StatusServiceUnavailable, text: err.Error()}
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return &failure{code: http.StatusGatewayTimeout, text: "Request timed out: the worker that has to answer did not, or Kafka does not; send it again"}

@@ -25,7 +25,7 @@ type route struct {
 type parameter struct{ name, text string }
 
 var (
-	expandQuery  = []parameter{{"expand", "status or info, several times: the answer is an object with the connectors' statuses and configurations"}}
+	expandQuery  = []parameter{{"expand", "status, info or (waltap only) progress, several times: the answer is an object with the connectors' statuses, configurations and what their workers count"}}
 	restartQuery = []parameter{{"includeTasks", "true: the tasks too"}, {"onlyFailed", "true: only what is FAILED"}}
 	scopeQuery   = []parameter{{"scope", "worker (default): of this process; cluster: of all of the group"}}
 )
@@ -66,6 +66,10 @@ func routes() []route {
 		{method: "PUT", path: "/admin/loggers/{logger}", handle: setLogger, summary: "Set the level of a logger and of those below it.", query: scopeQuery, in: levelBody{}, out: []string{}, codes: []int{200, 204, 400, 404}},
 
 		{method: "GET", path: "/v1/connectors/{connector}/progress", handle: progress, summary: "What the workers count of a connector: records, scan, lag, watermark.", out: []herder.Progress{}, codes: []int{200, 404}, own: true},
+		{method: "GET", path: "/v1/connectors/{connector}/dead-letters", handle: deadLetters, summary: "The newest dead letters of a connector.", query: []parameter{{"limit", "how many, 20 by default, at most 200"}}, out: deadLettersBody{}, codes: []int{200, 400, 404, 503}, own: true},
+		{method: "GET", path: "/v1/samples", handle: samplesOf, summary: "Throughput and lag of the recent past, as this worker has seen them since it started.", query: []parameter{
+			{"of", "recent (default): a sample every two seconds, for a quarter of an hour; day: the mean rates and the longest lags of two minutes each, for a day"}, {"since", "only what was taken after this time, ms since 1970"}}, out: samplesBody{}, codes: []int{200, 400, 404}, own: true},
+		{method: "GET", path: "/v1/session", handle: session, summary: "What who asks may do.", out: sessionBody{}, codes: []int{200}, own: true},
 		{method: "POST", path: "/v1/connectors/{connector}/signals", handle: signal, summary: "Send a source a signal, in Debezium's form.", in: herder.Signal{}, codes: []int{202, 400, 404, 409}, own: true},
 		{method: "GET", path: "/v1/migrations", handle: migrations, summary: "The migrations and where their waves are.", out: []Migration{}, codes: []int{200, 503}, own: true},
 		{method: "GET", path: "/v1/migrations/{migration}", handle: migration, summary: "A migration, and how its waves get on.", out: Migration{}, codes: []int{200, 404, 503}, own: true},

@@ -86,7 +86,7 @@ func (p *Progress) step(ctx context.Context, now time.Time) error {
 }
 
 func changed(a, b *ConnectorView) bool {
-	if (a.Snapshot == nil) != (b.Snapshot == nil) || a.Snapshot != nil && *a.Snapshot != *b.Snapshot {
+	if (a.Snapshot == nil) != (b.Snapshot == nil) || a.Snapshot != nil && a.Snapshot.moved() != b.Snapshot.moved() {
 		return true
 	}
 	return a.State != b.State || a.Phase != b.Phase || a.Error != b.Error ||

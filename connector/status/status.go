@@ -157,6 +157,7 @@ type Connector struct {
 	tables map[string]*Counters
 	topics map[string]bool
 	mark   watermark
+	scan   scanState
 }
 
 // Topic notes that a sink has read the topic.
@@ -260,12 +261,14 @@ type ConnectorView struct {
 
 // SnapshotView is the progress of a scan.
 type SnapshotView struct {
-	Rows        int64 `json:"rows"`
-	Bytes       int64 `json:"bytes"`
-	Reread      int64 `json:"reread"`
-	ShardsDone  int64 `json:"shardsDone"`
-	ShardsTotal int64 `json:"shardsTotal"`
-	SecondsLeft int64 `json:"secondsLeft,omitempty"` // an estimate; 0: not known, or complete
+	Rows        int64              `json:"rows"`
+	Bytes       int64              `json:"bytes"`
+	Reread      int64              `json:"reread"`
+	ShardsDone  int64              `json:"shardsDone"`
+	ShardsTotal int64              `json:"shardsTotal"`
+	SecondsLeft int64              `json:"secondsLeft,omitempty"` // an estimate; 0: not known, or complete
+	Limits      ScanLimits         `json:"limits"`
+	Tables      []ScannedTableView `json:"tables,omitempty"` // by name
 }
 
 // TableView is a table of a connector at one moment.
@@ -312,6 +315,8 @@ func (c *Connector) View() ConnectorView {
 		lag := c.LagMillis.Load()
 		v.LagMS = &lag
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if total := c.SnapshotShardsTotal.Load(); total > 0 {
 		v.Snapshot = &SnapshotView{
 			Rows: c.SnapshotRows.Load(), Bytes: c.SnapshotBytes.Load(), Reread: c.SnapshotReread.Load(),
@@ -320,9 +325,11 @@ func (c *Connector) View() ConnectorView {
 		if v.Snapshot.ShardsDone < total {
 			v.Snapshot.SecondsLeft = c.SnapshotLeft.Load()
 		}
+		v.Snapshot.Tables = c.scan.view()
+		if c.scan.limits != nil {
+			v.Snapshot.Limits = c.scan.limits()
+		}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	v.Watermark = c.mark.view(time.Now())
 	v.State, v.Phase, v.Error, v.Since = c.state, c.phase, c.reason, c.since
 	for name, t := range c.tables {

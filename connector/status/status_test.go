@@ -1,6 +1,7 @@
 package status
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -110,5 +111,30 @@ func TestConcurrentUse(t *testing.T) {
 	}
 	if sum != 1600 {
 		t.Errorf("tables count %d records", sum)
+	}
+}
+
+func TestScanView(t *testing.T) {
+	c := NewConnector("c", "HBaseSource")
+	limits := ScanLimits{RowsPerSecond: 5}
+	c.SetScanLimits(func() ScanLimits { return limits })
+	c.SetParts("b", []PartView{{Shards: 2, Done: 1, Rows: 3, Bytes: 30, BytesTotal: 100}, {Start: "x", Shards: 1, Rows: 1, Bytes: 10, BytesTotal: 50}})
+	c.SetParts("a", []PartView{{Shards: 1}})
+	if v := c.View(); v.Snapshot != nil {
+		t.Errorf("before the first shard: %+v", v.Snapshot)
+	}
+	c.SnapshotShardsTotal.Store(4)
+	limits.Paused = true
+	v := c.View()
+	shown, err := json.Marshal(v.Snapshot)
+	const want = `{"rows":0,"bytes":0,"reread":0,"shardsDone":0,"shardsTotal":4,"limits":{"rowsPerSecond":5,"bytesPerSecond":0,"paused":true},"tables":[` +
+		`{"name":"a","parts":[{"start":"","shards":1,"done":0,"rows":0,"bytes":0,"bytesTotal":0}]},` +
+		`{"name":"b","parts":[{"start":"","shards":2,"done":1,"rows":3,"bytes":30,"bytesTotal":100},{"start":"x","shards":1,"done":0,"rows":1,"bytes":10,"bytesTotal":50}]}]}`
+	if err != nil || string(shown) != want {
+		t.Errorf("%s, %v", shown, err)
+	}
+	brief := v.Brief().Snapshot.Tables
+	if len(brief) != 2 || len(brief[1].Parts) != 1 || brief[1].Parts[0] != (PartView{Shards: 3, Done: 1, Rows: 4, Bytes: 40, BytesTotal: 150}) || len(v.Snapshot.Tables[1].Parts) != 2 {
+		t.Errorf("in brief: %+v", brief)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/waltap/waltap/connector/web"
 	"github.com/waltap/waltap/e2e/judge"
 	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/schema"
@@ -14,7 +15,7 @@ import (
 
 // live keeps writing a little and shows what arrives in the topic.
 func (d *demo) live(ctx context.Context) error {
-	step("everything stays up; a slow writer goes on. Status: %s/status   metrics: %s/metrics", d.http, d.http)
+	step("everything stays up; a slow writer goes on. A page to look at: %s%s   status: %s/status   metrics: %s/metrics", d.http, web.Path, d.http, d.http)
 	fmt.Printf("          source ZooKeeper %s, destination ZooKeeper %s, Kafka %s\n", d.env.Source.ZKQuorum(), d.env.Destination.ZKQuorum(), d.env.Kafka.Bootstrap())
 	fmt.Print("          changes in the topic as they come (Ctrl-C ends):\n\n")
 	client, err := kafka.Connect(ctx, kafka.Config{BootstrapServers: []string{d.env.Kafka.Bootstrap()}})

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/waltap/waltap/connector/web"
 	"github.com/waltap/waltap/e2e/judge"
 	"github.com/waltap/waltap/e2e/servers"
 	"github.com/waltap/waltap/e2e/testenv"
@@ -183,6 +184,7 @@ func (d *demo) startWaltap(ctx context.Context) error {
 		return err
 	}
 	step("waltap run -f %s   (log: %s, status: %s/status)", file, d.waltap.LogPath(), d.http)
+	step("a page to look at: %s%s", d.http, web.Path)
 	return nil
 }
 

@@ -49,6 +49,8 @@ type Stats interface {
 	watermark.Stats
 	// Shards tells how far the scan is, that of all processes.
 	Shards(done, total int)
+	// Parts tells how far the scan of one table is, in key order; see scan.Parts.
+	Parts(table string, parts []scan.Part)
 	// SchemaChanged is told how many tables were published anew because they were altered at the source.
 	SchemaChanged(tables int)
 	// Acked is told what Kafka has acknowledged.

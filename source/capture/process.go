@@ -275,6 +275,9 @@ func (w *worker) todo(ctx context.Context) (tables []scan.Table, shards []scan.S
 		}
 		own := scan.Left(plan, ranges)
 		planned, left = planned+len(plan), left+len(own)
+		if !w.Leads { // else the leader tells
+			w.cfg.Stats.Parts(table, scan.Parts(plan, ranges, partsOf(len(plans))))
+		}
 		own = slices.DeleteFunc(own, func(sh scan.Shard) bool { return !mine[sh.Task] })
 		if len(own) == 0 {
 			continue

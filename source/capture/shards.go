@@ -17,6 +17,15 @@ import (
 // planWriters is how many shards of a plan are written at once.
 const planWriters = 32
 
+// The parts of a scan that are told of: for all tables together, and for one.
+const (
+	mostParts = 120
+	tableMost = 40
+)
+
+// partsOf is in how many parts the scan of one of so many tables is told.
+func partsOf(tables int) int { return max(1, min(tableMost, mostParts/max(1, tables))) }
+
 // scanTables has tables scanned by all processes of the connector, this one included, and returns when nothing of it is under way
 // any more. It runs beside the watch loop, so it uses nothing of c that belongs to that.
 func (c *Capture) scanTables(ctx context.Context, tables []scan.Table) error {
@@ -135,6 +144,7 @@ func (c *Capture) unscanned(ctx context.Context, tables []scan.Table) (string, e
 			}
 		}
 		left += len(scan.Left(of, ranges))
+		c.cfg.Stats.Parts(t.Name, scan.Parts(of, ranges, partsOf(len(tables))))
 	}
 	c.cfg.Stats.Shards(len(shards)-left, len(shards))
 	if left > 0 {

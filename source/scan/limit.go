@@ -89,6 +89,13 @@ func (m *Limiter) Pause(paused bool) {
 	m.told()
 }
 
+// Paused tells whether Pause keeps the scan from reading.
+func (m *Limiter) Paused() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.paused
+}
+
 // longPause is how long a paused scan waits before it looks again; it is told before.
 const longPause = time.Hour
 

@@ -22,6 +22,7 @@ type Memory struct {
 	mu         sync.Mutex
 	connectors map[string]*held
 	signals    []herder.Signal
+	said       map[string][]herder.Progress
 	fail       error
 }
 
@@ -51,6 +52,16 @@ func (m *Memory) Signals() []herder.Signal {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.signals)
+}
+
+// Say makes Progress answer with what workers say of a connector.
+func (m *Memory) Say(name string, said ...herder.Progress) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.said == nil {
+		m.said = make(map[string][]herder.Progress)
+	}
+	m.said[name] = said
 }
 
 func (m *Memory) Worker(context.Context) (herder.Worker, error) {
@@ -269,6 +280,10 @@ func (m *Memory) ResetOffsets(_ context.Context, name string) (string, error) {
 
 func (m *Memory) Progress(_ context.Context, name string) (list []herder.Progress, err error) {
 	err = m.with(name, func(h *held) error {
+		if said, ok := m.said[name]; ok {
+			list = slices.Clone(said)
+			return nil
+		}
 		list = append(list, herder.Progress{WorkerID: "127.0.0.1:8083", At: 1, Status: status.NewConnector(name, "HBaseSource").View()})
 		return nil
 	})
