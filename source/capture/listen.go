@@ -2,7 +2,6 @@ package capture
 
 import (
 	"context"
-	"crypto/sha1"
 	"errors"
 	"fmt"
 	"net"
@@ -163,12 +162,5 @@ func (c *Capture) regionServerHosts(ctx context.Context) ([]string, error) {
 // virtualID is the virtual cluster's id: the same for one connector on one source for ever, never the source's own,
 // which HBase would refuse. A name-based UUID (version 5).
 func (c *Capture) virtualID() schema.UUID {
-	h := sha1.New()
-	h.Write(c.id[:])
-	h.Write([]byte("waltap/" + c.cfg.Connector))
-	var u schema.UUID
-	copy(u[:], h.Sum(nil))
-	u[6] = u[6]&0x0f | 0x50
-	u[8] = u[8]&0x3f | 0x80
-	return u
+	return nameUUID(c.id[:], "waltap/"+c.cfg.Connector)
 }

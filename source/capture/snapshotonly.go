@@ -50,6 +50,9 @@ func (c *Capture) beginSnapshot(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if began.IsZero() {
+			continue
+		}
 		t.state.Began = began.UnixMilli()
 		if err := c.state.saveTable(ctx, t.name, t.state); err != nil {
 			return err
@@ -89,7 +92,7 @@ func scannedAt(tables []captured) (ms int64, unknown string) {
 func (c *Capture) publishSnapshot(ctx context.Context) error {
 	at, unknown := scannedAt(c.tables)
 	if unknown != "" {
-		c.cfg.Log.Warn("no watermark is published: when the scan of a table began is not known, it was captured in another snapshot.mode", "table", unknown)
+		c.cfg.Log.Warn("no watermark is published: up to when a table was read is not known, it was captured in another snapshot.mode or from a snapshot that was made without a flush", "table", unknown)
 		return nil
 	}
 	last, err := c.lastWatermark(ctx)

@@ -41,6 +41,9 @@ type Description struct {
 	Owner   string
 }
 
+// SkipFlush is the Type of a snapshot without what was in memory only.
+const SkipFlush = "SKIPFLUSH"
+
 // Snapshot is a table as it was.
 type Snapshot struct {
 	Description

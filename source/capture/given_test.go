@@ -1,0 +1,125 @@
+package capture
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/waltap/waltap/internal/check"
+	"github.com/waltap/waltap/internal/filesystem"
+)
+
+// exported is a source of the snapshot that HBase's own classes have made, in a folder without hbase.id.
+func exported(t *testing.T) Config {
+	t.Helper()
+	root := filepath.ToSlash(t.TempDir())
+	if err := os.CopyFS(root, os.DirFS("../hfile/testdata/root")); err != nil {
+		t.Fatal(err)
+	}
+	return Config{Connector: "load", TopicPrefix: "p", SnapshotMode: SnapshotInitialOnly, SnapshotReader: ReaderFiles, Tables: named("shop:orders"),
+		Snapshots: map[string]string{"shop:orders": "orders_snap"}, Root: filesystem.Location{Path: root}}
+}
+
+// named is a TableFilter of one table.
+type named string
+
+func (n named) Match(table string) bool { return table == string(n) }
+func (n named) Named() []string         { return []string{string(n)} }
+
+// Without a cluster the tables, their families and their regions are the snapshots'.
+func TestDetached(t *testing.T) {
+	p := &process{cfg: exported(t)}
+	open := func() {
+		t.Helper()
+		if err := p.openSource(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open()
+	defer func() { p.closeSource() }()
+	virtual := p.id
+	tables, err := p.listTables(t.Context())
+	if err != nil || len(tables) != 1 {
+		t.Fatalf("%v, %v", tables, err)
+	}
+	n, err := (&Capture{process: p}).newCaptured(tables[0])
+	if err != nil || !slices.Equal(n.families, []string{"a", "m"}) {
+		t.Errorf("%+v, %v", n, err)
+	}
+	regions, err := p.regions(t.Context(), "shop:orders")
+	if err != nil || len(regions) != 2 {
+		t.Errorf("%d regions, %v", len(regions), err)
+	}
+	if began, err := (&Capture{process: p}).began("shop:orders"); err != nil || !began.Equal(time.Date(2023, 11, 14, 22, 13, 20, 0, time.UTC)) {
+		t.Errorf("began %v, %v", began, err)
+	}
+	const id = "6e7a3fd5-5d0f-4d8c-a6f1-0a1b2c3d4e5f" // of an HBase that is down, say
+	if err := os.WriteFile(p.cfg.Root.Path+"/hbase.id", []byte("PBUF\n$"+id), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p.closeSource()
+	open()
+	if p.id == virtual || p.id.String() != id {
+		t.Errorf("cluster id %s, want %s", p.id, id)
+	}
+
+	p.cfg.Tables = named("shop:others")
+	if _, err := p.listTables(t.Context()); err == nil || !strings.Contains(err.Error(), "snapshot.name names no snapshot of table shop:others") {
+		t.Error(err)
+	}
+	p.cfg.Snapshots = map[string]string{"shop:others": "orders_snap"}
+	if _, err := p.listTables(t.Context()); err == nil || !strings.Contains(err.Error(), "is of table shop:orders, not of shop:others") {
+		t.Error(err)
+	}
+	p.cfg.Root.Path += "/data"
+	if err := p.openSource(t.Context()); err == nil || !strings.Contains(err.Error(), "what ExportSnapshot was told to copy to") {
+		t.Error(err)
+	}
+}
+
+// A connector has no peer to look at where there is no cluster.
+func TestDetachedControl(t *testing.T) {
+	cfg := exported(t)
+	cfg.PeerCreate = true
+	k, err := OpenControl(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Close()
+	if s, err := k.Peer(t.Context()); s != PeerAbsent || err != nil {
+		t.Errorf("%s, %v", s, err)
+	}
+	if changed, err := k.Disable(t.Context()); changed || err != nil {
+		t.Errorf("%t, %v", changed, err)
+	}
+	if err := k.Remove(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// Doctor looks at every file of a snapshot, and at no HBase.
+func TestCheckDetached(t *testing.T) {
+	cfg := CheckConfig{Config: exported(t), Timeout: 30 * time.Second}
+	found := Check(t.Context(), cfg)
+	if s := check.Worst(found.Results); s != check.Unknown { // Kafka is not there
+		t.Errorf("%s: %+v", s, found.Results)
+	}
+	if len(found.Tables) != 1 || len(found.Topics) == 0 {
+		t.Errorf("%+v", found)
+	}
+	if err := os.RemoveAll(cfg.Root.Path + "/mobdir"); err != nil {
+		t.Fatal(err)
+	}
+	failed := ""
+	for _, r := range Check(t.Context(), cfg).Results {
+		if r.Severity == check.Failure {
+			failed += r.Found
+		}
+	}
+	if !strings.Contains(failed, "was the snapshot deleted?") {
+		t.Errorf("a file is missing: %q", failed)
+	}
+}
