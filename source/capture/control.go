@@ -20,7 +20,7 @@ const (
 	PeerAbsent   PeerState = "absent"
 )
 
-// Control changes the peer of a connector that does not run. Only cfg's connection, connector and peer count; Stats may be nil.
+// Control changes the peer, and deletes the snapshots, of a connector that does not run. Only cfg's connection, connector and peer count; Stats may be nil.
 type Control struct{ c *Capture }
 
 // OpenControl connects to the source.
@@ -82,6 +82,14 @@ func (k *Control) change(ctx context.Context, enabled bool, id string, f func(*a
 		return false, err
 	}
 	return true, k.c.alone(ctx, "", func(ctx context.Context) error { return f(k.c.cluster, ctx, id) })
+}
+
+// DropSnapshots deletes what is left of the snapshots that the connector has made, and returns their names.
+func (k *Control) DropSnapshots(ctx context.Context) ([]string, error) {
+	if k.c.cfg.detached() {
+		return nil, nil
+	}
+	return DropSnapshots(ctx, k.c.cluster, k.c.cfg.Connector, k.c.cfg.TopicPrefix, k.c.cfg.PeerRoot)
 }
 
 // Remove removes the peer, its heartbeat table and the virtual cluster's znodes. A peer of the operator's stays.

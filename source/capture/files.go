@@ -146,9 +146,31 @@ func (p *process) snapshotOf(table string) (string, error) {
 }
 
 // snapshotPrefix begins the names of this connector's snapshots.
-func (c *Capture) snapshotPrefix() string {
-	sum := sha256.Sum256([]byte(c.cfg.Connector + "\x00" + c.cfg.TopicPrefix + "\x00" + c.cfg.PeerRoot))
+func (p *process) snapshotPrefix() string {
+	return snapshotPrefix(p.cfg.Connector, p.cfg.TopicPrefix, p.cfg.PeerRoot)
+}
+
+func snapshotPrefix(connector, topicPrefix, peerRoot string) string {
+	sum := sha256.Sum256([]byte(connector + "\x00" + topicPrefix + "\x00" + peerRoot))
 	return "waltap-" + hex.EncodeToString(sum[:6]) + "-"
+}
+
+// DropSnapshots deletes the snapshots that a connector has made and that are left, and returns their names. Nobody may run it any more.
+func DropSnapshots(ctx context.Context, cluster *admin.Cluster, connector, topicPrefix, peerRoot string) (dropped []string, err error) {
+	there, err := cluster.Snapshots(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range there {
+		if !strings.HasPrefix(s.Name, snapshotPrefix(connector, topicPrefix, peerRoot)) {
+			continue
+		}
+		if err := cluster.DeleteSnapshot(ctx, s.Name); err != nil {
+			return dropped, err
+		}
+		dropped = append(dropped, s.Name)
+	}
+	return dropped, nil
 }
 
 func (c *Capture) newSnapshotName() string {
