@@ -15,17 +15,6 @@ import (
 	"github.com/waltap/waltap/e2e/testenv"
 )
 
-// export has HBase's own ExportSnapshot, a MapReduce job, copy a snapshot to a folder.
-func export(t *testing.T, snapshot, to string) {
-	t.Helper()
-	err := env.HDFS.Run(testenv.Context(t, 3*time.Minute), "org.apache.hadoop.hbase.snapshot.ExportSnapshot",
-		"-Dmapreduce.framework.name=local", "-Dhbase.rootdir="+env.HDFS.URL()+"/hbase", "-Dhbase.fs.tmp.dir="+t.TempDir(),
-		"-snapshot", snapshot, "-copy-to", to, "-mappers", "2")
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // loading is a source without a cluster, and a sink that loads what it reads into table as.
 func loading(t *testing.T, table, snapshot, root, as string) string {
 	t.Helper()
@@ -52,46 +41,37 @@ func loading(t *testing.T, table, snapshot, root, as string) string {
 `, as, table, snapshot, root, u.Username, env.Source.ZKQuorum(), time.UnixMilli(1).UTC().Format(time.RFC3339Nano))
 }
 
-// A snapshot that ExportSnapshot has copied to folders, one of this machine and one on HDFS, is loaded into two tables through Kafka, with
-// no word to the cluster that it is of.
-func TestExportedSnapshot(t *testing.T) {
-	t.Parallel()
-	table := testenv.Name(t)
-	history(t, table, table)
+// exported: a snapshot that ExportSnapshot has copied to folders, one of this machine and one on HDFS, is loaded into two tables through
+// Kafka, with no word to the cluster that it is of. want is what the snapshot has.
+func exported(t *testing.T, table, snapshot string, want []judge.Cell) {
 	ctx := testenv.Context(t, 5*time.Minute)
-	want, err := env.Src.Cells(ctx, table, judge.ScanOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	root := env.HDFS.URL() + "/hbase"
 	local, remote := "file://"+filepath.Join(t.TempDir(), "backup"), env.HDFS.URL()+"/backup/"+table
-	export(t, table, local)
-	export(t, table, remote)
-	before, err := env.Src.ReadRequests(ctx, table)
-	if err != nil {
-		t.Fatal(err)
+	for _, to := range []string{local, remote} {
+		if err := env.Src.ExportSnapshot(ctx, root, snapshot, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := requests(t, table)
+	head := fmt.Sprintf("bootstrap.servers: %s\nlisteners: http://127.0.0.1:${PORT}\nconnectors:\n", env.Kafka.Bootstrap())
+	a, b := table+"_a", table+"_b"
+	w := env.StartWaltap(t, testenv.WaltapOptions{Name: "load", Config: head + loading(t, table, snapshot, local, a) + loading(t, table, snapshot, remote, b)})
+	if code, err := w.Wait(ctx); err != nil || code != 0 {
+		t.Fatalf("exit code %d, %v\n%s", code, err, servers.LogTail(w.LogPath()))
+	}
+	if after := requests(t, table); after != before {
+		t.Errorf("the region servers counted %d requests to read the table", after-before)
 	}
 	peers, err := env.Src.Peers(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	head := fmt.Sprintf("bootstrap.servers: %s\nlisteners: http://127.0.0.1:${PORT}\nconnectors:\n", env.Kafka.Bootstrap())
-	w := env.StartWaltap(t, testenv.WaltapOptions{Config: head + loading(t, table, table, local, table+"_a") + loading(t, table, table, remote, table+"_b")})
-	if code, err := w.Wait(ctx); err != nil || code != 0 {
-		t.Fatalf("exit code %d, %v\n%s", code, err, servers.LogTail(w.LogPath()))
-	}
-	if after, err := env.Src.ReadRequests(ctx, table); err != nil || after != before {
-		t.Errorf("the region servers counted %d requests to read the table (%v)", after-before, err)
-	}
-	now, err := env.Src.Peers(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range now {
+	for _, p := range peers {
 		if strings.Contains(p.ID, table) {
-			t.Errorf("peer %s was made (before: %v)", p.ID, peers)
+			t.Errorf("peer %s was made", p.ID)
 		}
 	}
-	for _, as := range []string{table + "_a", table + "_b"} {
+	for _, as := range []string{a, b} {
 		got, err := env.Src.Cells(ctx, as, judge.ScanOptions{})
 		if err != nil {
 			t.Fatal(err)
@@ -103,7 +83,7 @@ func TestExportedSnapshot(t *testing.T) {
 	if err := env.Src.Snapshot(ctx, table, table+"_2"); err != nil {
 		t.Fatal(err)
 	}
-	w = env.StartWaltap(t, testenv.WaltapOptions{Name: "other", Config: head + loading(t, table, table+"_2", env.HDFS.URL()+"/hbase", table+"_a")})
+	w = env.StartWaltap(t, testenv.WaltapOptions{Name: "other", Config: head + loading(t, table, table+"_2", root, a)})
 	if code, err := w.Wait(ctx); err != nil || code == 0 {
 		t.Fatalf("exit code %d, %v: another snapshot was not refused", code, err)
 	}
