@@ -8,8 +8,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/waltap/waltap/checkpoint"
 	"github.com/waltap/waltap/internal/check"
 	"github.com/waltap/waltap/internal/filesystem"
+	"github.com/waltap/waltap/schema"
+	"github.com/waltap/waltap/source/scan"
 )
 
 // exported is a source of the snapshot that HBase's own classes have made, in a folder without hbase.id.
@@ -121,5 +124,54 @@ func TestCheckDetached(t *testing.T) {
 	}
 	if !strings.Contains(failed, "was the snapshot deleted?") {
 		t.Errorf("a file is missing: %q", failed)
+	}
+}
+
+// A connector stays with the snapshot that it has begun: half of each, or nothing of the new one, would be delivered.
+func TestSnapshotThatWasBegun(t *testing.T) {
+	c, ctx := topicCapture(t)
+	store, err := checkpoint.Open(ctx, c.cfg.Kafka, schema.OffsetsTopic("p"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	c.state = state{store: store, connector: "load"}
+	of := exported(t)
+	c.cfg.Root, c.cfg.Snapshots, c.cfg.SnapshotMode, c.cfg.SnapshotReader = of.Root, of.Snapshots, of.SnapshotMode, of.SnapshotReader
+	c.fs = filesystem.Local{}
+	c.tables = []captured{{name: "shop:orders", state: tableState{Epoch: 1}}}
+	says := func(what, want string) {
+		t.Helper()
+		if err := c.checkGiven(); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", what, err, want)
+		}
+	}
+	says("a new table", "")
+	if err := c.makeSnapshot(ctx, scan.Table{Name: "shop:orders", Epoch: 1}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.state.Save(ctx, scan.Range{Table: "shop:orders", Region: "r", Epoch: 1}); err != nil {
+		t.Fatal(err)
+	}
+	says("half read", "")
+	c.tables[0].state.Captured = true
+	if err := c.dropSnapshot(ctx, "shop:orders"); err != nil {
+		t.Fatal(err)
+	}
+	says("read", "")
+	made, known, err := c.state.snapshot("shop:orders")
+	if err != nil || !known {
+		t.Fatalf("what was read is forgotten: %v", err)
+	}
+	for what, other := range map[string]snapshotState{
+		"another one":       {Epoch: 1, Name: "other", Created: made.Created},
+		"one made anew":     {Epoch: 1, Name: made.Name, Created: made.Created - 1},
+		"one of waltap's":   {Epoch: 1, Name: "waltap-1"},
+		"of an older epoch": {Epoch: 0, Name: made.Name, Created: made.Created},
+	} {
+		if err := c.state.saveSnapshot(ctx, "shop:orders", other); err != nil {
+			t.Fatal(err)
+		}
+		says(what, "by a new connector with a topic.prefix of its own")
 	}
 }
