@@ -154,6 +154,15 @@ func TestSnapshotThatWasBegun(t *testing.T) {
 		t.Fatal(err)
 	}
 	says("half read", "")
+	ended := &Capture{process: c.process, tables: []captured{{name: "shop:orders", state: tableState{Epoch: 2}}}}
+	ended.cfg.EndTime = time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
+	if err := ended.beginSnapshot(ctx); err == nil || !strings.Contains(err.Error(), "is sure to hold (all up to 2023-11-14T22:13:20Z)") {
+		t.Errorf("an end time after the snapshot was made: %v", err)
+	}
+	ended.cfg.EndTime = time.Date(2023, 1, 1, 0, 0, 0, 0, time.UTC)
+	if err := ended.beginSnapshot(ctx); err != nil || ended.tables[0].state.Began != 1700000000000 {
+		t.Errorf("an end time before: %v, began %d", err, ended.tables[0].state.Began)
+	}
 	c.tables[0].state.Captured = true
 	if err := c.dropSnapshot(ctx, "shop:orders"); err != nil {
 		t.Fatal(err)
