@@ -98,6 +98,15 @@ func TestDetachedControl(t *testing.T) {
 	if changed, err := k.Disable(t.Context()); changed || err != nil {
 		t.Errorf("%t, %v", changed, err)
 	}
+	if b, err := k.Backlog(t.Context()); err != nil || b.WALs != 0 {
+		t.Errorf("%+v, %v", b, err)
+	}
+	if n, err := k.RollSize(t.Context()); n != 0 || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+	if names, err := k.DropSnapshots(t.Context()); len(names) > 0 || err != nil {
+		t.Errorf("%q, %v", names, err)
+	}
 	if err := k.Remove(t.Context()); err != nil {
 		t.Error(err)
 	}
