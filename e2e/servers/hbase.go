@@ -146,9 +146,6 @@ func (h *HBase) ZKPort() int { return h.zkPort }
 // localhost.
 func (h *HBase) RegionServerPort() int { return h.regionServerPort }
 
-// RootDir is the URL of the folder that holds the cluster's data.
-func (h *HBase) RootDir() string { return h.conf["hbase.rootdir"] }
-
 // ZNodeParent is the root znode.
 func (h *HBase) ZNodeParent() string { return "/hbase" }
 
