@@ -283,3 +283,85 @@ func TestCopyToOldHBase(t *testing.T) {
 		t.Fatalf("the copy holds %v, %v", sum, err)
 	}
 }
+
+// The history of a table is read from the files of a snapshot that a 1.4 makes, and from one that is there, with no word to it: regions that
+// were split, files of several flushes, all types of cells, rewrites with the timestamp that was there, what is in memory.
+func TestOldHBaseFromFiles(t *testing.T) {
+	t.Parallel()
+	ctx := testenv.Context(t, 3*time.Minute)
+	table := testenv.Name(t)
+	p, old := oldPipe(t, table, table, nil)
+	p.source["snapshot.reader"], p.source["hbase.rootdir"] = "hfiles", old.RootDir()
+	err := old.Cluster.CreateTable(ctx, judge.Table{Name: table, Splits: judge.HexSplits(3), Attributes: map[string]string{"COMPACTION_ENABLED": "false"}, Families: []judge.Family{
+		{Name: "f", Versions: 100, Scope: 1, Attributes: map[string]string{"DATA_BLOCK_ENCODING": "FAST_DIFF", "COMPRESSION": "GZ"}},
+		{Name: "ttl", Versions: 3, Scope: 1}, {Name: "local", Versions: 3, Scope: 1},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 3 {
+		_, err := old.Cluster.Load(ctx, table, judge.LoadSpec{Rows: 1000, Seed: 7, Families: []string{"f"}, Versions: 2, ValueSize: 20 + n, BaseTime: 1_700_000_000_000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := old.Cluster.Write(ctx, table, append(everyCell(fmt.Sprintf("%d ", 4*n)), judge.Put("5 ttl", "ttl", "q", "v").WithTTL(time.Hour))...); err != nil {
+			t.Fatal(err)
+		}
+		if n == 2 { // stays in memory
+			break
+		}
+		if err := old.Cluster.Flush(ctx, table); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := old.Cluster.Split(ctx, table, []byte("7000")); err != nil {
+		t.Fatal(err)
+	}
+	// Into both daughters. The client of 2.x, which knows their parent still, asks a 1.x for what it does not have, and then for the region.
+	for _, prefix := range []string{"6 ", "8 ", "c "} {
+		err := old.Cluster.Write(ctx, table, everyCell(prefix)...)
+		for err != nil && strings.Contains(err.Error(), "Column family table does not exist in region hbase:meta") {
+			time.Sleep(100 * time.Millisecond)
+			err = old.Cluster.Write(ctx, table, everyCell(prefix)...)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := old.Cluster.Snapshot(ctx, table, table); err != nil {
+		t.Fatal(err)
+	}
+	ended := env.StartWaltap(t, testenv.WaltapOptions{Name: "given", Config: processYAML(fmt.Sprintf(`  - name: %[1]s_given
+    connector.class: HBaseSource
+    topic.prefix: %[1]s_given
+    table.include.list: %[1]s
+    snapshot.mode: initial_only
+    snapshot.reader: hfiles
+    snapshot.name: %[1]s=%[1]s
+    hbase.rootdir: %[2]s
+  - name: %[1]s_given_sink
+    connector.class: HBaseSink
+    hbase.zookeeper.quorum: %[3]s
+    topics.regex: %[1]s_given\..*
+    hbase.table.create: true
+    hbase.table.rename: %[1]s=%[1]s_given
+    end.time: 2020-01-01T00:00:00Z
+`, table, old.RootDir(), env.Destination.ZKQuorum()))})
+	if code, err := ended.Wait(ctx); err != nil || code != 0 {
+		t.Fatalf("exit code %d, %v\n%s", code, err, servers.LogTail(ended.LogPath()))
+	}
+	if err := old.Cluster.AwaitEqual(ctx, table, env.Dst, table+"_given", judge.ScanOptions{}); err != nil {
+		t.Fatal(err)
+	}
+
+	w, _ := p.startApart(t)
+	awaitStreaming(t, w)
+	if err := old.Cluster.Write(ctx, table, everyCell("f stream ")...); err != nil {
+		t.Fatal(err)
+	}
+	identicalTo(t, old.Cluster, table, judge.ScanOptions{})
+	log, err := w.Output()
+	if err != nil || !strings.Contains(string(log), "snapshot deleted") {
+		t.Errorf("no snapshot was made and deleted: %v\n%s", err, log)
+	}
+}

@@ -252,6 +252,9 @@ func checkSourcesApart(s *section, other, c *Connector, f *faults) {
 	if a.TopicPrefix == b.TopicPrefix {
 		f.add(s.fault("topic.prefix"), "connector %s has the prefix %s too: give each its own, or capture the tables by one connector", other.Name, b.TopicPrefix)
 	}
+	if len(a.HBase.ZooKeeperQuorum) == 0 || len(b.HBase.ZooKeeperQuorum) == 0 {
+		return // no peer
+	}
 	if a.Peer.ID == b.Peer.ID && a.HBase.ZNodeParent == b.HBase.ZNodeParent && sameQuorum(a.HBase.ZooKeeperQuorum, b.HBase.ZooKeeperQuorum) {
 		f.add(s.fault("hbase.peer.id"), "connector %s has the peer %s of the same cluster too: give each its own", other.Name, b.Peer.ID)
 	}

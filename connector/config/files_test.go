@@ -11,7 +11,7 @@ import (
 
 func TestFiles(t *testing.T) {
 	source := func(keys string) (*Source, error) {
-		p, err := Parse("test.yaml", []byte("bootstrap.servers: k:9092\nconnectors:\n  - name: a\n    connector.class: HBaseSource\n    hbase.zookeeper.quorum: z:2181\n    topic.prefix: p\n    table.include.list: t\n"+keys))
+		p, err := Parse("test.yaml", []byte("bootstrap.servers: k:9092\nconnectors:\n  - name: a\n    connector.class: HBaseSource\n    hbase.zookeeper.quorum: z:2181\n    topic.prefix: p\n    table.include.list: t, shop:u\n"+keys))
 		if err != nil {
 			return nil, err
 		}
@@ -34,6 +34,29 @@ func TestFiles(t *testing.T) {
 	} {
 		if _, err := source(keys); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v, want %q", keys, err, says)
+		}
+	}
+}
+
+// A source of snapshots that are there needs no cluster.
+func TestDetachedSource(t *testing.T) {
+	parse := func(keys string) error {
+		_, err := Parse("test.yaml", []byte("bootstrap.servers: k:9092\nconnectors:\n  - name: a\n    connector.class: HBaseSource\n    topic.prefix: p\n    table.include.list: t\n    hbase.rootdir: /backup\n    snapshot.reader: hfiles\n"+keys))
+		return err
+	}
+	const only = "    snapshot.mode: initial_only\n"
+	if err := parse(only + "    snapshot.name: t=s\n"); err != nil {
+		t.Error(err)
+	}
+	for keys, says := range map[string]string{
+		only:                                   "hbase.zookeeper.quorum: required",
+		only + "    snapshot.name: \"\"\n":     "hbase.zookeeper.quorum: required",
+		only + "    snapshot.name: \",\"\n":    "hbase.zookeeper.quorum: required",
+		only + "    snapshot.name: t=s, u=s\n": "table default:u is not in table.include.list",
+		"    snapshot.name: t=s\n":             "snapshot.mode: initial_only",
+	} {
+		if err := parse(keys); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q: %v, want %q", keys, err, says)
 		}
 	}
 }

@@ -23,6 +23,8 @@ type Key struct {
 	// Min and Max bound numbers; a Max of 0 stands for none.
 	Min, Max int64
 	Required bool
+	// unless, of a required key, tells when it is not.
+	unless func(s *section) bool
 	// Default is the value taken when the key is missing, as it would be
 	// written. DefaultDoc says it in words when it depends on something else.
 	Default, DefaultDoc string

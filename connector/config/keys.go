@@ -66,8 +66,9 @@ var ownKeys = []Key{
 	},
 	{
 		Name: "hbase.zookeeper.quorum", Scope: InSource | InSink, Type: List, Required: true, Example: "127.0.0.1:2181",
-		Doc: "ZooKeeper servers of the HBase cluster, host or host:port (2181).",
-		set: into(parseQuorum, func(t *target) *[]string { return &t.hbase.ZooKeeperQuorum }),
+		Doc:    "ZooKeeper servers of the HBase cluster, host or host:port (2181).",
+		unless: detached,
+		set:    into(parseQuorum, func(t *target) *[]string { return &t.hbase.ZooKeeperQuorum }),
 	},
 	{
 		Name: "hbase.zookeeper.znode.parent", Scope: InSource | InSink, Type: String, Default: "/hbase",

@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/waltap/waltap/internal/filesystem"
@@ -44,7 +46,7 @@ var fileKeys = []Key{
 	},
 	{
 		Name: "snapshot.name", Scope: InSource, Type: List, Example: "default:orders=orders_backup",
-		Doc: "Snapshots that are there already and are to be read in place of new ones: table=snapshot. They are not deleted. Only with snapshot.reader: hfiles and snapshot.mode: initial_only, as changes that came after such a snapshot are not to be had.",
+		Doc: "Snapshots that are there already and are to be read in place of new ones: table=snapshot. They are not deleted. Only with snapshot.reader: hfiles and snapshot.mode: initial_only, as changes that came after such a snapshot are not to be had. Without hbase.zookeeper.quorum nothing else is read and no HBase is needed: hbase.rootdir may be a folder that ExportSnapshot has copied them to.",
 		set: into(parseSnapshots, func(t *target) *map[string]string { return &t.source.Files.Snapshots }),
 	},
 }
@@ -74,4 +76,17 @@ func checkFiles(s *section, c *Source, f *faults) {
 	if len(files.Snapshots) > 0 && (files.Reader != ReaderFiles || c.Snapshot.Mode != SnapshotInitialOnly) {
 		f.add(s.fault("snapshot.name"), "needs snapshot.reader: hfiles and snapshot.mode: initial_only")
 	}
+	if len(files.Snapshots) == 0 && detached(s) && !s.has("hbase.zookeeper.quorum") {
+		f.add(s.fault("hbase.zookeeper.quorum"), "required, as snapshot.name names no snapshot")
+	}
+	for _, table := range slices.Sorted(maps.Keys(files.Snapshots)) {
+		if len(c.Tables.Include) > 0 && !c.Tables.Match(table) {
+			f.add(s.fault("snapshot.name"), "table %s is not in table.include.list, so its snapshot would not be read", table)
+		}
+	}
+}
+
+// detached tells whether a source reads snapshots that are there, and nothing of an HBase.
+func detached(s *section) bool {
+	return s.keys["connector.class"].value == string(HBaseSource) && s.keys["snapshot.name"].value != ""
 }

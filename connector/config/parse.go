@@ -159,6 +159,7 @@ func parseKey(s *section, k *Key, name string, t *target, f *faults) {
 		if err := s.parse(k, name, t, e.value); err != nil {
 			f.add(s.fault(name), "%v", err)
 		}
+	case k.Required && k.unless != nil && k.unless(s):
 	case k.Required:
 		f.add(s.fault(name), "required, for example %s: %s", k.Example, k.Doc)
 	case k.Default != "":

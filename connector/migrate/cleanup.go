@@ -150,12 +150,20 @@ func (s *session) restorePurges(ctx context.Context, st *State) error {
 	})
 }
 
-// dismiss waits until nobody runs a pair's connectors any more, then removes its peer, its heartbeat table and its znodes.
+// dismiss waits until nobody runs a pair's connectors any more, then removes its snapshots, its peer, its heartbeat table and its znodes.
 func (s *session) dismiss(ctx context.Context, c *admin.Cluster, p *pair) error {
 	if err := s.awaitStopped(ctx, p); err != nil {
 		return err
 	}
-	id := p.source.Source.Peer.ID
+	source := p.source.Source
+	dropped, err := capture.DropSnapshots(ctx, c, p.source.Name, source.TopicPrefix, source.Peer.ZNodeParent)
+	for _, name := range dropped {
+		s.say("snapshot %s is deleted, which was left of the reading from files", name)
+	}
+	if err != nil {
+		return err
+	}
+	id := source.Peer.ID
 	peer, err := c.Peer(ctx, id)
 	switch {
 	case errors.Is(err, admin.ErrPeerNotFound):
@@ -165,7 +173,7 @@ func (s *session) dismiss(ctx context.Context, c *admin.Cluster, p *pair) error 
 		return fmt.Errorf("peer %s is not connector %s's, and was not touched: if it is in the way remove it yourself, then clean up again", id, p.source.Name)
 	default:
 		lock := admin.PeerLock{
-			Owner: "waltap migrate, of peer " + id, Fallback: p.source.Source.Peer.ZooKeeperQuorum,
+			Owner: "waltap migrate, of peer " + id, Fallback: source.Peer.ZooKeeperQuorum,
 			Waiting: func(holder string) { s.say("waiting for another peer change: %s", holder) },
 		}
 		err := c.Alone(ctx, lock, func(ctx context.Context) error { return c.RemovePeer(ctx, id) })
@@ -182,14 +190,14 @@ func (s *session) dismiss(ctx context.Context, c *admin.Cluster, p *pair) error 
 		s.say("peer %s is removed, which a process that was killed has left", probe)
 	}
 	crash.Point(crash.PeerRemoved)
-	dropped, err := watermark.DropTable(ctx, c, id)
+	heartbeats, err := watermark.DropTable(ctx, c, id)
 	if err != nil {
 		return err
 	}
-	if dropped {
+	if heartbeats {
 		s.say("table %s is dropped", watermark.TableName(id))
 	}
-	return s.removeZNodes(ctx, p.source.Source)
+	return s.removeZNodes(ctx, source)
 }
 
 // awaitStopped waits until the groups of a pair have no member.

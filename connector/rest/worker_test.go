@@ -103,3 +103,4 @@ func (enabledPeer) Remove(context.Context) error                     { return ni
 func (enabledPeer) Close()                                           {}
 func (enabledPeer) Backlog(context.Context) (capture.Backlog, error) { return capture.Backlog{}, nil }
 func (enabledPeer) RollSize(context.Context) (int64, error)          { return 1, nil }
+func (enabledPeer) DropSnapshots(context.Context) ([]string, error)  { return nil, nil }

@@ -27,10 +27,11 @@ type world struct {
 	*testing.T
 	cluster *kfake.Cluster
 
-	mu      sync.Mutex
-	running map[string]int // instances by connector
-	peer    capture.PeerState
-	fail    map[string]error // what a connector fails with
+	mu        sync.Mutex
+	running   map[string]int // instances by connector
+	peer      capture.PeerState
+	snapshots []string         // that the source has made
+	fail      map[string]error // what a connector fails with
 }
 
 func newWorld(t *testing.T) *world {
@@ -164,6 +165,13 @@ func (p *peerControl) Backlog(context.Context) (capture.Backlog, error) {
 }
 func (p *peerControl) RollSize(context.Context) (int64, error) { return 1 << 27, nil }
 func (p *peerControl) Close()                                  {}
+func (p *peerControl) DropSnapshots(context.Context) ([]string, error) {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	names := p.w.snapshots
+	p.w.snapshots = nil
+	return names, nil
+}
 
 func sinkProps(tasks string) map[string]string {
 	return map[string]string{"connector.class": "HBaseSink", "tasks.max": tasks, "topics": "t", "hbase.zookeeper.quorum": "localhost:1"}

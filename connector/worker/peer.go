@@ -21,6 +21,7 @@ type Control interface {
 	Backlog(ctx context.Context) (capture.Backlog, error)
 	// RollSize is how large a WAL of the source gets, bytes.
 	RollSize(ctx context.Context) (int64, error)
+	DropSnapshots(ctx context.Context) (names []string, err error)
 	Close()
 }
 
@@ -219,8 +220,8 @@ func (w *Worker) removeLeft(ctx context.Context, name string, props map[string]s
 	if err != nil {
 		return fmt.Errorf("read its configuration on this worker: %w", err)
 	}
-	if c.Source != nil && c.Source.PeerOnDelete == "remove" {
-		if err := w.removePeer(ctx, name, c); err != nil {
+	if c.Source != nil && (c.Source.PeerOnDelete == "remove" || c.Source.Files.Reader == config.ReaderFiles) {
+		if err := w.removeAtSource(ctx, name, c); err != nil {
 			return err
 		}
 	}
@@ -233,8 +234,9 @@ func (w *Worker) removeLeft(ctx context.Context, name string, props map[string]s
 	return err
 }
 
-// removePeer removes the peer of a deleted source. A source that no worker has ever reached has none that this group has made.
-func (w *Worker) removePeer(ctx context.Context, name string, c *config.Connector) error {
+// removeAtSource removes the peer of a deleted source, unless it is to be kept, and the snapshots that it has made. A source that no worker
+// has ever reached has none that this group has made.
+func (w *Worker) removeAtSource(ctx context.Context, name string, c *config.Connector) error {
 	var seen peerReport
 	w.statuses.get(keyPeer+name, &seen)
 	k, err := w.cfg.Control(ctx, c)
@@ -246,6 +248,13 @@ func (w *Worker) removePeer(ctx context.Context, name string, c *config.Connecto
 		return err
 	}
 	defer k.Close()
+	dropped, err := k.DropSnapshots(ctx)
+	for _, s := range dropped {
+		w.log.Info("a snapshot of a deleted connector is deleted", "connector", name, "snapshot", s)
+	}
+	if err != nil || c.Source.PeerOnDelete != "remove" {
+		return err
+	}
 	if err := k.Remove(ctx); err != nil {
 		return err
 	}

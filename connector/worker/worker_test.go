@@ -164,14 +164,23 @@ func TestPausedStoppedDeleted(t *testing.T) {
 	}
 	w.awaitTasks("s", 2, herder.Running, a, b)
 	peer("enabled", false)
+	made := func(names ...string) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.snapshots = names
+	}
+	left := func() (peer capture.PeerState, snapshots []string) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.peer, w.snapshots
+	}
+	made("waltap-1")
 	if err := b.Delete(t.Context(), "s"); err != nil {
 		t.Fatal(err)
 	}
-	w.mu.Lock()
-	if w.peer != capture.PeerAbsent {
-		t.Errorf("the peer of the deleted source is %s", w.peer)
+	if peer, snapshots := left(); peer != capture.PeerAbsent || len(snapshots) > 0 {
+		t.Errorf("of the deleted source are left: a peer that is %s, snapshots %q", peer, snapshots)
 	}
-	w.mu.Unlock()
 	if n := w.runs("s"); n != 0 {
 		t.Errorf("%d instances of the deleted source run", n)
 	}
@@ -183,6 +192,25 @@ func TestPausedStoppedDeleted(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.awaitTasks("s", 0, herder.Running, a, b)
+
+	made("waltap-2")
+	w.mu.Lock()
+	w.peer = capture.PeerEnabled
+	w.mu.Unlock()
+	props := sourceProps("1")
+	for k, v := range map[string]string{"hbase.peer.on.delete": "keep", "snapshot.reader": "hfiles", "hbase.rootdir": "/hbase"} {
+		props[k] = v
+	}
+	if _, err := a.Create(t.Context(), "kept", props, ""); err != nil {
+		t.Fatal(err)
+	}
+	w.awaitTasks("kept", 1, herder.Running, a, b)
+	if err := b.Delete(t.Context(), "kept"); err != nil {
+		t.Fatal(err)
+	}
+	if peer, snapshots := left(); peer == capture.PeerAbsent || len(snapshots) > 0 {
+		t.Errorf("of the deleted source whose peer is kept are left: a peer that is %s, snapshots %q", peer, snapshots)
+	}
 }
 
 // A record whose writer had not seen the last one does not count, and the leader mends what compaction would keep of it.

@@ -24,3 +24,15 @@ func (c *Cluster) ReadRequests(ctx context.Context, table string) (int64, error)
 	err := c.call(ctx, "read_requests", fields{"table": table}, &r)
 	return r.Requests, err
 }
+
+// ExportSnapshot has HBase's own ExportSnapshot, a MapReduce job, copy a snapshot below root, the URL of the HBase's folder, to the URL
+// of another folder.
+func (c *Cluster) ExportSnapshot(ctx context.Context, root, snapshot, to string) error {
+	return c.call(ctx, "export_snapshot", fields{"root": root, "snapshot": snapshot, "to": to}, nil)
+}
+
+// UnreadableFiles makes, below the URL of a folder on an HDFS, plain/file, zone/file in an encryption zone and striped/file under an
+// erasure coding policy. key is one of the keys of the provider at the URL keys.
+func (j *Judge) UnreadableFiles(ctx context.Context, dir, keys, key string) error {
+	return j.call(ctx, "unreadable_files", fields{"dir": dir, "keys": keys, "key": key}, nil)
+}

@@ -25,6 +25,7 @@ type HDFSOptions struct {
 type HDFS struct {
 	Name, Data *Node
 	port       int
+	keys       string // file
 }
 
 // Node is a server of HDFS.
@@ -55,16 +56,20 @@ func StartHDFS(ctx context.Context, o HDFSOptions) (*HDFS, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &HDFS{port: port}
+	made, err := madeHDFS(ctx)
+	if err != nil {
+		return nil, err
+	}
+	h := &HDFS{port: port, keys: filepath.Join(o.Dir, keyFile)}
 	local := func(i int) string { return "127.0.0.1:" + ports[i] }
-	core := map[string]string{"fs.defaultFS": h.URL(), "hadoop.tmp.dir": filepath.Join(o.Dir, "tmp")}
+	core := map[string]string{"fs.defaultFS": h.URL(), "hadoop.tmp.dir": filepath.Join(o.Dir, "tmp"), keyProvider: h.Keys()}
 	site := map[string]string{
 		"dfs.namenode.rpc-address":        local(0),
 		"dfs.namenode.http-address":       local(1),
 		"dfs.datanode.address":            local(2),
 		"dfs.datanode.http.address":       local(3),
 		"dfs.datanode.ipc.address":        local(4),
-		"dfs.namenode.name.dir":           filepath.Join(o.Dir, "name"),
+		"dfs.namenode.name.dir":           filepath.Join(o.Dir, nameDir),
 		"dfs.datanode.data.dir":           filepath.Join(o.Dir, "blocks"),
 		"dfs.replication":                 "1",
 		"dfs.namenode.replication.min":    "1",
@@ -80,17 +85,55 @@ func StartHDFS(ctx context.Context, o HDFSOptions) (*HDFS, error) {
 	if h.Data, err = newNode("HDFS data node", filepath.Join(o.Dir, "datanode"), dataNodeClass, dataNodeReady, core, site, o.JVMFlags); err != nil {
 		return nil, err
 	}
-	if err := h.Name.run(ctx, nameNodeClass, "-format", "-nonInteractive"); err != nil {
-		return nil, err
+	if err := os.CopyFS(o.Dir, os.DirFS(made)); err != nil {
+		return nil, fmt.Errorf("start HDFS: %w", err)
 	}
-	if err := h.Name.start(ctx); err != nil {
+	if err := All(ctx, h.Name.start, h.Data.start); err != nil {
+		for _, n := range []*Node{h.Data, h.Name} {
+			if n.process() != nil {
+				err = errors.Join(err, n.Kill())
+			}
+		}
 		return nil, err
-	}
-	if err := h.Data.start(ctx); err != nil {
-		return nil, errors.Join(err, h.Name.Kill())
 	}
 	return h, nil
 }
+
+const (
+	keyProvider = "hadoop.security.key.provider.path"
+	keyFile     = "keys.jceks"
+	nameDir     = "name"
+)
+
+// EncryptionKey is the name of a key that every HDFS knows.
+const EncryptionKey = "k1"
+
+// madeHDFS is a folder with what every HDFS begins with, made once: the formatted folder of its name node, and a key store, which a name
+// node reads when it starts.
+func madeHDFS(ctx context.Context) (string, error) {
+	return Cached(ctx, "hdfs-begin-1", func(ctx context.Context, dir string) error {
+		work, err := os.MkdirTemp("", "waltap-hdfs-")
+		if err != nil {
+			return fmt.Errorf("format an HDFS: %w", err)
+		}
+		defer os.RemoveAll(work)
+		keys := keyURL(filepath.Join(dir, keyFile))
+		n, err := newNode("HDFS format", work, nameNodeClass, nameNodeReady, map[string]string{"fs.defaultFS": "hdfs://127.0.0.1:1", keyProvider: keys},
+			map[string]string{"dfs.namenode.name.dir": filepath.Join(dir, nameDir)}, nil)
+		if err != nil {
+			return err
+		}
+		if err := n.run(ctx, nameNodeClass, "-format", "-nonInteractive"); err != nil {
+			return err
+		}
+		return n.run(ctx, "org.apache.hadoop.crypto.key.KeyShell", "create", EncryptionKey, "-size", "128")
+	})
+}
+
+func keyURL(file string) string { return "jceks://file" + file }
+
+// Keys is the URL of the provider that has EncryptionKey.
+func (h *HDFS) Keys() string { return keyURL(h.keys) }
 
 // newNode writes a node's configuration.
 func newNode(name, dir, class string, ready *regexp.Regexp, core, site map[string]string, flags []string) (*Node, error) {
@@ -133,11 +176,6 @@ func (n *Node) run(ctx context.Context, class string, args ...string) error {
 		return p.logError(fmt.Errorf("run %s %v: exit code %d", class, args, code))
 	}
 	return nil
-}
-
-// Run runs a program of Hadoop's, as hdfs and hadoop do by other names: org.apache.hadoop.fs.FsShell, say.
-func (h *HDFS) Run(ctx context.Context, class string, args ...string) error {
-	return h.Name.run(ctx, class, args...)
 }
 
 // URL is "hdfs://127.0.0.1:PORT".

@@ -60,7 +60,7 @@ func history(t *testing.T, table, name string) {
 			{Name: "m", Versions: 100, Scope: 1, Attributes: map[string]string{"IS_MOB": "true", "MOB_THRESHOLD": "1000"}},
 		}}))
 	for seed := range int64(3) { // the same rows and timestamps, other values
-		_, err := env.Src.Load(ctx, table, judge.LoadSpec{Rows: 3000, Seed: 1, Families: []string{"a"}, Columns: 3, Versions: 2, ValueSize: 20 + int(seed), BaseTime: 1_700_000_000_000})
+		_, err := env.Src.Load(ctx, table, judge.LoadSpec{Rows: torture[int64](1000, 3000), Seed: 1, Families: []string{"a"}, Columns: 3, Versions: 2, ValueSize: 20 + int(seed), BaseTime: 1_700_000_000_000})
 		must(err)
 		_, err = env.Src.Load(ctx, table, judge.LoadSpec{Rows: 50, Seed: 2, Families: []string{"m"}, Columns: 1, Versions: 1, ValueSize: 2000 + int(seed), BaseTime: 1_700_000_000_000})
 		must(err)

@@ -34,6 +34,7 @@ type Options struct {
 	KafkaProperties map[string]string // added to server.properties
 	HeapMB          int               // of each HBase; default 1536
 	KafkaHeapMB     int               // default 512
+	Judge           *judge.Judge      // one that another Env has, and ends; nil: one of its own
 	// Steady leaves servers.FastStart away, and gives each server all of its heap from the start: for benchmarks.
 	Steady bool
 }
@@ -49,6 +50,7 @@ type Env struct {
 	secure      secureKafka
 	old         oldHBase
 	Judge       *judge.Judge
+	othersJudge bool
 	Src, Dst    *judge.Cluster // the judge's view of the two clusters
 	health      *health
 }
@@ -85,17 +87,6 @@ func Start(ctx context.Context, o Options) (*Env, error) {
 		}
 		return []string{fmt.Sprintf("-Xms%dm", heapMB)}
 	}
-	source := o.SourceSite
-	if o.HDFS {
-		// Before all others: the HBase starts on it.
-		hctx, cancel := context.WithTimeout(ctx, startTimeout)
-		defer cancel()
-		if e.HDFS, err = servers.StartHDFS(hctx, servers.HDFSOptions{Dir: filepath.Join(dir, "hdfs"), JVMFlags: servers.FastStart}); err != nil {
-			return nil, err
-		}
-		source = e.HDFS.Site()
-		maps.Copy(source, o.SourceSite)
-	}
 	hbase := func(to **servers.HBase, name string, site map[string]string) func(context.Context) error {
 		return func(ctx context.Context) (err error) {
 			*to, err = servers.StartHBase(ctx, servers.HBaseOptions{Name: name, Dir: filepath.Join(dir, name),
@@ -103,15 +94,28 @@ func Start(ctx context.Context, o Options) (*Env, error) {
 			return err
 		}
 	}
+	e.Judge, e.othersJudge = o.Judge, o.Judge != nil
 	starts := []func(context.Context) error{
 		func(ctx context.Context) error {
-			if err := hbase(&e.Source, "source", source)(ctx); err != nil || !o.HDFS {
+			if !o.HDFS {
+				return hbase(&e.Source, "source", o.SourceSite)(ctx)
+			}
+			var err error
+			if e.HDFS, err = servers.StartHDFS(ctx, servers.HDFSOptions{Dir: filepath.Join(dir, "hdfs"), JVMFlags: servers.FastStart}); err != nil {
 				return err
 			}
-			_, err := e.Source.AddRegionServer(ctx)
+			site := e.HDFS.Site()
+			maps.Copy(site, o.SourceSite)
+			if err := hbase(&e.Source, "source", site)(ctx); err != nil {
+				return err
+			}
+			_, err = e.Source.AddRegionServer(ctx)
 			return err
 		},
 		func(ctx context.Context) (err error) {
+			if e.othersJudge {
+				return nil
+			}
 			e.Judge, err = judge.Start(ctx, judge.Options{Dir: filepath.Join(dir, "judge"), JVMFlags: flags(0)})
 			return err
 		},
@@ -196,7 +200,7 @@ func (e *Env) Close(ctx context.Context, keep bool) error {
 		end(k.Stop, k.Kill)
 	}
 	ends = append(ends, e.old.ends(keep)...)
-	if e.Judge != nil {
+	if e.Judge != nil && !e.othersJudge {
 		ends = append(ends, func(context.Context) error { return e.Judge.Close() })
 	}
 	err := errors.Join(faults, servers.All(ctx, ends...))

@@ -5,6 +5,7 @@ package testenv_test
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -57,8 +58,9 @@ func (t *fakeTest) end() []string {
 // TestOneFaultOfASharedServerFailsOnlyWhoRuns: the source dies by SIGKILL, and once as in the run that was red: a region server
 // that cannot keep a position in its replication queue aborts itself, while its JVM, with the master, lives on.
 func TestOneFaultOfASharedServerFailsOnlyWhoRuns(t *testing.T) {
+	t.Parallel()
 	ctx := testenv.Context(t, 4*time.Minute)
-	e, err := testenv.Start(ctx, testenv.Options{})
+	e, err := testenv.Start(ctx, testenv.Options{Judge: env.Judge})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,6 +93,15 @@ func TestOneFaultOfASharedServerFailsOnlyWhoRuns(t *testing.T) {
 		running := &fakeTest{TB: t, name: tc.name + ", running"}
 		rctx := e.Context(running, 3*time.Minute)
 		before := e.Source.PID()
+		for i := range 20 {
+			if err := e.Src.Write(ctx, table, judge.Put(fmt.Sprintf("before %s %d", tc.name, i), "a", "q", "v")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		acknowledged, err := e.Src.Checksum(ctx, table, judge.ScanOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
 		tc.fault()
 		<-rctx.Done()
 		if cause := context.Cause(rctx); !strings.Contains(cause.Error(), tc.want[0]) {
@@ -100,6 +111,11 @@ func TestOneFaultOfASharedServerFailsOnlyWhoRuns(t *testing.T) {
 		actx := e.Context(after, time.Minute)
 		if e.Source.PID() == before {
 			t.Errorf("%s: the source was not started again", tc.name)
+		}
+		if tc.name == "killed" { // the other fault writes, too
+			if there, err := e.Src.Checksum(actx, table, judge.ScanOptions{}); err != nil || !there.Equal(acknowledged) {
+				t.Errorf("%s: the table holds %v afterwards (%v), %v was acknowledged", tc.name, there, err, acknowledged)
+			}
 		}
 		if err := e.Src.Write(actx, table, judge.Put("after "+tc.name, "a", "q", "v")); err != nil {
 			t.Errorf("%s: the next test cannot write: %v", tc.name, err)

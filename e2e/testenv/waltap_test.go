@@ -12,6 +12,7 @@ import (
 )
 
 func TestWaltapRuns(t *testing.T) {
+	t.Parallel()
 	ctx := testenv.Context(t, 3*time.Minute)
 	if r := testenv.RunWaltap(ctx, t, "--help"); r.ExitCode != 0 || !strings.Contains(r.Stdout, "run") {
 		t.Errorf("waltap --help: %+v", r)

@@ -32,6 +32,9 @@ type Backlog struct {
 
 // Backlog looks at the replication queues and asks the master for what the region servers have reported.
 func (k *Control) Backlog(ctx context.Context) (b Backlog, err error) {
+	if k.c.cfg.detached() { // nothing is kept for anybody
+		return b, nil
+	}
 	if err := k.queues(ctx, &b); err != nil && !errors.Is(err, admin.ErrNoQueues) {
 		return b, err
 	}
@@ -99,6 +102,9 @@ func milliseconds(ms uint64) time.Duration {
 // RollSize is how large a WAL of the source gets before it is rolled, bytes, as one of its region servers shows it; HBase's default
 // where none does.
 func (k *Control) RollSize(ctx context.Context) (int64, error) {
+	if k.c.cfg.detached() {
+		return 0, nil
+	}
 	servers, err := k.c.cluster.RegionServers(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("list the region servers: %w", err)

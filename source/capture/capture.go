@@ -249,21 +249,10 @@ func (c *Capture) run(ctx context.Context) error {
 
 func (c *Capture) selectTables(ctx context.Context) error {
 	tables, err := c.listTables(ctx)
+	if err == nil && !c.cfg.detached() {
+		tables, err = c.scoped(ctx, tables)
+	}
 	if err != nil {
-		return err
-	}
-	if err := c.checkScope(ctx, tables); err != nil {
-		return err
-	}
-	if c.cfg.SetScope {
-		if err := setScope(ctx, c.cluster, tables, c.cfg.PeerID, c.cfg.ScopeAllowPeers); err != nil {
-			return err
-		}
-		if tables, err = c.listTables(ctx); err != nil {
-			return err
-		}
-	}
-	if tables, err = c.withScope(tables); err != nil {
 		return err
 	}
 	names := make([]string, len(tables))
@@ -278,6 +267,23 @@ func (c *Capture) selectTables(ctx context.Context) error {
 	return schema.CheckTopicCollisions(c.cfg.TopicPrefix, names)
 }
 
+// scoped sees to the scope of tables, and leaves out those that are not shipped.
+func (c *Capture) scoped(ctx context.Context, tables []admin.Table) ([]admin.Table, error) {
+	if err := c.checkScope(ctx, tables); err != nil {
+		return nil, err
+	}
+	if c.cfg.SetScope {
+		if err := setScope(ctx, c.cluster, tables, c.cfg.PeerID, c.cfg.ScopeAllowPeers); err != nil {
+			return nil, err
+		}
+		var err error
+		if tables, err = c.listTables(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return c.withScope(tables)
+}
+
 // newCaptured is t with its families in scope and its topic.
 func (c *Capture) newCaptured(t admin.Table) (*captured, error) {
 	name := t.FullName()
@@ -285,7 +291,10 @@ func (c *Capture) newCaptured(t admin.Table) (*captured, error) {
 	if err != nil {
 		return nil, err
 	}
-	families := c.cfg.Scope.Families(name, scopedFamilies(t))
+	families := c.cfg.Scope.Families(name, c.readable(t))
+	if len(families) == 0 && c.cfg.detached() {
+		return nil, fmt.Errorf("column.include.list: no family of table %s matches; name one, or take the table off table.include.list", name)
+	}
 	if len(families) == 0 {
 		return nil, fmt.Errorf("column.include.list: no family of table %s with %s 1 matches; name one, or take the table off table.include.list", name, scopeAttribute)
 	}

@@ -98,6 +98,9 @@ type checker struct {
 // Check looks at everything that a source depends on at its cluster, and at its topics unless Config.Kafka is nil. It changes
 // nothing, and goes on where parts are down.
 func Check(ctx context.Context, cfg CheckConfig) *Checked {
+	if cfg.detached() {
+		return checkDetached(ctx, cfg)
+	}
 	x := admin.Examine(ctx, cfg.Source, cfg.Timeout)
 	defer x.Close()
 	k := &checker{CheckConfig: cfg, cluster: x, Capture: &Capture{process: &process{cfg: cfg.Config, cluster: x.Cluster}}}

@@ -20,12 +20,15 @@ const (
 	PeerAbsent   PeerState = "absent"
 )
 
-// Control changes the peer of a connector that does not run. Only cfg's connection, connector and peer count; Stats may be nil.
+// Control changes the peer, and deletes the snapshots, of a connector that does not run. Only cfg's connection, connector and peer count; Stats may be nil.
 type Control struct{ c *Capture }
 
 // OpenControl connects to the source.
 func OpenControl(ctx context.Context, cfg Config) (*Control, error) {
 	p := &process{cfg: cfg}
+	if cfg.detached() {
+		return &Control{&Capture{process: p}}, nil
+	}
 	if err := p.open(ctx); err != nil {
 		return nil, err
 	}
@@ -33,10 +36,20 @@ func OpenControl(ctx context.Context, cfg Config) (*Control, error) {
 }
 
 // Close ends the connection.
-func (k *Control) Close() { k.c.cluster.Close() }
+func (k *Control) Close() {
+	if k.c.cluster != nil {
+		k.c.cluster.Close()
+	}
+}
+
+// unpeered tells that the connector has no peer which is ours to change.
+func (k *Control) unpeered() bool { return !k.c.cfg.PeerCreate || k.c.cfg.detached() }
 
 // Peer looks at the peer. That the id is someone else's is an error.
 func (k *Control) Peer(ctx context.Context) (PeerState, error) {
+	if k.c.cfg.detached() {
+		return PeerAbsent, nil
+	}
 	p, err := k.c.findPeer(ctx)
 	switch {
 	case err != nil:
@@ -61,7 +74,7 @@ func (k *Control) Enable(ctx context.Context) (changed bool, err error) {
 }
 
 func (k *Control) change(ctx context.Context, enabled bool, id string, f func(*admin.Cluster, context.Context, string) error) (changed bool, err error) {
-	if !k.c.cfg.PeerCreate {
+	if k.unpeered() {
 		return false, nil
 	}
 	p, err := k.c.findPeer(ctx)
@@ -71,9 +84,17 @@ func (k *Control) change(ctx context.Context, enabled bool, id string, f func(*a
 	return true, k.c.alone(ctx, "", func(ctx context.Context) error { return f(k.c.cluster, ctx, id) })
 }
 
+// DropSnapshots deletes what is left of the snapshots that the connector has made, and returns their names.
+func (k *Control) DropSnapshots(ctx context.Context) ([]string, error) {
+	if k.c.cfg.detached() {
+		return nil, nil
+	}
+	return DropSnapshots(ctx, k.c.cluster, k.c.cfg.Connector, k.c.cfg.TopicPrefix, k.c.cfg.PeerRoot)
+}
+
 // Remove removes the peer, its heartbeat table and the virtual cluster's znodes. A peer of the operator's stays.
 func (k *Control) Remove(ctx context.Context) error {
-	if !k.c.cfg.PeerCreate {
+	if k.unpeered() {
 		return nil
 	}
 	p, err := k.c.findPeer(ctx)

@@ -189,6 +189,9 @@ func filter(tables []captured, keep func(captured) bool) iter.Seq[captured] {
 // checkScanned looks, when a scan that changes queue behind is complete, whether each table is still the one it was and none
 // was taken off the peer. again: some are to be scanned again.
 func (c *Capture) checkScanned(ctx context.Context) (again bool, err error) {
+	if c.cfg.detached() {
+		return false, nil
+	}
 	var p *admin.Peer
 	if c.cfg.SnapshotMode != SnapshotInitialOnly {
 		if p, err = c.findPeer(ctx); err != nil {

@@ -18,7 +18,6 @@ import (
 	"github.com/waltap/waltap/internal/filesystem"
 	"github.com/waltap/waltap/internal/filesystem/hdfs"
 	"github.com/waltap/waltap/internal/hbase/admin"
-	"github.com/waltap/waltap/internal/hbase/snapshot"
 	"github.com/waltap/waltap/source/hfile"
 	"github.com/waltap/waltap/source/scan"
 )
@@ -46,11 +45,16 @@ func (p *process) openFiles() error {
 	if p.cfg.Root.Path == "" {
 		return nil
 	}
+	return p.openRoot(func(f filesystem.FS) error { return checkRoot(f, &p.cfg, p.cluster.ID()) })
+}
+
+// openRoot opens the file system, if check finds that it is the one.
+func (p *process) openRoot(check func(filesystem.FS) error) error {
 	f, err := hdfs.Open(p.cfg.Root, p.cfg.RootUser, fileTimeout)
 	if err != nil {
 		return fmt.Errorf("hbase.rootdir: %w", err)
 	}
-	if err := checkRoot(f, &p.cfg, p.cluster.ID()); err != nil {
+	if err := check(f); err != nil {
 		f.Close()
 		return err
 	}
@@ -70,10 +74,7 @@ func checkRoot(f filesystem.FS, cfg *Config, id string) error {
 	root := cfg.Root.Path
 	b, err := filesystem.ReadFile(f, path.Join(root, "hbase.id"), 4096)
 	if errors.Is(err, fs.ErrNotExist) && len(cfg.Snapshots) > 0 {
-		if _, err := snapshot.List(f, root); err != nil {
-			return fmt.Errorf("hbase.rootdir: %w", err)
-		}
-		return nil
+		return checkExported(f, root)
 	}
 	if err != nil {
 		return fmt.Errorf("hbase.rootdir: read the cluster id of the HBase there: %w; give the hbase.rootdir of the source's hbase-site.xml, and as hbase.rootdir.user one who may read it", err)
@@ -92,6 +93,8 @@ func checkRoot(f filesystem.FS, cfg *Config, id string) error {
 type snapshotState struct {
 	Epoch int64  `json:"epoch"`
 	Name  string `json:"name"`
+	// Created is when a snapshot was made that was there (Config.Snapshots), ms. It stays known when the table is captured.
+	Created int64 `json:"created,omitempty"`
 }
 
 const snapshotKey = "snapshot"
@@ -143,9 +146,31 @@ func (p *process) snapshotOf(table string) (string, error) {
 }
 
 // snapshotPrefix begins the names of this connector's snapshots.
-func (c *Capture) snapshotPrefix() string {
-	sum := sha256.Sum256([]byte(c.cfg.Connector + "\x00" + c.cfg.TopicPrefix + "\x00" + c.cfg.PeerRoot))
+func (p *process) snapshotPrefix() string {
+	return snapshotPrefix(p.cfg.Connector, p.cfg.TopicPrefix, p.cfg.PeerRoot)
+}
+
+func snapshotPrefix(connector, topicPrefix, peerRoot string) string {
+	sum := sha256.Sum256([]byte(connector + "\x00" + topicPrefix + "\x00" + peerRoot))
 	return "waltap-" + hex.EncodeToString(sum[:6]) + "-"
+}
+
+// DropSnapshots deletes the snapshots that a connector has made and that are left, and returns their names. Nobody may run it any more.
+func DropSnapshots(ctx context.Context, cluster *admin.Cluster, connector, topicPrefix, peerRoot string) (dropped []string, err error) {
+	there, err := cluster.Snapshots(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range there {
+		if !strings.HasPrefix(s.Name, snapshotPrefix(connector, topicPrefix, peerRoot)) {
+			continue
+		}
+		if err := cluster.DeleteSnapshot(ctx, s.Name); err != nil {
+			return dropped, err
+		}
+		dropped = append(dropped, s.Name)
+	}
+	return dropped, nil
 }
 
 func (c *Capture) newSnapshotName() string {
@@ -159,9 +184,12 @@ func (c *Capture) makeSnapshots(ctx context.Context, tables []scan.Table) error 
 	if c.cfg.SnapshotReader != ReaderFiles {
 		return nil
 	}
-	there, err := c.cluster.Snapshots(ctx)
-	if err != nil {
-		return err
+	var there []admin.Snapshot
+	if !c.cfg.detached() {
+		var err error
+		if there, err = c.cluster.Snapshots(ctx); err != nil {
+			return err
+		}
 	}
 	for _, t := range tables {
 		if err := c.makeSnapshot(ctx, t, there); err != nil {
@@ -176,7 +204,11 @@ func (c *Capture) makeSnapshots(ctx context.Context, tables []scan.Table) error 
 
 func (c *Capture) makeSnapshot(ctx context.Context, t scan.Table, there []admin.Snapshot) error {
 	if name := c.cfg.Snapshots[t.Name]; name != "" {
-		return c.state.saveSnapshot(ctx, t.Name, snapshotState{Epoch: t.Epoch, Name: name})
+		s, err := c.given(t.Name)
+		if err != nil {
+			return err
+		}
+		return c.state.saveSnapshot(ctx, t.Name, snapshotState{Epoch: t.Epoch, Name: name, Created: s.Created.UnixMilli()})
 	}
 	st, known, err := c.state.snapshot(t.Name)
 	if err != nil {
@@ -213,6 +245,9 @@ func has(there []admin.Snapshot, name string) bool {
 
 // dropSnapshot deletes the snapshot of a table that was read. When the source does not answer it is tried again.
 func (c *Capture) dropSnapshot(ctx context.Context, table string) error {
+	if c.cfg.Snapshots[table] != "" { // it stays, and so does that it was read
+		return nil
+	}
 	if _, known, err := c.state.snapshot(table); err != nil || !known { // known also when the reader was another one before
 		return err
 	}
@@ -241,6 +276,9 @@ func (c *Capture) sweepAgain(ctx context.Context) error {
 
 // sweepSnapshots deletes this connector's snapshots that no table's scan needs: also of a process that was killed.
 func (c *Capture) sweepSnapshots(ctx context.Context) error {
+	if c.cfg.detached() {
+		return nil
+	}
 	there, err := c.cluster.Snapshots(ctx)
 	if err != nil {
 		return err
@@ -260,17 +298,4 @@ func (c *Capture) sweepSnapshots(ctx context.Context) error {
 		c.cfg.Log.Info("snapshot deleted", "table", s.Table, "snapshot", s.Name)
 	}
 	return nil
-}
-
-// began is when what a table's history is read of was made: before that, every acknowledged change is in it.
-func (c *Capture) began(table string) (time.Time, error) {
-	name := c.cfg.Snapshots[table]
-	if name == "" || c.fs == nil {
-		return time.Now(), nil
-	}
-	s, err := snapshot.Load(c.fs, c.cfg.Root.Path, name)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("snapshot.name: %w", err)
-	}
-	return s.Created, nil
 }

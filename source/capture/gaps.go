@@ -16,6 +16,12 @@ func (t *captured) looked() bool { return !t.joining && !t.gone && t.state.Gap =
 
 // checkStart finds and settles what happened to the tables while this connector was not running.
 func (c *Capture) checkStart(ctx context.Context) error {
+	if err := c.checkGiven(); err != nil {
+		return err
+	}
+	if c.cfg.detached() {
+		return nil
+	}
 	var p *admin.Peer
 	if c.cfg.SnapshotMode != SnapshotInitialOnly {
 		st, known, err := c.state.capture()

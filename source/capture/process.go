@@ -27,8 +27,8 @@ const lookInterval = time.Second
 // process is this process of a connector. It scans the shards of its tasks, and captures while it leads.
 type process struct {
 	cfg     Config
-	cluster *admin.Cluster
-	id      schema.UUID // of the source cluster
+	cluster *admin.Cluster // nil: there is none, see Config.detached
+	id      schema.UUID    // of the source cluster
 	state   state
 	tasks   int // into which a scan is dealt
 	planned int // shards of the last scan that was seen; of work
@@ -55,17 +55,10 @@ func Run(ctx context.Context, cfg Config) error {
 func run(ctx context.Context, cfg Config) error {
 	p := &process{cfg: cfg}
 	cfg.Stats.Starting("connecting to the source")
-	if err := p.open(ctx); err != nil {
+	if err := p.openSource(ctx); err != nil {
 		return err
 	}
-	defer p.cluster.Close()
-	if err := p.checkVersion(ctx); err != nil {
-		return err
-	}
-	if err := p.openFiles(); err != nil {
-		return err
-	}
-	defer p.closeFiles()
+	defer p.closeSource()
 	tables, err := p.listTables(ctx)
 	if err != nil {
 		return err
@@ -106,6 +99,31 @@ func run(ctx context.Context, cfg Config) error {
 	})
 }
 
+// openSource opens what the source is: an HBase, its files, or only snapshots.
+func (p *process) openSource(ctx context.Context) error {
+	if p.cfg.detached() {
+		return p.openDetached()
+	}
+	err := p.open(ctx)
+	if err == nil {
+		err = p.checkVersion(ctx)
+	}
+	if err == nil {
+		err = p.openFiles()
+	}
+	if err != nil {
+		p.closeSource()
+	}
+	return err
+}
+
+func (p *process) closeSource() {
+	p.closeFiles()
+	if p.cluster != nil {
+		p.cluster.Close()
+	}
+}
+
 // open connects to the source within ConnectTimeout.
 func (p *process) open(ctx context.Context) error {
 	octx, cancel := context.WithTimeout(ctx, p.cfg.ConnectTimeout)
@@ -117,6 +135,7 @@ func (p *process) open(ctx context.Context) error {
 	p.cluster = cluster
 	if p.id, err = schema.ParseUUID(cluster.ID()); err != nil {
 		cluster.Close()
+		p.cluster = nil
 		return fmt.Errorf("read the source's cluster id: %w", err)
 	}
 	return nil
@@ -344,6 +363,9 @@ func (p *process) scanner(generation int32) *scan.Scanner {
 }
 
 func (p *process) wasDropped(ctx context.Context, name string) bool {
+	if p.cfg.detached() {
+		return false
+	}
 	ctx, cancel := context.WithTimeout(ctx, watchInterval)
 	defer cancel()
 	_, err := p.cluster.Table(ctx, name)

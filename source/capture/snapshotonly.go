@@ -43,12 +43,21 @@ func (c *Capture) beginSnapshot(ctx context.Context) error {
 		if t.state.Captured || t.state.Began != 0 || len(ranges) > 0 {
 			continue
 		}
-		if err := c.awaitEndTime(ctx); err != nil {
-			return err
+		if c.cfg.Snapshots[t.name] == "" { // else waiting puts nothing into it
+			if err := c.awaitEndTime(ctx); err != nil {
+				return err
+			}
 		}
 		began, err := c.began(t.name)
 		if err != nil {
 			return err
+		}
+		if end := c.cfg.EndTime; c.cfg.Snapshots[t.name] != "" && began.Before(end) {
+			return fmt.Errorf("end.time: %s is later than what snapshot %s of table %s is sure to hold (%s): take end.time out, or set an earlier one", end.UTC().Format(time.RFC3339),
+				c.cfg.Snapshots[t.name], t.name, heldUpTo(began))
+		}
+		if began.IsZero() {
+			continue
 		}
 		t.state.Began = began.UnixMilli()
 		if err := c.state.saveTable(ctx, t.name, t.state); err != nil {
@@ -56,6 +65,14 @@ func (c *Capture) beginSnapshot(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// heldUpTo is what began has found, in words.
+func heldUpTo(began time.Time) string {
+	if began.IsZero() {
+		return "not known, as it was made without a flush"
+	}
+	return "all up to " + began.UTC().Format(time.RFC3339Nano)
 }
 
 // awaitEndTime waits until a scan that begins now holds everything that was written up to the end time.
@@ -89,7 +106,7 @@ func scannedAt(tables []captured) (ms int64, unknown string) {
 func (c *Capture) publishSnapshot(ctx context.Context) error {
 	at, unknown := scannedAt(c.tables)
 	if unknown != "" {
-		c.cfg.Log.Warn("no watermark is published: when the scan of a table began is not known, it was captured in another snapshot.mode", "table", unknown)
+		c.cfg.Log.Warn("no watermark is published: up to when a table was read is not known, it was captured in another snapshot.mode or from a snapshot that was made without a flush", "table", unknown)
 		return nil
 	}
 	last, err := c.lastWatermark(ctx)

@@ -39,9 +39,9 @@ func (t *captured) unscanned() bool { return !t.state.Captured && !t.gone }
 
 // listTables lists the tables that are to be captured, by name. System tables are never chosen.
 func (p *process) listTables(ctx context.Context) ([]admin.Table, error) {
-	all, err := p.cluster.Tables(ctx, false)
+	all, err := p.allTables(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("list the source's tables: %w", err)
+		return nil, err
 	}
 	names := make(map[string]bool, len(all))
 	var out []admin.Table
@@ -54,7 +54,11 @@ func (p *process) listTables(ctx context.Context) ([]admin.Table, error) {
 	}
 	var errs []error
 	for _, name := range p.cfg.Tables.Named() {
-		if !names[name] {
+		switch {
+		case names[name]:
+		case p.cfg.detached():
+			errs = append(errs, fmt.Errorf("table.include.list: snapshot.name names no snapshot of table %s, and there is no hbase.zookeeper.quorum to make one", name))
+		default:
 			errs = append(errs, fmt.Errorf("table.include.list: the source has no table %s", name))
 		}
 	}
@@ -63,6 +67,17 @@ func (p *process) listTables(ctx context.Context) ([]admin.Table, error) {
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].FullName() < out[j].FullName() })
 	return out, errors.Join(errs...)
+}
+
+func (p *process) allTables(ctx context.Context) ([]admin.Table, error) {
+	if p.cfg.detached() {
+		return p.snapshotTables()
+	}
+	all, err := p.cluster.Tables(ctx, false)
+	if err != nil {
+		return nil, fmt.Errorf("list the source's tables: %w", err)
+	}
+	return all, nil
 }
 
 // scopedFamilies lists the families that HBase ships to peers.

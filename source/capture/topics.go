@@ -147,7 +147,7 @@ func (c *Capture) publishDescriptors(ctx context.Context, tables []captured) err
 	}
 	values := make(map[string][]byte, len(tables))
 	for _, t := range tables {
-		regions, err := c.cluster.Regions(ctx, t.name)
+		regions, err := c.regions(ctx, t.name)
 		if err != nil {
 			return fmt.Errorf("locate the regions of %s: %w", t.name, err)
 		}

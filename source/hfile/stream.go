@@ -137,7 +137,7 @@ func sequence(f *opened) int64 {
 // Shadowed counts the cells that were left out because a newer one has the same key.
 func (st *stream) Shadowed() int64 { return st.merge.shadowed }
 
-func (st *stream) ReadPoint() uint64 { return st.point }
+func (st *stream) ReadPoint() uint64 { return st.point + readPointLate }
 
 // Next returns the next cells.
 func (st *stream) Next(ctx context.Context) (*hscan.Batch, error) {

@@ -1,6 +1,9 @@
 /*
  * Licensed under the Apache License, Version 2.0; see the LICENSE file of this repository.
  */
+import java.util.ArrayList;
+import java.util.EnumSet;
+import java.util.List;
 import java.util.Map;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.fs.FileSystem;
@@ -12,8 +15,12 @@ import org.apache.hadoop.hbase.client.Admin;
 import org.apache.hadoop.hbase.io.hfile.HFile;
 import org.apache.hadoop.hbase.io.hfile.HFileContextBuilder;
 import org.apache.hadoop.hbase.regionserver.HStoreFile;
+import org.apache.hadoop.hbase.snapshot.ExportSnapshot;
 import org.apache.hadoop.hbase.tool.BulkLoadHFiles;
 import org.apache.hadoop.hbase.util.Bytes;
+import org.apache.hadoop.hdfs.client.CreateEncryptionZoneFlag;
+import org.apache.hadoop.hdfs.client.HdfsAdmin;
+import org.apache.hadoop.util.ToolRunner;
 import org.apache.hbase.thirdparty.com.google.gson.JsonObject;
 
 /** Bulk loads by HBase's own tool, and what region servers count. */
@@ -27,6 +34,8 @@ final class BulkCommands {
   void register(Map<String, Judge.Command> commands) {
     commands.put("bulk_load", this::bulkLoad);
     commands.put("read_requests", this::readRequests);
+    commands.put("export_snapshot", this::export);
+    commands.put("unreadable_files", this::unreadable);
   }
 
   /** Writes an HFile of rows "PREFIX%06d", one cell each, below the folder and has it loaded. */
@@ -47,6 +56,45 @@ final class BulkCommands {
       writer.appendFileInfo(HStoreFile.BULKLOAD_TIME_KEY, Bytes.toBytes(System.currentTimeMillis()));
     }
     BulkLoadHFiles.create(conf).bulkLoad(r.table(), dir);
+    return new JsonObject();
+  }
+
+  /** Runs HBase's ExportSnapshot in this process, with MapReduce's local runner. */
+  private JsonObject export(Request r) throws Exception {
+    Configuration conf = Judge.configuration(r.string("cluster"));
+    String tmp = System.getProperty("java.io.tmpdir");
+    conf.set("mapreduce.framework.name", "local");
+    conf.set("hadoop.tmp.dir", tmp);
+    conf.set("hbase.fs.tmp.dir", tmp);
+    conf.set("hbase.rootdir", r.string("root"));
+    List<String> args = new ArrayList<>(List.of("-snapshot", r.string("snapshot"), "-copy-to", r.string("to"), "-mappers", "2"));
+    if (r.string("to").startsWith("file:")) {
+      args.add("-no-checksum-verify"); // the sums of HDFS are of another kind
+    }
+    int code = ToolRunner.run(conf, new ExportSnapshot(), args.toArray(new String[0]));
+    if (code != 0) {
+      throw new IllegalStateException("ExportSnapshot ended with " + code + " (see the judge's log)");
+    }
+    return new JsonObject();
+  }
+
+  /** Makes below the folder plain/file, zone/file in an encryption zone, and striped/file under an erasure coding policy. */
+  private JsonObject unreadable(Request r) throws Exception {
+    Configuration conf = new Configuration();
+    Path dir = new Path(r.string("dir"));
+    conf.set("fs.defaultFS", new Path("/").makeQualified(dir.toUri(), new Path("/")).toString());
+    conf.set("hadoop.security.key.provider.path", r.string("keys"));
+    FileSystem fs = dir.getFileSystem(conf);
+    HdfsAdmin admin = new HdfsAdmin(fs.getUri(), conf);
+    for (String sub : new String[] {"zone", "striped", "plain"}) {
+      fs.mkdirs(new Path(dir, sub));
+    }
+    admin.createEncryptionZone(new Path(dir, "zone"), r.string("key"), EnumSet.noneOf(CreateEncryptionZoneFlag.class));
+    admin.enableErasureCodingPolicy("XOR-2-1-1024k");
+    admin.setErasureCodingPolicy(new Path(dir, "striped"), "XOR-2-1-1024k");
+    for (String sub : new String[] {"zone", "striped", "plain"}) {
+      fs.create(new Path(new Path(dir, sub), "file")).close();
+    }
     return new JsonObject();
   }
 

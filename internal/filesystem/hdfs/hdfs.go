@@ -88,7 +88,9 @@ func dialer(timeout time.Duration) func(context.Context, string, string) (net.Co
 	}
 }
 
-// conn bounds each read and write: the client has no timeouts of its own.
+// conn bounds each read and write: the client has no timeouts of its own. One that fails is closed: the client would wait for the same
+// name node for ever, and take an answer that comes late for that to its next question. A connection on which it cannot ask it leaves for
+// the next name node.
 type conn struct {
 	net.Conn
 	timeout time.Duration
@@ -98,7 +100,11 @@ func (c *conn) Read(b []byte) (int, error) {
 	if err := c.SetReadDeadline(time.Now().Add(c.timeout)); err != nil {
 		return 0, err
 	}
-	return c.Conn.Read(b)
+	n, err := c.Conn.Read(b)
+	if err != nil {
+		c.Conn.Close()
+	}
+	return n, err
 }
 
 func (c *conn) Write(b []byte) (int, error) {

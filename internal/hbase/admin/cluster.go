@@ -132,6 +132,9 @@ func Open(ctx context.Context, cfg Config) (*Cluster, error) {
 	if !strings.HasPrefix(cfg.Root, "/") || (len(cfg.Root) > 1 && strings.HasSuffix(cfg.Root, "/")) {
 		return nil, fmt.Errorf("open cluster: %s %q must begin with / and not end with it", cfg.Keys.Root, cfg.Root)
 	}
+	if len(cfg.Quorum) == 0 {
+		return nil, fmt.Errorf("open cluster: no ZooKeeper of it is known: set %s", cfg.Keys.Quorum)
+	}
 	zk, err := zookeeper.Connect(ctx, cfg.Quorum, cfg.SessionTimeout, cfg.Logger)
 	if err != nil {
 		return nil, fmt.Errorf("open cluster: %w: check %s", err, cfg.Keys.Quorum)

@@ -41,6 +41,9 @@ type Description struct {
 	Owner   string
 }
 
+// SkipFlush is the Type of a snapshot without what was in memory only.
+const SkipFlush = "SKIPFLUSH"
+
 // Snapshot is a table as it was.
 type Snapshot struct {
 	Description
@@ -130,7 +133,7 @@ func Load(f filesystem.FS, root, name string) (*Snapshot, error) {
 	}
 	b, err := filesystem.ReadFile(f, path.Join(dir, "data.manifest"), manifestLimit)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("read snapshot %s: %w: it has no data.manifest", dir, ErrIncomplete)
+		return nil, fmt.Errorf("read snapshot %s: %w: it has %s, and HBase writes data.manifest when all is there: wait for it, or make it anew", dir, ErrIncomplete, unfinished(f, dir))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read snapshot %s: %w", dir, err)
@@ -144,6 +147,21 @@ func Load(f filesystem.FS, root, name string) (*Snapshot, error) {
 		return nil, fmt.Errorf("read snapshot %s: it is of table %s, and its manifest of %s", dir, d.Table, schema)
 	}
 	return s, nil
+}
+
+// unfinished says what there is of a snapshot without a data.manifest: region servers write a manifest for each region.
+func unfinished(f filesystem.FS, dir string) string {
+	entries, err := f.ReadDir(dir)
+	n := 0
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name, "region-manifest.") {
+			n++
+		}
+	}
+	if err != nil || n == 0 {
+		return "no manifest"
+	}
+	return fmt.Sprintf("the manifests of %d regions only", n)
 }
 
 func readDescription(f filesystem.FS, dir string) (Description, error) {

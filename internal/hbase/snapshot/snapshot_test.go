@@ -386,3 +386,33 @@ func FuzzDescription(f *testing.F) {
 		}
 	})
 }
+
+// A snapshot that was not finished has manifests of regions, and none of the whole.
+func TestUnfinishedSnapshot(t *testing.T) {
+	root := t.TempDir()
+	dir := filepath.Join(root, ".hbase-snapshot", "s")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	d, err := proto.Marshal(&pb.SnapshotDescription{Name: proto.String("s"), Table: proto.String("t"), Version: proto.Int32(2)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, ".snapshotinfo"), d, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	says := func(want string) {
+		t.Helper()
+		_, err := Load(filesystem.Local{}, filepath.ToSlash(root), "s")
+		if !errors.Is(err, ErrIncomplete) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "make it anew") {
+			t.Errorf("%v, want one that says %q", err, want)
+		}
+	}
+	says("it has no manifest")
+	for _, region := range []string{"0123", "4567"} {
+		if err := os.WriteFile(filepath.Join(dir, "region-manifest."+region), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	says("the manifests of 2 regions only")
+}
