@@ -102,6 +102,11 @@ var (
 		{kafka.Group, worker.GroupPrefix + WorkerGroup, false, []string{kafka.OpRead}, "to be one of the group's workers"},
 		{kafka.Group, Group, false, []string{kafka.OpDelete}, "only for `DELETE /connectors/{name}/offsets` of a sink"},
 	}}
+	Page = Role{"The web page, `GET /v1/migrations` and `/v1/connectors/{name}/dead-letters`, in addition", []Right{
+		{kafka.Topic, StateTopic, false, []string{kafka.OpRead, kafka.OpDescribeConfigs}, "the migrations, where there are some"},
+		{kafka.Topic, DeadTopic, false, []string{kafka.OpRead}, "the dead letters, where a connector has `errors.deadletterqueue.topic.name`"},
+		{kafka.Topic, dlq.StateTopic, false, []string{kafka.OpRead, kafka.OpDescribeConfigs}, "which of them were put back"},
+	}}
 	OffsetsGet = Role{"`waltap offsets get`", []Right{
 		{kafka.Topic, dataTopics, true, []string{kafka.OpDescribe}, "the ends of the logs"},
 		{kafka.Group, Group, false, []string{kafka.OpDescribe}, "the committed offsets and the members of the group"},
@@ -159,7 +164,7 @@ var (
 		{kafka.Topic, DeadTopic, false, []string{kafka.OpRead}, "`cutover`: whether there are any"},
 		{kafka.Topic, dlq.StateTopic, false, []string{kafka.OpRead, kafka.OpDescribeConfigs}, "`cutover`: which of them were put back"},
 	}}
-	Roles = []Role{Source, Sink, DeadLetters, Signals, Worker, OffsetsGet, OffsetsSet, SignalSend, Tail, DlqList, DlqReplay, Verify, MigrateStart, MigrateSteps, MigrateDeadLetters}
+	Roles = []Role{Source, Sink, DeadLetters, Signals, Worker, Page, OffsetsGet, OffsetsSet, SignalSend, Tail, DlqList, DlqReplay, Verify, MigrateStart, MigrateSteps, MigrateDeadLetters}
 )
 
 // StateTopic is migrate.StateTopic.
@@ -236,13 +241,13 @@ func OfConnector(p *config.Process, c *config.Connector, topicPrefix string) ([]
 	return rights, nil
 }
 
-// OfWorker lists what a worker of a group needs, beside its connectors.
+// OfWorker lists what a worker of a group needs, beside its connectors, and for the web page, but for the topics of dead letters.
 func OfWorker(p *config.Process) []Right {
 	p = p.WithWorkerTopics()
 	r := strings.NewReplacer(ConfigTopic, p.Worker.ConfigTopic, StatusTopic, p.Worker.StatusTopic, OffsetTopic, p.Worker.OffsetTopic, WorkerGroup, p.GroupID)
 	var out []Right
-	for _, right := range Worker.Rights {
-		if right.Name == OffsetTopic && p.Worker.OffsetTopic == "" || right.Name == Group {
+	for _, right := range slices.Concat(Worker.Rights, Page.Rights) {
+		if right.Name == OffsetTopic && p.Worker.OffsetTopic == "" || right.Name == Group || right.Name == DeadTopic {
 			continue
 		}
 		right.Name = r.Replace(right.Name)

@@ -190,6 +190,9 @@ func TestOfWorker(t *testing.T) {
 			want = append(want, own[0]+topic, own[1]+topic)
 		}
 		want = append(want, "--operation Read --group waltap-workers-g")
+		for _, topic := range []string{StateTopic, "__waltap-dlq"} { // of the web page
+			want = append(want, "--operation Read --operation DescribeConfigs --topic "+topic)
+		}
 		if d := cmp.Diff(want, lines(OfWorker(&config.Process{GroupID: "g", Worker: tc.worker}))); d != "" {
 			t.Error(d)
 		}
