@@ -74,8 +74,8 @@ func startEmbedded(t *testing.T, program, name string, args ...string) *embedded
 	return e
 }
 
-// A program of another module embeds a source.Reader and a sink.Applier: both ends are equal although it refuses each third batch, is killed
-// and started again. At its end it takes its peer away.
+// A program of another module embeds a source.Reader and a sink.Applier: both ends are equal although it refuses the first and then
+// each third batch, is killed and started again. At its end it takes its peer away.
 func TestReaderAndApplierAreEmbedded(t *testing.T) {
 	t.Parallel()
 	program := buildEmbed(t)

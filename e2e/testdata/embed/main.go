@@ -23,7 +23,7 @@ import (
 func main() {
 	from, to := flag.String("from", "", "ZooKeeper of the source"), flag.String("to", "", "ZooKeeper of the destination")
 	name, tables := flag.String("name", "", "name of the reader"), flag.String("tables", "", "tables, with commas")
-	fail := flag.Int("fail", 0, "refuse each n-th batch once it is applied")
+	fail := flag.Int("fail", 0, "refuse each n-th batch once it is applied, the first among them")
 	remove := flag.Bool("remove", false, "remove the peer at the end")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
@@ -72,7 +72,7 @@ func copyTo(ctx context.Context, from source.Reader, to sink.Applier, fail int) 
 			ops[list[i].Op()]++
 		}
 		err = to.Apply(context.WithoutCancel(ctx), &sink.Batch{Changes: list})
-		if err == nil && fail > 0 && n%fail == 0 {
+		if err == nil && fail > 0 && (n-1)%fail == 0 {
 			err = fmt.Errorf("batch %d is refused", n)
 		}
 		ack(err)
