@@ -270,29 +270,29 @@ func TestSchemaWithoutWhatTheTargetLacks(t *testing.T) {
 // An apply that was killed after some of its work is repeated, and ends where one that was not killed would have.
 func TestSchemaApplyIsKilledAndRepeated(t *testing.T) {
 	t.Parallel()
-	ctx := testenv.Context(t, 3*time.Minute)
-	ns := testenv.Name(t)
-	if err := env.Src.CreateNamespaceWith(ctx, ns, nil); err != nil {
-		t.Fatal(err)
-	}
-	names := []string{ns + ":a", ns + ":b", ns + ":c"}
-	for _, name := range names {
-		if err := env.Src.CreateTable(ctx, judge.Table{Name: name, Splits: judge.HexSplits(6), Families: []judge.Family{{Name: "d", Versions: 2}}}); err != nil {
+	for _, seen := range []string{"namespace ", "table "} { // what it says right before it is killed
+		ctx := testenv.Context(t, 3*time.Minute)
+		ns := testenv.Name(t)
+		if err := env.Src.CreateNamespaceWith(ctx, ns, nil); err != nil {
 			t.Fatal(err)
 		}
-	}
-	args := []string{"apply", "--quorum", env.Source.ZKQuorum(), "--tables", ns + ":.*", "--to-quorum", env.Destination.ZKQuorum()}
-	for _, seen := range []string{"namespace ", "table "} { // what it says right before it is killed
-		killWaltap(ctx, t, seen, append([]string{"schema"}, args...)...)
-	}
-	schemaCommand(t, 0, args...)
-	for _, name := range names {
-		if d := differ(t, copyOf(describe(t, env.Src, name), name), describe(t, env.Dst, name)); d != "" {
-			t.Errorf("%s differs (-want +got):\n%s", name, d)
+		names := []string{ns + ":a", ns + ":b", ns + ":c"}
+		for _, name := range names {
+			if err := env.Src.CreateTable(ctx, judge.Table{Name: name, Splits: judge.HexSplits(4), Families: []judge.Family{{Name: "d", Versions: 2}}}); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	if again := schemaJSON(t, 0, args...); len(again.Done) != 0 {
-		t.Errorf("an apply after the last one: %+v", again)
+		args := []string{"apply", "--quorum", env.Source.ZKQuorum(), "--tables", ns + ":.*", "--to-quorum", env.Destination.ZKQuorum()}
+		killWaltap(ctx, t, seen, append([]string{"schema"}, args...)...)
+		schemaCommand(t, 0, args...)
+		for _, name := range names {
+			if d := differ(t, copyOf(describe(t, env.Src, name), name), describe(t, env.Dst, name)); d != "" {
+				t.Errorf("killed behind %q: %s differs (-want +got):\n%s", seen, name, d)
+			}
+		}
+		if again := schemaJSON(t, 0, args...); len(again.Done) != 0 {
+			t.Errorf("killed behind %q: an apply after the last one: %+v", seen, again)
+		}
 	}
 }
 
