@@ -37,9 +37,9 @@ tests() {
   echo "$status part $part: $((SECONDS - start)) s"
   [ $status = ok ]
 }
-others() { tests -test.parallel=4 -test.skip="^($stopping|$changing)\$"; }
+others() { tests -test.parallel=3 -test.skip="^($stopping|$changing)\$"; }
 stopping() { tests -test.run="^($stopping)\$"; }
-changing() { tests -test.parallel=3 -test.run="^($changing)\$"; }
+changing() { tests -test.parallel=2 -test.run="^($changing)\$"; }
 # Not of servers: in what time they leave idle.
 deploy() {
   local start=$SECONDS status=ok
