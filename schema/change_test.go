@@ -90,6 +90,14 @@ func TestValidateJoinsFaults(t *testing.T) {
 	}
 }
 
+// RFC 9562, A.4: www.example.com in the name space of DNS.
+func TestNameUUID(t *testing.T) {
+	space := mustUUID(t, "6ba7b810-9dad-11d1-80b4-00c04fd430c8")
+	if u := NameUUID(space[:], "www.example.com"); u.String() != "2ed6657d-e927-568b-95e1-2665a8aea6a2" {
+		t.Error(u)
+	}
+}
+
 func TestUUID(t *testing.T) {
 	const text = "5f1c7d7e-3b0a-4c58-9d41-0a8e6b2f9c11"
 	u := mustUUID(t, text)

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"crypto/sha1"
 	"encoding/hex"
 	"fmt"
 )
@@ -40,3 +41,15 @@ func appendUUID(dst []byte, u UUID) []byte {
 
 // IsZero reports whether no id was set.
 func (u UUID) IsZero() bool { return u == UUID{} }
+
+// NameUUID is the name-based UUID (version 5, RFC 9562) of a name in a name space: the same for both for ever.
+func NameUUID(space []byte, name string) UUID {
+	h := sha1.New()
+	h.Write(space)
+	h.Write([]byte(name))
+	var u UUID
+	copy(u[:], h.Sum(nil))
+	u[6] = u[6]&0x0f | 0x50
+	u[8] = u[8]&0x3f | 0x80
+	return u
+}

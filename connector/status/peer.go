@@ -57,23 +57,19 @@ func sortedOf[V any](m map[string]V) []V {
 }
 
 // SetPeer shows what was seen of a source's peer.
-func (p *Process) SetPeer(v PeerView) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.peers == nil {
-		p.peers = make(map[string]PeerView)
-	}
-	p.peers[v.Connector] = v
-}
+func (p *Process) SetPeer(v PeerView) { put(p, &p.peers, v.Connector, v) }
 
 // SetTasks shows how the tasks of a connector are.
-func (p *Process) SetTasks(v TasksView) {
+func (p *Process) SetTasks(v TasksView) { put(p, &p.tasks, v.Connector, v) }
+
+// put keeps v in a map of p, which is made for the first.
+func put[V any](p *Process, m *map[string]V, connector string, v V) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.tasks == nil {
-		p.tasks = make(map[string]TasksView)
+	if *m == nil {
+		*m = make(map[string]V)
 	}
-	p.tasks[v.Connector] = v
+	(*m)[connector] = v
 }
 
 // Forget shows the peer and the tasks of a connector no more: another process looks after it, or it is deleted. A peer that was

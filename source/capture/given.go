@@ -3,7 +3,6 @@ package capture
 import (
 	"bytes"
 	"context"
-	"crypto/sha1"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -60,19 +59,7 @@ func (p *process) detachedID() (schema.UUID, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return schema.UUID{}, fmt.Errorf("hbase.rootdir: read the cluster id: %w", err)
 	}
-	return nameUUID(nil, "waltap/snapshot/"+p.cfg.TopicPrefix+"/"+p.cfg.Connector), nil
-}
-
-// nameUUID is a name-based UUID (version 5) in the name space.
-func nameUUID(space []byte, name string) schema.UUID {
-	h := sha1.New()
-	h.Write(space)
-	h.Write([]byte(name))
-	var u schema.UUID
-	copy(u[:], h.Sum(nil))
-	u[6] = u[6]&0x0f | 0x50
-	u[8] = u[8]&0x3f | 0x80
-	return u
+	return schema.NameUUID(nil, "waltap/snapshot/"+p.cfg.TopicPrefix+"/"+p.cfg.Connector), nil
 }
 
 // given is the snapshot that is there of a table.

@@ -1,7 +1,6 @@
 package replication
 
 import (
-	"crypto/sha1"
 	"net"
 	"strings"
 
@@ -13,16 +12,9 @@ import (
 const MarkKey = "waltap.connector"
 
 // VirtualID is the id of the virtual cluster that a connector is to its source: the same for one connector on one source for ever, never the
-// source's own, which HBase would refuse. A name-based UUID (version 5).
+// source's own, which HBase would refuse.
 func VirtualID(source schema.UUID, connector string) schema.UUID {
-	h := sha1.New()
-	h.Write(source[:])
-	h.Write([]byte("waltap/" + connector))
-	var u schema.UUID
-	copy(u[:], h.Sum(nil))
-	u[6] = u[6]&0x0f | 0x50
-	u[8] = u[8]&0x3f | 0x80
-	return u
+	return schema.NameUUID(source[:], "waltap/"+connector)
 }
 
 // ClusterKey is how HBase names a virtual cluster: "host,host:port:/root", or "host:port,host:port:port:/root" when the ports of the
