@@ -119,11 +119,11 @@ func (s *signalled) read(ctx context.Context) (n int64) {
 	return n
 }
 
-// logged waits until each worker has logged a line.
+// logged waits until each worker that has tasks of the source has logged a line.
 func (s *signalled) logged(re string) {
 	s.Helper()
 	ctx := testenv.Context(s.T, time.Minute)
-	for _, w := range s.alive() {
+	for _, w := range s.holders(s.p.name + "_source") {
 		if _, err := w.WaitLog(ctx, re); err != nil {
 			s.Fatal(err)
 		}

@@ -28,12 +28,18 @@ type workers struct {
 	all  []*testenv.Waltap
 }
 
-// startWorkers starts a group of three.
+// startWorkers starts a group of three, and returns when all have met: the tasks of a connector that is created then are shared out among all.
 func startWorkers(t *testing.T, name string) *workers {
 	t.Helper()
 	g := &workers{T: t, name: name}
 	for range 3 {
 		g.start(testenv.BuildOptions{})
+	}
+	ctx := testenv.Context(t, time.Minute)
+	for _, w := range g.all {
+		if _, err := w.WaitLog(ctx, `tasks shared out among the workers.*workers="\[\S+ \S+ \S+\]"`); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return g
 }
@@ -55,6 +61,18 @@ func startOf(t *testing.T, o testenv.WaltapOptions, group string) *testenv.Walta
 // alive are the workers that run.
 func (g *workers) alive() []*testenv.Waltap {
 	return slices.DeleteFunc(slices.Clone(g.all), func(w *testenv.Waltap) bool { return !w.Running() })
+}
+
+// holders are the workers that have tasks of a connector.
+func (g *workers) holders(connector string) []*testenv.Waltap {
+	g.Helper()
+	var st herder.Status
+	if err := json.Unmarshal(g.ask(http.MethodGet, "/connectors/"+connector+"/status", nil, http.StatusOK), &st); err != nil {
+		g.Fatal(err)
+	}
+	return slices.DeleteFunc(g.alive(), func(w *testenv.Waltap) bool {
+		return !slices.ContainsFunc(st.Tasks, func(task herder.TaskStatus) bool { return task.WorkerID == fmt.Sprintf("127.0.0.1:%d", w.Port()) })
+	})
 }
 
 // ask sends a request to any worker that answers, until one does so with a code that is wanted.
