@@ -59,7 +59,7 @@ func startHistory(t *testing.T, serial bool, tags ...string) *historyRun {
 	}}
 	h.pipe.cleanUp(t)
 	var err error
-	h.writers, err = env.Src.StartHistory(t.Context(), table, judge.HistorySpec{Families: []string{"a", "b"}, Rows: 50, Seed: seed(t), Rate: torture(100, 200), Threads: 3, Log: h.log,
+	h.writers, err = env.Src.StartHistory(t.Context(), table, judge.HistorySpec{Families: []string{"a", "b"}, Rows: 50, Seed: seed(t), Rate: torture(50, 200), Threads: 3, Log: h.log,
 		// With a plain peer HBase may resend an old region's edits behind those of the region that it became. Of two values of
 		// one cell and timestamp, the destination then keeps the older one: a stated exception.
 		Distinct: serial})
@@ -264,7 +264,7 @@ func churn(t *testing.T, table string, rnd *rand.Rand) (stop func()) {
 			}
 			select {
 			case <-ctx.Done():
-			case <-time.After(500 * time.Millisecond):
+			case <-time.After(torture(1500*time.Millisecond, 500*time.Millisecond)):
 			}
 		}
 	}()

@@ -15,7 +15,7 @@ import (
 )
 
 // TestMigrationKilledInEveryStep kills each step in its middle, several times, and repeats it: it ends as one that nobody has killed.
-// At full size each step is killed at all of its places, 32 kills; make test takes 17 of them.
+// At full size each step is killed at all of its places, 32 kills; make test takes 9 of them.
 func TestMigrationKilledInEveryStep(t *testing.T) {
 	t.Parallel()
 	m := newMigration(t, 2, nil, nil)
@@ -32,7 +32,7 @@ func TestMigrationKilledInEveryStep(t *testing.T) {
 	if now := m.trace(t); now != untouched {
 		t.Errorf("a plan that was killed has changed\n%s\nto\n%s", untouched, now)
 	}
-	for _, point := range some(crash.MigrateRecorded, crash.PeerAdded).of(crash.MigrateRecorded, crash.MigrateApplied, crash.PeerAdded, crash.Scanned) {
+	for _, point := range some(crash.PeerAdded).of(crash.MigrateRecorded, crash.MigrateApplied, crash.PeerAdded, crash.Scanned) {
 		w := m.start(t, "WALTAP_CRASH="+point)
 		if code, err := w.Wait(testenv.Context(t, 2*time.Minute)); err != nil || code != -1 {
 			t.Fatalf("start was to be killed at %s and ended with %d, %v\n%s", point, code, err, servers.LogTail(w.LogPath()))
@@ -45,7 +45,7 @@ func TestMigrationKilledInEveryStep(t *testing.T) {
 	m.run(t, 0, "verify", "-q")
 	m.killedRepairs(t)
 	all := []string{crash.FenceSaved, crash.TableFenced + ":2", crash.FenceClosed, crash.VerifyUnsaved, crash.CutOverSaved, crash.ReverseSaved, crash.TableUnfenced + ":2"}
-	for _, point := range some(crash.TableFenced+":2", crash.VerifyUnsaved, crash.ReverseSaved).of(all...) {
+	for _, point := range some(crash.TableFenced+":2", crash.ReverseSaved).of(all...) {
 		m.killed(t, point, "cutover", "--reverse")
 	}
 	stop()
@@ -54,7 +54,7 @@ func TestMigrationKilledInEveryStep(t *testing.T) {
 	time.Sleep(500 * time.Millisecond)
 	t.Logf("%d writes at the destination", back())
 	all = []string{crash.FenceSaved, crash.TableFenced + ":2", crash.FenceClosed, crash.PeerRemoved, crash.TableUnfenced + ":4"}
-	for _, point := range some(crash.TableFenced+":2", crash.PeerRemoved).of(all...) {
+	for _, point := range some(crash.PeerRemoved).of(all...) {
 		m.killed(t, point, "cutover", "--undo")
 	}
 	m.run(t, 0, "cutover", "--undo")
@@ -68,7 +68,9 @@ func TestMigrationKilledInEveryStep(t *testing.T) {
 		t.Errorf("a cut-over after the way back, before a verify, says\n%s", r.Stdout)
 	}
 	m.run(t, 0, "verify", "-q")
-	m.killed(t, crash.TableFenced, "cutover")
+	for _, point := range some().of(crash.TableFenced) {
+		m.killed(t, point, "cutover")
+	}
 	m.run(t, 0, "cutover")
 	for _, x := range m.tables {
 		if err := env.Src.Write(testenv.Context(t, time.Minute), x.source, judge.Put("late", "a", "q", "v")); err == nil {
@@ -77,7 +79,7 @@ func TestMigrationKilledInEveryStep(t *testing.T) {
 	}
 	m.identical(t)
 	all = []string{crash.PeerRemoved, crash.AttributesPartly, crash.AttributesPartly + ":4", crash.TopicDeleted + ":3"}
-	for _, point := range some(crash.AttributesPartly, crash.TopicDeleted+":3").of(all...) {
+	for _, point := range some(crash.TopicDeleted + ":3").of(all...) {
 		m.killed(t, point, "cleanup", "--topics")
 	}
 	m.run(t, 0, "cleanup", "--topics")
@@ -99,9 +101,11 @@ func (m *migration) killedPauses(t *testing.T) {
 		name   string
 		paused bool // when it is through
 	}{{"pause", true}, {"resume", false}} {
-		m.killed(t, crash.PauseUnsaved, step.name)
-		if got := m.status(t).Paused; got == step.paused {
-			t.Errorf("%s was killed before it has saved anything, and the wave is paused: %v", step.name, got)
+		for _, point := range some().of(crash.PauseUnsaved) {
+			m.killed(t, point, step.name)
+			if got := m.status(t).Paused; got == step.paused {
+				t.Errorf("%s was killed before it has saved anything, and the wave is paused: %v", step.name, got)
+			}
 		}
 		m.killed(t, crash.PauseSaved, step.name)
 		m.run(t, 0, step.name)

@@ -236,7 +236,7 @@ func (m *migration) mutateAll(t *testing.T, c *judge.Cluster) (stop func() int64
 		if c == env.Dst {
 			name = x.target
 		}
-		mutator, err := c.StartMutator(t.Context(), name, judge.MutatorSpec{Families: []string{"a", "b"}, Keys: 500, Rate: torture(20, 60), Threads: 1, ValueSize: 20, Seed: seed(t), ServerTimes: true})
+		mutator, err := c.StartMutator(t.Context(), name, judge.MutatorSpec{Families: []string{"a", "b"}, Keys: 500, Rate: torture(10, 60), Threads: 1, ValueSize: 20, Seed: seed(t), ServerTimes: true})
 		if err != nil {
 			t.Fatal(err)
 		}

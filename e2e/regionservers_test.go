@@ -48,7 +48,7 @@ func serverName(t *testing.T, r *servers.RegionServer) string {
 // awaitGone waits until the master has noticed that a region server is gone.
 func awaitGone(t *testing.T, r *servers.RegionServer) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); serverName(t, r) != ""; time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); serverName(t, r) != ""; time.Sleep(250 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("the region server at port %d has ended, the master still knows it", r.Port())
 		}

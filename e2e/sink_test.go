@@ -79,7 +79,7 @@ func TestRunEndsByItselfAtItsEndTime(t *testing.T) {
 	p.cleanUp(t)
 	source := env.StartWaltap(t, testenv.WaltapOptions{Name: "source", Config: processYAML(p.sourceConfig())})
 	awaitStreaming(t, source)
-	m, err := env.Src.StartMutator(t.Context(), table, judge.MutatorSpec{Families: []string{"a", "b"}, Keys: 500, Seed: seed(t), Rate: 400, Threads: 2, ServerTimes: true})
+	m, err := env.Src.StartMutator(t.Context(), table, judge.MutatorSpec{Families: []string{"a", "b"}, Keys: 500, Seed: seed(t), Rate: torture(70, 400), Threads: 2, ServerTimes: true})
 	if err != nil {
 		t.Fatal(err)
 	}

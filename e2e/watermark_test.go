@@ -247,7 +247,7 @@ func TestSourceWithAnEndTime(t *testing.T) {
 	end := time.Now().Add(5 * time.Second).UTC().Truncate(time.Millisecond)
 	until := keys{"end.time": end.Format(time.RFC3339Nano), "watermark.margin.ms": "1000"}
 	p := &pipe{name: table, tables: table, source: until, sink: until}
-	m, err := env.Src.StartMutator(ctx, table, judge.MutatorSpec{Families: []string{"a"}, Keys: 500, Seed: seed(t), Rate: 200, Threads: 2, ServerTimes: true, ValueSize: 20})
+	m, err := env.Src.StartMutator(ctx, table, judge.MutatorSpec{Families: []string{"a"}, Keys: 500, Seed: seed(t), Rate: torture(35, 200), Threads: 2, ServerTimes: true, ValueSize: 20})
 	if err != nil {
 		t.Fatal(err)
 	}

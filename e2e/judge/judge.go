@@ -67,6 +67,11 @@ func Start(ctx context.Context, o Options) (*Judge, error) {
 	if err != nil {
 		return nil, err
 	}
+	shared, err := servers.HBaseClasses(ctx, o.JVMFlags)
+	if err != nil {
+		return nil, err
+	}
+	o.JVMFlags = slices.Concat(o.JVMFlags, shared)
 	return run(ctx, o, jars, classes, "Judge")
 }
 
@@ -107,7 +112,7 @@ func run(ctx context.Context, o Options, jars, classes, class string) (*Judge, e
 	}
 	args := slices.Concat([]string{fmt.Sprintf("-Xmx%dm", heap), "-XX:+UseSerialGC", "-XX:-UsePerfData",
 		"-Djava.io.tmpdir=" + tmp, "-Dlog4j2.configurationFile=" + logConf}, servers.HBaseJVMFlags(), o.JVMFlags)
-	args = append(args, "-cp", classes+":"+jars+"/*", class)
+	args = append(args, "-cp", jars+"/*:"+classes, class)
 	j := &Judge{waiting: make(map[int64]chan answer)}
 	if err := j.start(java, args, dir); err != nil {
 		return nil, err

@@ -83,7 +83,7 @@ func (c *Cluster) AwaitEqual(ctx context.Context, table string, other *Cluster, 
 		if err == nil {
 			select {
 			case <-ctx.Done():
-			case <-time.After(max(200*time.Millisecond, time.Since(began))): // what is compared needs the CPU, too
+			case <-time.After(max(300*time.Millisecond, 3*time.Since(began))): // what is compared needs the CPU, too
 				continue
 			}
 		}

@@ -83,7 +83,11 @@ func StartConnect(ctx context.Context, o ConnectOptions) (*Connect, error) {
 	if heap == 0 {
 		heap = 256
 	}
-	s.args = slices.Concat(s.jvmFlags(heap), o.JVMFlags, []string{"-cp", lib + "/*", "org.apache.kafka.connect.cli.Connect" + main,
+	shared, err := kafkaClasses(ctx, o.JVMFlags)
+	if err != nil {
+		return nil, err
+	}
+	s.args = slices.Concat(s.jvmFlags(heap), o.JVMFlags, shared, []string{"-cp", lib + "/*", "org.apache.kafka.connect.cli.Connect" + main,
 		filepath.Join(s.ConfDir(), "worker.properties")})
 	for i, c := range o.Connectors {
 		file := fmt.Sprintf("connector-%d.properties", i)

@@ -54,6 +54,18 @@ var hbaseClosed = []*regexp.Regexp{
 
 // StartHBase starts a standalone HBase and returns when its region server is live.
 func StartHBase(ctx context.Context, o HBaseOptions) (*HBase, error) {
+	if o.Version != "" {
+		return startHBase(ctx, o, nil)
+	}
+	shared, err := HBaseClasses(ctx, o.JVMFlags)
+	if err != nil {
+		return nil, err
+	}
+	return startHBase(ctx, o, shared)
+}
+
+// startHBase starts one that takes its classes from where the flags of shared say.
+func startHBase(ctx context.Context, o HBaseOptions, shared []string) (*HBase, error) {
 	lib, err := hbaseJars(ctx, o.Version)
 	if err != nil {
 		return nil, err
@@ -65,7 +77,7 @@ func StartHBase(ctx context.Context, o HBaseOptions) (*HBase, error) {
 	if o.Version == "" { // 1.x logs other lines, and ends by itself
 		s.closed = hbaseClosed
 	}
-	h := &HBase{server: s, jvm: o.JVMFlags, lib: lib}
+	h := &HBase{server: s, jvm: slices.Concat(o.JVMFlags, shared), lib: lib}
 	for _, p := range []*int{&h.zkPort, &h.masterPort, &h.regionServerPort} {
 		if *p, err = FreePort(); err != nil {
 			return nil, err
@@ -91,8 +103,8 @@ func StartHBase(ctx context.Context, o HBaseOptions) (*HBase, error) {
 	if heap == 0 {
 		heap = 1024
 	}
-	s.args = slices.Concat(s.jvmFlags(heap), HBaseJVMFlags(), o.JVMFlags,
-		[]string{"-cp", s.ConfDir() + ":" + lib + "/*", "org.apache.hadoop.hbase.master.HMaster", "start"})
+	s.args = slices.Concat(s.jvmFlags(heap), HBaseJVMFlags(), h.jvm,
+		[]string{"-cp", lib + "/*:" + s.ConfDir(), "org.apache.hadoop.hbase.master.HMaster", "start"})
 	if err := s.start(ctx); err != nil {
 		return nil, err
 	}

@@ -157,7 +157,11 @@ func newNode(name, dir, class string, ready *regexp.Regexp, core, site map[strin
 			return nil, fmt.Errorf("start %s: %w", name, err)
 		}
 	}
-	s.args = slices.Concat(s.jvmFlags(hdfsHeapMB), HBaseJVMFlags(), flags, []string{"-cp", s.ConfDir() + ":" + lib + "/*", class})
+	shared, err := HBaseClasses(context.Background(), flags)
+	if err != nil {
+		return nil, err
+	}
+	s.args = slices.Concat(s.jvmFlags(hdfsHeapMB), HBaseJVMFlags(), flags, shared, []string{"-cp", lib + "/*:" + s.ConfDir(), class})
 	return &Node{s}, nil
 }
 

@@ -34,6 +34,15 @@ var kafkaReady = regexp.MustCompile(`Kafka Server started`)
 
 // StartKafka formats a new log folder, starts a broker and returns when it serves.
 func StartKafka(ctx context.Context, o KafkaOptions) (*Kafka, error) {
+	shared, err := kafkaClasses(ctx, o.JVMFlags)
+	if err != nil {
+		return nil, err
+	}
+	return startKafka(ctx, o, shared)
+}
+
+// startKafka starts one that takes its classes from where the flags of shared say.
+func startKafka(ctx context.Context, o KafkaOptions, shared []string) (*Kafka, error) {
 	lib, err := KafkaJars(ctx)
 	if err != nil {
 		return nil, err
@@ -70,7 +79,7 @@ func StartKafka(ctx context.Context, o KafkaOptions) (*Kafka, error) {
 	if heap == 0 {
 		heap = 512
 	}
-	java := slices.Concat(s.jvmFlags(heap), o.JVMFlags, []string{"-cp", lib + "/*"})
+	java := slices.Concat(s.jvmFlags(heap), o.JVMFlags, shared, []string{"-cp", lib + "/*"})
 	if err := k.format(ctx, java, formatFlags); err != nil {
 		return nil, err
 	}

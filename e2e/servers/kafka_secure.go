@@ -169,8 +169,11 @@ func (k *Kafka) RunTools(ctx context.Context, commands ...[]string) (string, err
 	if err := os.WriteFile(file, []byte(text.String()), 0o644); err != nil {
 		return "", fmt.Errorf("run Kafka's tools: %w", err)
 	}
-	args := append(k.jvmFlags(256), FastStart...)
-	args = append(args, "-cp", classes+":"+lib+"/*", "KafkaTools", file)
+	shared, err := kafkaClasses(ctx, FastStart)
+	if err != nil {
+		return "", err
+	}
+	args := slices.Concat(k.jvmFlags(256), FastStart, shared, []string{"-cp", lib + "/*:" + classes, "KafkaTools", file})
 	p, err := StartProcess(ProcessSpec{Name: k.name + " (tools)", Path: k.java, Args: args, Dir: dir, LogPath: out})
 	if err != nil {
 		return "", err

@@ -53,7 +53,7 @@ func (h *HBase) AddRegionServer(ctx context.Context) (*RegionServer, error) {
 		return nil, err
 	}
 	s.args = slices.Concat(s.jvmFlags(regionServerHeapMB), HBaseJVMFlags(), h.jvm,
-		[]string{"-cp", s.ConfDir() + ":" + h.lib + "/*", "org.apache.hadoop.hbase.regionserver.HRegionServer", "start"})
+		[]string{"-cp", h.lib + "/*:" + s.ConfDir(), "org.apache.hadoop.hbase.regionserver.HRegionServer", "start"})
 	if err := s.start(ctx); err != nil {
 		return nil, err
 	}

@@ -59,6 +59,7 @@ func keepWriting(t *testing.T, table string, rows int) *writing {
 				return
 			}
 			w.n.Add(int64(len(batch)))
+			time.Sleep(torture(50*time.Millisecond, 0)) // the machine is shared
 		}
 		w.ended <- nil
 	}()
@@ -172,7 +173,7 @@ func TestFilesOfALiveTable(t *testing.T) {
 		if ctx.Err() != nil {
 			t.Fatalf("the table is not through: %v\n%s", context.Cause(ctx), logs())
 		}
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(200 * time.Millisecond)
 	}
 	afterwards := int64(0)
 	for _, w := range []*testenv.Waltap{first, second} {
@@ -238,7 +239,7 @@ func TestFilesOfALiveTableWithALateReadPoint(t *testing.T) {
 		if len(cells) > 0 { // of one region all that was written before is in Kafka
 			break
 		}
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(200 * time.Millisecond)
 	}
 	awaitOf(t, w, "_sink", "all of it to be applied", func(v status.ConnectorView) bool { return v.LagRecords == 0 && v.Records > 0 })
 	diff, err := env.Src.Diff(ctx, table, env.Src, table+"_copy", judge.ScanOptions{}, 3)
@@ -272,7 +273,7 @@ func TestDeletedWhileItReadsFiles(t *testing.T) {
 		t.Fatalf("delete: %d %s, %v\n%s", code, body, err, servers.LogTail(w.LogPath()))
 	}
 	for len(left(t, table)) > 0 && ctx.Err() == nil {
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(200 * time.Millisecond)
 	}
 	if n := left(t, table); len(n) > 0 {
 		t.Errorf("snapshots are left: %v\n%s", n, servers.LogTail(w.LogPath()))
@@ -289,6 +290,6 @@ func TestDeletedWhileItReadsFiles(t *testing.T) {
 		if !there {
 			return
 		}
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(200 * time.Millisecond)
 	}
 }

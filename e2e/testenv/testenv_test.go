@@ -6,14 +6,11 @@ import (
 	"bytes"
 	"fmt"
 	"net"
-	"os"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/waltap/waltap/e2e/judge"
-	"github.com/waltap/waltap/e2e/servers"
 	"github.com/waltap/waltap/e2e/testenv"
 )
 
@@ -289,141 +286,6 @@ func changeRegions(t *testing.T, table string) {
 	}
 	if want := fmt.Sprintf("localhost,%d,", env.Source.RegionServerPort()); len(servers) != 1 || !strings.HasPrefix(servers[0], want) {
 		t.Errorf("region servers %q, want one at %s", servers, want)
-	}
-}
-
-// TestHBaseKeepsWhatItAcknowledged stops an HBase, while it is paused, that was
-// written to: its address and every acknowledged write must be there afterwards. One
-// that is killed is TestOneFaultOfASharedServerFailsOnlyWhoRuns'; that and a plain stop
-// are here with TORTURE=1.
-func TestHBaseKeepsWhatItAcknowledged(t *testing.T) {
-	ctx := testenv.Context(t, 3*time.Minute)
-	table := testenv.Name(t)
-	if err := env.Dst.CreateTable(ctx, judge.Table{Name: table, Families: []judge.Family{family("a")}}); err != nil {
-		t.Fatal(err)
-	}
-	load := judge.LoadSpec{Rows: 5000, Seed: 1, Families: []string{"a"}, ValueSize: 50, BinaryKeys: true}
-	if _, err := env.Dst.Load(ctx, table, load); err != nil {
-		t.Fatal(err)
-	}
-	quorum := env.Destination.ZKQuorum()
-	ends := map[string]func() error{
-		"stop paused": func() error {
-			if err := env.Destination.Pause(); err != nil {
-				return err
-			}
-			return env.Destination.Stop(ctx)
-		},
-	}
-	if os.Getenv("TORTURE") == "1" {
-		ends["kill"] = env.Destination.Kill
-		ends["stop"] = func() error { return env.Destination.Stop(ctx) }
-	}
-	for name, end := range ends {
-		var puts []judge.Mutation
-		for i := range 100 {
-			puts = append(puts, judge.Put(fmt.Sprintf("%s %d", name, i), "a", "q", "v"))
-		}
-		if err := env.Dst.Write(ctx, table, puts...); err != nil {
-			t.Fatal(err)
-		}
-		before, err := env.Dst.Checksum(ctx, table, judge.ScanOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		start := time.Now()
-		if err := end(); err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		if env.Destination.Running() {
-			t.Fatalf("%s: still running", name)
-		}
-		ended := time.Since(start)
-		if err := env.Destination.Restart(ctx); err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		t.Logf("%s: ended in %s, back after %s", name, ended.Round(time.Millisecond), time.Since(start).Round(time.Millisecond))
-		after, err := env.Dst.Checksum(ctx, table, judge.ScanOptions{})
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		if !after.Equal(before) {
-			t.Errorf("%s: %v, was %v", name, after, before)
-		}
-	}
-	if env.Destination.ZKQuorum() != quorum {
-		t.Errorf("ZooKeeper moved from %s to %s", quorum, env.Destination.ZKQuorum())
-	}
-}
-
-// TestRegionServersComeAndGo adds region servers, gives each a region, and stops one and kills another.
-func TestRegionServersComeAndGo(t *testing.T) {
-	ctx := testenv.Context(t, 3*time.Minute)
-	table := testenv.Name(t)
-	if err := env.Src.CreateTable(ctx, judge.Table{Name: table, Families: []judge.Family{family("a")}, Splits: judge.HexSplits(3)}); err != nil {
-		t.Fatal(err)
-	}
-	added := make([]*servers.RegionServer, 2)
-	for i := range added {
-		start := time.Now()
-		var err error
-		if added[i], err = env.Source.AddRegionServer(ctx); err != nil {
-			t.Fatal(err)
-		}
-		t.Logf("region server at port %d serves after %s", added[i].Port(), time.Since(start).Round(time.Millisecond))
-		moveTo(t, table, i, added[i].Port())
-	}
-	var puts []judge.Mutation
-	for i := range 256 {
-		puts = append(puts, judge.Put(fmt.Sprintf("%02x", i), "a", "q", "v"))
-	}
-	for i, end := range []func() error{func() error { return added[0].Stop(ctx) }, added[1].Kill} {
-		if err := env.Src.Write(ctx, table, puts...); err != nil {
-			t.Fatal(err)
-		}
-		before, err := env.Src.Checksum(ctx, table, judge.ScanOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		start := time.Now()
-		if err := end(); err != nil {
-			t.Fatal(err)
-		}
-		ended := time.Since(start)
-		after, err := env.Src.Checksum(ctx, table, judge.ScanOptions{})
-		if err != nil || !after.Equal(before) || before.Rows != 256 {
-			t.Errorf("region server %d: %v, was %v (%v)", i, after, before, err)
-		}
-		t.Logf("region server %d: ended in %s, its region read after %s", i, ended.Round(time.Millisecond), time.Since(start).Round(time.Millisecond))
-	}
-	if live, err := env.Src.RegionServers(ctx); err != nil || len(live) != 1 {
-		t.Errorf("region servers %q (%v), want the one of the HBase itself", live, err)
-	}
-}
-
-// moveTo moves the i-th region of a table to the region server at a port, and waits until it is there.
-func moveTo(t *testing.T, table string, i, port int) {
-	t.Helper()
-	ctx := testenv.Context(t, time.Minute)
-	live, err := env.Src.RegionServers(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := slices.IndexFunc(live, func(s string) bool { return strings.HasPrefix(s, fmt.Sprintf("localhost,%d,", port)) })
-	if n < 0 {
-		t.Fatalf("region servers %q, want one at port %d", live, port)
-	}
-	regions, err := env.Src.Regions(ctx, table)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for regions[i].Server != live[n] { // the master may open it elsewhere while a server is new to it
-		if err := env.Src.Move(ctx, regions[i].Encoded, live[n]); err != nil {
-			t.Fatal(err)
-		}
-		if regions, err = env.Src.Regions(ctx, table); err != nil {
-			t.Fatalf("region %d is not at %s: %v", i, live[n], err)
-		}
 	}
 }
 
