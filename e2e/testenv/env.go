@@ -21,7 +21,7 @@ import (
 
 // startTimeout bounds the start of all servers, the first download of their jars
 // included.
-const startTimeout = 5 * time.Minute
+const startTimeout = 10 * time.Minute
 
 // Options says which servers a package's tests need, beside the source and the
 // judge.
