@@ -229,4 +229,7 @@ func TestSnapshotIsExecuted(t *testing.T) {
 	}
 	stop()
 	identical(t, name, judge.ScanOptions{})
+	if torture(false, true) {
+		s.blockingScans()
+	}
 }
