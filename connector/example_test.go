@@ -11,12 +11,19 @@ import (
 	"github.com/waltap/waltap/source/changes"
 )
 
-// A program that follows a table of one cluster and writes its changes to another one. Nothing is acknowledged before it is applied, so it may
+// A program that copies a table of one cluster to another one, then follows its changes. Nothing is acknowledged before it is applied, so it may
 // be killed at any time. e2e/testdata/embed is a whole one.
 func Example_embedded() {
 	ctx := context.Background()
+	store, err := changes.OpenFile("orders.state") // the progress of the scan; a Store of one's own has two methods
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer store.Close()
 	reader, err := changes.Open(ctx, changes.Config{
 		Name: "orders", ZooKeeper: []string{"zk1:2181"}, Tables: []string{"default:orders"}, AdvertisedHost: "this.machine",
+		Snapshot: changes.SnapshotInitial, Store: store,
 	})
 	if err != nil {
 		fmt.Println(err)

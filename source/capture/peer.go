@@ -21,7 +21,7 @@ const (
 	// MarkKey holds the connector's name. Only a peer that carries it is ours to change or to remove.
 	MarkKey = replication.MarkKey
 	// captureKey holds captureState.CaptureID.
-	captureKey = "waltap.capture"
+	captureKey = replication.CaptureKey
 )
 
 // ErrRescanRequired says that changes of the source are lost to this connector, so that only a new full scan makes

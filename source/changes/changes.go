@@ -1,8 +1,9 @@
-// Package changes reads what is written to tables of an HBase cluster, for programs that embed waltap: a source.Reader without Kafka. HBase
-// itself keeps the place: a Reader is a replication peer, and what is not acknowledged stays in HBase's write-ahead logs.
+// Package changes reads what tables of an HBase cluster hold, and what is written to them, for programs that embed waltap: a source.Reader
+// without Kafka. HBase itself keeps the place among the changes: a Reader is a replication peer, and what is not acknowledged stays in HBase's
+// write-ahead logs. That of the scan is kept by the program, see Store.
 //
-// It hands out what is written after its peer was added. What the tables held before is not read: that takes a place to keep the progress of a
-// scan, which waltap run has in Kafka.
+// With Config.Snapshot the order is that of the connector (snapshot.order: exact): the peer is added held, so that HBase keeps its WALs; the tables
+// are scanned; when all of that is acknowledged, the peer is enabled and the changes follow, but for those that the scan has delivered.
 package changes
 
 import (
@@ -46,11 +47,24 @@ type Config struct {
 	// /waltap_<PeerID>.
 	VirtualZooKeeper []string
 	VirtualRoot      string
+	// Snapshot is SnapshotNever (default), SnapshotInitial or SnapshotInitialOnly; the latter needs no peer, and nothing of what the peer is for.
+	Snapshot string
+	// Store keeps the progress of the scan, and what must be known of it afterwards. Required with Snapshot, at each start the same.
+	Store Store
+	// SnapshotThreads is how many regions are scanned at once, each on another region server; default 2. Each holds up to two batches in memory.
+	SnapshotThreads int
 	// MaxBytesInFlight bounds the bytes of calls that are read and not acknowledged; default 128 MiB.
 	MaxBytesInFlight int64
 	// Log is told what heals by itself; default: nobody is.
 	Log *slog.Logger
 }
+
+// Values of Config.Snapshot, as snapshot.mode has them.
+const (
+	SnapshotNever       = "never"        // changes only, from when the peer was added
+	SnapshotInitial     = "initial"      // what the tables hold, then the changes
+	SnapshotInitialOnly = "initial_only" // what the tables hold, then io.EOF
+)
 
 const (
 	// connectTimeout bounds the first contact with the source.
@@ -71,6 +85,7 @@ type Reader struct {
 	ended        chan struct{} // the port has been closed; err says why
 	err          error
 	closing      sync.Once
+	snapshot     *snapshot // nil: SnapshotNever
 }
 
 type batch struct {
@@ -90,8 +105,9 @@ func Open(ctx context.Context, cfg Config) (*Reader, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	if cfg.Name == "" || len(cfg.ZooKeeper) == 0 || len(cfg.Tables) == 0 || cfg.AdvertisedHost == "" {
-		return nil, errors.New("read changes: Name, ZooKeeper, Tables and AdvertisedHost are required")
+	cfg.Snapshot = cmp.Or(cfg.Snapshot, SnapshotNever)
+	if err := cfg.check(); err != nil {
+		return nil, fmt.Errorf("read changes: %w", err)
 	}
 	octx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
@@ -106,13 +122,37 @@ func Open(ctx context.Context, cfg Config) (*Reader, error) {
 	return r, nil
 }
 
+// check sees that all is there that is needed.
+func (c *Config) check() error {
+	switch {
+	case c.Name == "" || len(c.ZooKeeper) == 0 || len(c.Tables) == 0:
+		return errors.New("Name, ZooKeeper and Tables are required")
+	case c.Snapshot != SnapshotNever && c.Snapshot != SnapshotInitial && c.Snapshot != SnapshotInitialOnly:
+		return fmt.Errorf("Snapshot is %q: choose %s, %s or %s", c.Snapshot, SnapshotNever, SnapshotInitial, SnapshotInitialOnly)
+	case c.AdvertisedHost == "" && c.Snapshot != SnapshotInitialOnly:
+		return errors.New("AdvertisedHost is required")
+	case c.Store == nil && c.Snapshot != SnapshotNever:
+		return fmt.Errorf("Snapshot %s needs a Store for its progress", c.Snapshot)
+	}
+	return nil
+}
+
 func (r *Reader) open(ctx context.Context) error {
 	id, err := schema.ParseUUID(r.cluster.ID())
 	if err != nil {
 		return fmt.Errorf("read the source's cluster id: %w", err)
 	}
-	if err := r.checkTables(ctx); err != nil {
+	families, err := r.checkTables(ctx)
+	if err != nil {
 		return err
+	}
+	if r.cfg.Snapshot != SnapshotNever {
+		if r.snapshot, err = r.newSnapshot(ctx, id, families); err != nil {
+			return err
+		}
+	}
+	if r.cfg.Snapshot == SnapshotInitialOnly {
+		return r.snapshot.beginOnly(ctx)
 	}
 	port, err := r.listen(id)
 	if err != nil {
@@ -125,25 +165,35 @@ func (r *Reader) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("register the reader in ZooKeeper: %w", err)
 	}
+	if r.snapshot != nil {
+		return r.snapshot.begin(ctx)
+	}
 	return r.ensurePeer(ctx)
 }
 
-// checkTables refuses tables of which nothing would come.
-func (r *Reader) checkTables(ctx context.Context) error {
+// checkTables refuses tables of which nothing would come. Of the others it tells the families, by table, and which of them are shipped.
+func (r *Reader) checkTables(ctx context.Context) (map[string]map[string]bool, error) {
 	tables, err := r.cluster.TablesNamed(ctx, r.cfg.Tables)
 	if err != nil {
-		return fmt.Errorf("read the tables: %w", err)
+		return nil, fmt.Errorf("read the tables: %w", err)
 	}
+	families := make(map[string]map[string]bool)
 	for _, name := range r.cfg.Tables {
 		i := slices.IndexFunc(tables, func(t admin.Table) bool { return t.FullName() == name })
 		if i < 0 {
-			return fmt.Errorf("the source has no table %s", name)
+			return nil, fmt.Errorf("the source has no table %s", name)
 		}
-		if !slices.ContainsFunc(tables[i].Families, func(f admin.Family) bool { return f.Scope() == 1 }) {
-			return fmt.Errorf("table %s has no family with REPLICATION_SCOPE 1, so HBase ships nothing of it: alter it in the hbase shell", name)
+		of, shipped := make(map[string]bool), false
+		for _, f := range tables[i].Families {
+			of[f.Name] = f.Scope() == 1
+			shipped = shipped || of[f.Name]
 		}
+		if !shipped {
+			return nil, fmt.Errorf("table %s has no family with REPLICATION_SCOPE 1, so HBase ships nothing of it: alter it in the hbase shell", name)
+		}
+		families[name] = of
 	}
-	return nil
+	return families, nil
 }
 
 func (r *Reader) listen(id schema.UUID) (port int, err error) {
@@ -160,9 +210,7 @@ func (r *Reader) listen(id schema.UUID) (port int, err error) {
 	}}
 	handler := replication.NewReceiver(replication.Config{
 		Connector: r.cfg.Name, ClusterID: id, Publisher: source.NewDelivery(r.deliver), Stats: stats{r.cfg.Log},
-		Table: func(name string) (replication.Table, bool) {
-			return replication.Table{Epoch: 1}, slices.Contains(r.cfg.Tables, name)
-		},
+		Table:       r.table,
 		IsHeartbeat: func(string) bool { return false },
 	})
 	r.server = rpc.NewServer(rpc.ServerConfig{Services: map[string]rpc.Handler{replication.Service: handler.Serve}, Allow: allow.Check,
@@ -174,37 +222,72 @@ func (r *Reader) listen(id schema.UUID) (port int, err error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
-// ensurePeer adds the peer, or gives the one there is the tables. Only one that bears the reader's name is changed.
-func (r *Reader) ensurePeer(ctx context.Context) error {
-	want := admin.Peer{ID: r.cfg.PeerID, ClusterKey: replication.ClusterKey(r.cfg.VirtualZooKeeper, r.cfg.VirtualRoot), Enabled: true, Tables: map[string][]string{},
-		Config: map[string]string{replication.MarkKey: r.cfg.Name, "hbase.replication.rpc.codec": cell.KeyValueCodecWithTags.Class(), "hbase.client.rpc.compressor": ""}}
-	for _, t := range r.cfg.Tables {
-		want.Tables[t] = nil
+// table tells how the changes of a table are marked.
+func (r *Reader) table(name string) (replication.Table, bool) {
+	if r.snapshot != nil {
+		return r.snapshot.table(name)
 	}
+	return replication.Table{Epoch: 1}, slices.Contains(r.cfg.Tables, name)
+}
+
+// wantedPeer is the peer as it should be; capture: of which scan it is.
+func (r *Reader) wantedPeer(capture string) admin.Peer {
+	p := admin.Peer{ID: r.cfg.PeerID, ClusterKey: replication.ClusterKey(r.cfg.VirtualZooKeeper, r.cfg.VirtualRoot), Enabled: true, Tables: map[string][]string{},
+		Config: map[string]string{replication.MarkKey: r.cfg.Name, "hbase.replication.rpc.codec": cell.KeyValueCodecWithTags.Class(), "hbase.client.rpc.compressor": ""}}
+	if capture != "" {
+		p.Config[replication.CaptureKey] = capture
+	}
+	for _, t := range r.cfg.Tables {
+		p.Tables[t] = nil
+	}
+	return p
+}
+
+// findPeer returns the reader's peer, nil when there is none, and an error when it is not the reader's.
+func (r *Reader) findPeer(ctx context.Context) (*admin.Peer, error) {
 	p, err := r.cluster.Peer(ctx, r.cfg.PeerID)
+	key := replication.ClusterKey(r.cfg.VirtualZooKeeper, r.cfg.VirtualRoot)
 	switch {
 	case errors.Is(err, admin.ErrPeerNotFound):
-		p = nil
+		return nil, nil
 	case err != nil:
-		return fmt.Errorf("read peer %s: %w", r.cfg.PeerID, err)
+		return nil, fmt.Errorf("read peer %s: %w", r.cfg.PeerID, err)
 	case p.Config[replication.MarkKey] != r.cfg.Name:
-		return fmt.Errorf("peer %q of the source is not this reader's: choose another PeerID", p.ID)
-	case p.ClusterKey != want.ClusterKey:
-		return fmt.Errorf("peer %q points to %s, not to %s, and HBase cannot change that: remove it, and read the tables anew", p.ID, p.ClusterKey, want.ClusterKey)
+		return nil, fmt.Errorf("peer %q of the source is not this reader's: choose another PeerID", p.ID)
+	case p.ClusterKey != key:
+		return nil, fmt.Errorf("peer %q points to %s, not to %s, and HBase cannot change that: remove it, and read the tables anew", p.ID, p.ClusterKey, key)
 	}
+	return p, nil
+}
+
+func sameTables(a, b *admin.Peer) bool {
+	return maps.EqualFunc(a.Tables, b.Tables, func(a, b []string) bool { return len(a) == len(b) })
+}
+
+// alone changes the peer, and nobody else meanwhile.
+func (r *Reader) alone(ctx context.Context, change func(context.Context) error) error {
 	owner := admin.PeerLock{Owner: "reader " + r.cfg.Name + ", peer " + r.cfg.PeerID, Fallback: r.cfg.VirtualZooKeeper}
+	return r.cluster.Alone(ctx, owner, change)
+}
+
+// ensurePeer adds the peer, or gives the one there is the tables. Only one that bears the reader's name is changed.
+func (r *Reader) ensurePeer(ctx context.Context) error {
+	p, err := r.findPeer(ctx)
+	if err != nil {
+		return err
+	}
+	want := r.wantedPeer("")
 	switch {
 	case p == nil:
 		r.created = true
-		err = r.cluster.Alone(ctx, owner, func(ctx context.Context) error {
+		err = r.alone(ctx, func(ctx context.Context) error {
 			if err := r.cluster.RollWALs(ctx); err != nil { // the queue begins with a new WAL
 				return err
 			}
 			return r.cluster.AddPeer(ctx, want)
 		})
-	case !maps.EqualFunc(p.Tables, want.Tables, func(a, b []string) bool { return len(a) == len(b) }):
-		want.Enabled = p.Enabled
-		err = r.cluster.Alone(ctx, owner, func(ctx context.Context) error { return r.cluster.UpdatePeer(ctx, want) })
+	case !sameTables(p, &want):
+		err = r.alone(ctx, func(ctx context.Context) error { return r.cluster.UpdatePeer(ctx, want) })
 	}
 	if err == nil && p != nil && !p.Enabled {
 		err = r.cluster.EnablePeer(ctx, p.ID)
@@ -248,6 +331,8 @@ func (r *Reader) ReadBatch(ctx context.Context) ([]schema.Change, source.AckFunc
 		return nil, nil, ctx.Err()
 	case <-r.ended:
 		return nil, nil, fmt.Errorf("the port of the reader is closed: %w", r.err)
+	case <-r.snapshot.over():
+		return nil, nil, r.snapshot.err
 	}
 }
 
@@ -258,6 +343,7 @@ func (r *Reader) Close() (err error) {
 			err = r.registration.Close()
 		}
 		close(r.closed)
+		err = errors.Join(err, r.snapshot.stop())
 		if r.server != nil {
 			ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 			defer cancel()
@@ -273,8 +359,7 @@ func (r *Reader) Close() (err error) {
 
 // RemovePeer takes the peer off the source, so that HBase keeps nothing for this reader any more; Close is to follow.
 func (r *Reader) RemovePeer(ctx context.Context) error {
-	owner := admin.PeerLock{Owner: "reader " + r.cfg.Name + ", peer " + r.cfg.PeerID, Fallback: r.cfg.VirtualZooKeeper}
-	err := r.cluster.Alone(ctx, owner, func(ctx context.Context) error { return r.cluster.RemovePeer(ctx, r.cfg.PeerID) })
+	err := r.alone(ctx, func(ctx context.Context) error { return r.cluster.RemovePeer(ctx, r.cfg.PeerID) })
 	if err != nil && !errors.Is(err, admin.ErrPeerNotFound) {
 		return fmt.Errorf("remove peer %s: %w", r.cfg.PeerID, err)
 	}

@@ -11,6 +11,9 @@ import (
 // remove.
 const MarkKey = "waltap.connector"
 
+// CaptureKey is the key in the CONFIG of a peer of ours that tells it from another one that was added later under its name.
+const CaptureKey = "waltap.capture"
+
 // VirtualID is the id of the virtual cluster that a connector is to its source: the same for one connector on one source for ever, never the
 // source's own, which HBase would refuse.
 func VirtualID(source schema.UUID, connector string) schema.UUID {
