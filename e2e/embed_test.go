@@ -79,9 +79,20 @@ func startEmbedded(t *testing.T, program, name string, args ...string) *embedded
 	return e
 }
 
+// end ends it as a service manager does.
+func (e *embedded) end(t *testing.T) {
+	t.Helper()
+	if err := e.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.cmd.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, e.err.String())
+	}
+}
+
 // A program of another module embeds a source.Reader and a sink.Applier: it scans a table that is written to, is killed in the middle while HBase
-// keeps the changes, goes on where it was, and follows. Both ends are equal although it refuses the first and then each third batch. At its end
-// it takes its peer away, and will not go on as if nothing were lost. A reader without a peer has the whole table afterwards, once.
+// keeps the changes, goes on where it was, and follows. Both ends are equal although it refuses the first and then each third batch. Then it
+// reads one table more. At its end it takes its peer away, and will not go on as if nothing were lost. A reader without a peer has the whole table afterwards, once.
 func TestReaderAndApplierAreEmbedded(t *testing.T) {
 	t.Parallel()
 	program := buildEmbed(t)
@@ -111,7 +122,7 @@ func TestReaderAndApplierAreEmbedded(t *testing.T) {
 		t.Error("the peer is not held although the scan is not complete")
 	}
 	kept := keptRows(t, state)
-	second := startEmbedded(t, program, name, "-state", state, "-fail", "3", "-remove")
+	second := startEmbedded(t, program, name, "-state", state, "-fail", "3")
 	for peerIsHeld(t, name) {
 		select {
 		case <-ctx.Done():
@@ -121,15 +132,23 @@ func TestReaderAndApplierAreEmbedded(t *testing.T) {
 	}
 	stop()
 	identical(t, name, judge.ScanOptions{})
-	if err := second.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if err := second.cmd.Wait(); err != nil {
-		t.Fatalf("%v\n%s", err, second.err.String())
-	}
+	second.end(t)
 	t.Logf("%d rows are kept as scanned, then: %s%s", kept, first.out.String(), second.out.String())
 	if m := regexp.MustCompile(`(?s)peer added: false.*\d\d* batches: scanned [1-9]\d*, changes map\[\w+:\d`); !m.MatchString(second.out.String()) || !strings.Contains(second.err.String(), "is refused") {
 		t.Errorf("the second run has added a peer, has not read both the scan and changes, or has refused nothing:\n%s%s", second.out.String(), second.err.String())
+	}
+
+	other := name + "_b" // is read from now on, too: its scan holds the changes of both
+	createTable(t, other, "a")
+	createTableAt(t, env.Dst, other, "a")
+	write(t, other, judge.Put("1", "a", "q", "v"), judge.Put("9", "a", "q", "v"))
+	write(t, name, judge.Put("behind the scan of another table", "a", "q", "v"))
+	both := startEmbedded(t, program, name, "-state", state, "-tables", "default:"+name+",default:"+other, "-remove")
+	identical(t, other, judge.ScanOptions{})
+	identical(t, name, judge.ScanOptions{})
+	both.end(t)
+	if m := regexp.MustCompile(`peer added: false(?s:.*)scanned 2, changes map\[put:\d`); !m.MatchString(both.out.String()) {
+		t.Errorf("two rows are in the table that is new:\n%s", both.out.String())
 	}
 	peers, err := env.Src.Peers(ctx)
 	if err != nil || hasPeer(peers, name) {
