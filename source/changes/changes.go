@@ -352,7 +352,9 @@ func (r *Reader) Close() (err error) {
 			}
 			<-r.ended
 		}
-		r.cluster.Close()
+		if r.cluster != nil { // else a test has none
+			r.cluster.Close()
+		}
 	})
 	return err
 }

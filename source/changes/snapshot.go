@@ -30,9 +30,11 @@ const (
 // snapshot is the scan of a Reader, which goes before its changes.
 type snapshot struct {
 	*Reader
-	state    *state
-	families map[string]map[string]bool // of each table; true: it is shipped
-	scanner  *scan.Scanner
+	clusterID string
+	state     *state
+	families  map[string]map[string]bool // of each table; true: it is shipped
+	scanner   *scan.Scanner
+	states    func(context.Context) (map[string]admin.TableState, error)
 
 	cancel context.CancelFunc // nil: no scan is at work
 	done   chan struct{}      // closed at its end
@@ -54,12 +56,17 @@ func (r *Reader) newSnapshot(ctx context.Context, id schema.UUID, families map[s
 	if st.known && (st.reader.Name != r.cfg.Name || st.reader.Cluster != id.String()) {
 		return nil, fmt.Errorf("the Store is that of reader %s of cluster %s, not of %s of %s: give the right one, or an empty one", st.reader.Name, st.reader.Cluster, r.cfg.Name, id)
 	}
-	s := &snapshot{Reader: r, state: st, families: families, ended: make(chan struct{})}
-	s.scanner = scan.New(scan.Config{
-		Cluster: r.cluster, Connector: r.cfg.Name, ClusterID: id, Publisher: source.NewDelivery(s.deliverScan), Progress: st,
-		Stats: scanStats{s}, Threads: r.cfg.SnapshotThreads, ProgressBytes: scanBatchBytes,
-	})
+	s := &snapshot{Reader: r, clusterID: id.String(), state: st, families: families, states: r.cluster.TableStates, ended: make(chan struct{})}
+	s.scanner = scan.New(s.config(id))
 	return s, nil
+}
+
+// config is that of the scan: what it reads goes to deliverScan.
+func (s *snapshot) config(id schema.UUID) scan.Config {
+	return scan.Config{
+		Cluster: s.cluster, Connector: s.cfg.Name, ClusterID: id, Publisher: source.NewDelivery(s.deliverScan), Progress: s.state,
+		Stats: scanStats{s}, Threads: s.cfg.SnapshotThreads, ProgressBytes: scanBatchBytes,
+	}
 }
 
 // table is the receiver's view: none, until changes may come.
@@ -136,7 +143,7 @@ func (s *snapshot) beginOnly(ctx context.Context) error {
 }
 
 func (s *snapshot) newReader(capture string) readerState {
-	return readerState{Name: s.cfg.Name, Cluster: s.cluster.ID(), Capture: capture}
+	return readerState{Name: s.cfg.Name, Cluster: s.clusterID, Capture: capture}
 }
 
 // known compares the peer with what was kept of it. One that was never enabled may be added anew: nothing but the scan was handed out, which then
@@ -172,7 +179,7 @@ func (s *snapshot) forget(ctx context.Context, name string, t tableState) error 
 
 // tables brings what is kept of the tables up to date, and lists those to scan.
 func (s *snapshot) tables(ctx context.Context) (todo []scan.Table, err error) {
-	states, err := s.cluster.TableStates(ctx)
+	states, err := s.states(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -283,7 +290,7 @@ func (s *snapshot) scan(ctx context.Context, todo []scan.Table) error {
 	if err := s.scanner.Scan(ctx, todo, shards); err != nil {
 		return err
 	}
-	states, err := s.cluster.TableStates(ctx)
+	states, err := s.states(ctx)
 	if err != nil {
 		return err
 	}
