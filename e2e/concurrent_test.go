@@ -54,8 +54,8 @@ func TestConcurrentOrderUnderWrites(t *testing.T) {
 		})
 	}
 	during()
-	limit(t, w, p.name+"_source", 500)
-	v := await(t, w, "_source", "a part of the scan", func(v status.ConnectorView) bool { return v.Snapshot != nil && v.Snapshot.Rows > 1000 })
+	limit(t, w, p.name+"_source", 100) // for most of a minute
+	v := await(t, w, "_source", "a part of the scan", func(v status.ConnectorView) bool { return v.Snapshot != nil && v.Snapshot.Rows > 250 })
 	if v.Snapshot.ShardsDone == v.Snapshot.ShardsTotal || v.BelowReadPoint != 0 {
 		t.Errorf("%d changes left out, the scan at %+v: want changes, all of them, during the scan", v.BelowReadPoint, *v.Snapshot)
 	}

@@ -33,7 +33,10 @@ func examine(t *testing.T, config string, args ...string) *doctor.Report {
 	if err := os.WriteFile(file, []byte(strings.ReplaceAll(config, "${PORT}", "0")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r := testenv.RunWaltap(testenv.Context(t, time.Minute), t, append([]string{"doctor", "-f", file, "--json"}, args...)...)
+	if !slices.Contains(args, "--timeout") {
+		args = append(args, "--timeout", "1m") // of each check, on a busy machine
+	}
+	r := testenv.RunWaltap(testenv.Context(t, 2*time.Minute), t, append([]string{"doctor", "-f", file, "--json"}, args...)...)
 	noSecret(t, "waltap doctor", r.Stdout+r.Stderr)
 	var report doctor.Report
 	if err := json.Unmarshal([]byte(r.Stdout), &report); err != nil {
@@ -268,7 +271,7 @@ func TestDoctorWhilePartsAreDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := sound(t, table, nil, keys{"hbase.zookeeper.quorum": mute.Addr().String()})
-	r := examine(t, kafkaYAML("127.0.0.1:"+strconv.Itoa(closed), nil, p.sourceConfig(), p.sinkConfig()), "--timeout", "4s")
+	r := examine(t, kafkaYAML("127.0.0.1:"+strconv.Itoa(closed), nil, p.sourceConfig(), p.sinkConfig()), "--timeout", "10s")
 	var told []string
 	for _, x := range results(r, check.Warning, check.Failure) {
 		told = append(told, x.Check)

@@ -31,12 +31,11 @@ func TestHeartbeatTableIsDropped(t *testing.T) {
 	acked, wait := writeRows(writing, t, table)
 	moves := func(estimated bool) {
 		t.Helper()
+		began := time.Now()
 		await(t, w, "_source", fmt.Sprintf("a watermark that moves, estimated %v", estimated), func(v status.ConnectorView) bool {
-			return v.Watermark != nil && v.Watermark.Time != nil && v.Watermark.Estimated == estimated
+			return v.Watermark != nil && v.Watermark.Time != nil && v.Watermark.Time.After(began) &&
+				v.Watermark.Estimated == estimated && strings.Contains(v.Watermark.Reason, "table not found") == estimated
 		})
-		if v := awaitWatermark(t, w, time.Now()); v.Watermark.Estimated != estimated || strings.Contains(v.Watermark.Reason, "table not found") != estimated {
-			t.Errorf("the watermark is %+v, want estimated %v", v.Watermark, estimated)
-		}
 	}
 	moves(false)
 	heartbeats := "waltap_heartbeat_" + p.name
@@ -58,9 +57,14 @@ func TestHeartbeatTableIsDropped(t *testing.T) {
 	if wrong > 0 || compared < compares {
 		t.Errorf("%d of %d writes acknowledged before a proved watermark were not below its offsets", wrong, compared)
 	}
-	log, err := w.Output()
-	if err != nil || strings.Count(string(log), "it is an estimate") != 1 || strings.Count(string(log), "proved again") != 1 {
-		t.Errorf("the log must tell once that it is an estimate, and once that it is proved again (%v)\n%s", err, log)
+	log, told := readLog(t, w), 0
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, "it is an estimate") && strings.Contains(line, "table not found") { // for no other reason, as that the source stood still
+			told++
+		}
+	}
+	if told != 1 || strings.Count(log, "proved again") != strings.Count(log, "it is an estimate") {
+		t.Errorf("the log must tell once that it is an estimate because of the table, and each time that it is proved again\n%s", log)
 	}
 }
 

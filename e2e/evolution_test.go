@@ -12,7 +12,6 @@ import (
 
 	"github.com/waltap/waltap/connector/status"
 	"github.com/waltap/waltap/e2e/judge"
-	"github.com/waltap/waltap/e2e/servers"
 	"github.com/waltap/waltap/e2e/testenv"
 )
 
@@ -89,7 +88,7 @@ func TestFamilyThatTheDestinationLacksStopsTheSink(t *testing.T) {
 	}
 	write(t, table, judge.Put("new", "new", "q", "v"))
 	code, err := sink.Wait(ctx)
-	log := servers.LogTail(sink.LogPath())
+	log := readLog(t, sink)
 	if err != nil || code != 1 {
 		t.Fatalf("exit code %d, %v\n%s", code, err, log)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/waltap/waltap/e2e/judge"
 	"github.com/waltap/waltap/e2e/servers"
 	"github.com/waltap/waltap/e2e/testenv"
+	"github.com/waltap/waltap/internal/kafka"
 )
 
 // capture is a source and a sink in processes of their own, with one filled table, that stream.
@@ -44,7 +45,7 @@ func startCapture(t *testing.T, source keys) *capture {
 func (c *capture) fails(t *testing.T, want ...string) {
 	t.Helper()
 	code, err := c.source.Wait(testenv.Context(t, time.Minute))
-	log := servers.LogTail(c.source.LogPath())
+	log := readLog(t, c.source)
 	if err != nil || code == 0 {
 		t.Fatalf("exit code %d, %v: the source did not stop\n%s", code, err, log)
 	}
@@ -81,10 +82,22 @@ func (c *capture) restart(t *testing.T, more keys) status.ConnectorView {
 	return v
 }
 
-// emptyCopy empties the table at the destination when all that is in the topic has been applied.
+// emptyCopy empties the table at the destination when all that is in the topic has been applied, by what the sink has committed: what it
+// says of its lag is of its last fetch.
 func (c *capture) emptyCopy(t *testing.T) {
 	t.Helper()
-	await(t, c.sink, "_sink", "the end of the topic", func(v status.ConnectorView) bool { return v.LagRecords == 0 })
+	ctx, client, topic := testenv.Context(t, time.Minute), kafkaClient(t), c.name+".default."+c.table
+	for behind := true; behind; time.Sleep(100 * time.Millisecond) {
+		ends, err := client.EndOffsets(ctx, topic)
+		c.must(t, err)
+		var tps []kafka.TopicPartition
+		for partition := range ends {
+			tps = append(tps, kafka.TopicPartition{Topic: topic, Partition: partition})
+		}
+		at, err := client.CommittedOffsets(ctx, "connect-"+c.name+"_sink", tps)
+		c.must(t, err)
+		behind = slices.ContainsFunc(tps, func(tp kafka.TopicPartition) bool { return at[tp] < ends[tp.Partition] })
+	}
 	if err := env.Dst.TruncateTable(testenv.Context(t, time.Minute), c.table, true); err != nil {
 		t.Fatal(err)
 	}
@@ -201,16 +214,27 @@ func TestTableIsRestoredFromASnapshot(t *testing.T) {
 	c.refused(t, says...)
 }
 
+// betweenLooks changes tables while the source stands still: it sees how they were, and how they are.
+func (c *capture) betweenLooks(t *testing.T, change func()) {
+	t.Helper()
+	c.must(t, c.source.Pause())
+	change()
+	c.must(t, c.source.Resume())
+}
+
+// patientSession keeps a source that stands still for a while in the virtual cluster.
+const patientSession = "40000"
+
 // Within one look for tables; and once more, with another family, which is captured from then on.
 func TestTableIsDroppedAndCreatedAgain(t *testing.T) {
 	t.Parallel()
-	c := startCapture(t, keys{"table.refresh.interval.ms": "60000"})
+	c := startCapture(t, keys{"hbase.peer.zookeeper.session.timeout.ms": patientSession})
 	again := func(families ...string) {
 		c.must(t, env.Src.DropTable(testenv.Context(t, time.Minute), c.table))
 		createTable(t, c.table, families...)
 		load(t, c.table, 50, families...)
 	}
-	again("a", "b")
+	c.betweenLooks(t, func() { again("a", "b") })
 	c.fails(t, c.replaced()...)
 	again("a", "c")
 	c.refused(t, c.replaced()...)
@@ -344,12 +368,14 @@ func TestTableIsTruncatedAndScannedAgainWhileAnotherStreams(t *testing.T) {
 	other := testenv.Name(t) + "_other"
 	createTable(t, other, "a")
 	load(t, other, 50, "a")
-	c := startCapture(t, keys{"snapshot.mode": "when_needed", "table.include.list": other + ", ${TABLE}"})
+	c := startCapture(t, keys{"snapshot.mode": "when_needed", "table.include.list": other + ", ${TABLE}", "hbase.peer.zookeeper.session.timeout.ms": patientSession})
 	stop := mutate(t, other, 50, "a")
 	c.emptyCopy(t)
 	limit(t, c.source, c.name+"_source", 10)
-	c.must(t, env.Src.TruncateTable(testenv.Context(t, time.Minute), c.table, false))
-	load(t, c.table, 500, "a")
+	c.betweenLooks(t, func() { // else it may scan the table before there is anything in it
+		c.must(t, env.Src.TruncateTable(testenv.Context(t, time.Minute), c.table, false))
+		load(t, c.table, 500, "a")
+	})
 	await(t, c.source, "_source", "the scan of the table", func(v status.ConnectorView) bool { return v.State == status.Snapshot })
 	if peerIsHeld(t, c.name) {
 		t.Error("the peer is held while one table is scanned again")

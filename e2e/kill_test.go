@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
@@ -15,14 +14,15 @@ import (
 func TestKilledInTheMiddleOfTheScan(t *testing.T) {
 	t.Parallel()
 	table := testenv.Name(t)
-	createTable(t, table, "a", "b")
-	rows := torture[int64](8000, 60_000)
+	createTableOf(t, env.Src, judge.Table{Name: table, Splits: smallFirst}, "a", "b")
+	rows := torture[int64](4000, 60_000)
 	load(t, table, rows, "a", "b")
-	p := &pipe{name: table, tables: table, source: keys{"snapshot.fetch.size": "16KiB", "snapshot.max.threads": "1",
-		"snapshot.max.rows.per.second": fmt.Sprint(rows / 15)}}
-	stop := mutate(t, table, 500, "a", "b")
+	p := &pipe{name: table, tables: table, source: keys{"snapshot.fetch.size": "16KiB", "snapshot.max.threads": "1", "snapshot.max.rows.per.second": slow}}
+	stop := mutateAt(t, env.Src, table, judge.MutatorSpec{Families: []string{"a", "b"}, Keys: 200, Rate: 500}) // fewer rows than the first region has
 	w := p.start(t)
 	for _, shards := range []int64{0, 1} { // in the first region, and in a later one
+		await(t, w, "_source", "the scan", func(v status.ConnectorView) bool { return v.State == status.Snapshot && v.Snapshot != nil })
+		limit(t, w, p.name+"_source", rows/40)
 		v := await(t, w, "_source", "the scan", func(v status.ConnectorView) bool {
 			return v.State == status.Snapshot && v.Snapshot != nil && v.Snapshot.ShardsDone >= shards && v.Snapshot.Rows > rows/20
 		})

@@ -5,6 +5,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net/http"
 	"testing"
 	"time"
@@ -42,6 +43,23 @@ func TestMetricsOfARunningPipe(t *testing.T) {
 		}
 		return len(missing) == 0
 	}, &missing)
+	// The peer is looked at, and the source's servers report, only so often.
+	source := p.name + "_source"
+	var differ []string
+	awaitMetrics(t, w, "the peer to be told of", func(served map[string]*dto.MetricFamily) bool {
+		differ = nil
+		for name, want := range map[string]float64{"waltap_source_peer_present": 1, "waltap_source_peer_enabled": 1, "waltap_source_peer_held_seconds": 0, "waltap_source_wal_hold_limit_seconds": 21600} {
+			if got := gaugeOf(served, name, source); got != want {
+				differ = append(differ, fmt.Sprintf("%s is %v, want %v", name, got, want))
+			}
+		}
+		for _, name := range []string{"waltap_source_size_of_log_queue", "waltap_source_wal_retained_bytes"} {
+			if got := gaugeOf(served, name, source); got < 1 {
+				differ = append(differ, fmt.Sprintf("%s is %v: the WAL that is being written is missing", name, got))
+			}
+		}
+		return len(differ) == 0
+	}, &differ)
 	queries, err := deploy.Queries()
 	if err != nil {
 		t.Fatal(err)
@@ -52,17 +70,6 @@ func TestMetricsOfARunningPipe(t *testing.T) {
 			if served[name] == nil {
 				t.Errorf("%s asks for %s, which is not served", q.Where, name)
 			}
-		}
-	}
-	source := p.name + "_source"
-	for name, want := range map[string]float64{"waltap_source_peer_present": 1, "waltap_source_peer_enabled": 1, "waltap_source_peer_held_seconds": 0, "waltap_source_wal_hold_limit_seconds": 21600} {
-		if got := gaugeOf(served, name, source); got != want {
-			t.Errorf("%s is %v, want %v", name, got, want)
-		}
-	}
-	for _, name := range []string{"waltap_source_size_of_log_queue", "waltap_source_wal_retained_bytes"} {
-		if got := gaugeOf(served, name, source); got < 1 {
-			t.Errorf("%s is %v: the WAL that is being written is missing", name, got)
 		}
 	}
 	if code, body, err := w.Do(t.Context(), http.MethodPut, "/connectors/"+source+"/pause", nil); err != nil || code != http.StatusAccepted {

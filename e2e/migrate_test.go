@@ -223,7 +223,7 @@ func (m *migration) awaitFollowing(t *testing.T, w *testenv.Waltap) migrate.Wave
 		case ctx.Err() != nil:
 			t.Fatalf("the tables do not follow: %+v", s)
 		}
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(time.Second) // each look is a process
 	}
 }
 

@@ -51,14 +51,16 @@ func TestOldHBaseKilledAndSplit(t *testing.T) {
 	t.Parallel()
 	ctx := testenv.Context(t, 3*time.Minute)
 	table := testenv.Name(t)
-	rows := torture[int64](8000, 20_000)
-	p, old := oldPipe(t, table, table, keys{"snapshot.fetch.size": "16KiB", "snapshot.max.threads": "1", "snapshot.max.rows.per.second": fmt.Sprint(rows / 12)})
-	createTableToAlter(t, old.Cluster, table, "a", "b")
+	rows := torture[int64](4000, 20_000)
+	p, old := oldPipe(t, table, table, keys{"snapshot.fetch.size": "16KiB", "snapshot.max.threads": "1", "snapshot.max.rows.per.second": slow})
+	createTableOf(t, old.Cluster, judge.Table{Name: table, Splits: smallFirst, Attributes: keepMarkers}, "a", "b")
 	if _, err := old.Cluster.Load(ctx, table, judge.LoadSpec{Rows: rows, Seed: 7, Families: []string{"a", "b"}, Versions: 2, ValueSize: 20}); err != nil {
 		t.Fatal(err)
 	}
-	stop := mutateAt(t, old.Cluster, table, judge.MutatorSpec{Families: []string{"a", "b"}, Keys: 2000, Rate: 500})
+	stop := mutateAt(t, old.Cluster, table, judge.MutatorSpec{Families: []string{"a", "b"}, Keys: 200, Rate: 500}) // fewer rows than the first region has
 	w, _ := p.startApart(t)
+	await(t, w, "_source", "the scan", func(v status.ConnectorView) bool { return v.State == status.Snapshot && v.Snapshot != nil })
+	limit(t, w, table+"_source", rows/40)
 	v := await(t, w, "_source", "the scan", func(v status.ConnectorView) bool {
 		return v.State == status.Snapshot && v.Snapshot != nil && v.Snapshot.ShardsDone > 0
 	})
@@ -360,8 +362,7 @@ func TestOldHBaseFromFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	identicalTo(t, old.Cluster, table, judge.ScanOptions{})
-	log, err := w.Output()
-	if err != nil || !strings.Contains(string(log), "snapshot deleted") {
-		t.Errorf("no snapshot was made and deleted: %v\n%s", err, log)
+	if _, err := w.WaitLog(ctx, "snapshot deleted"); err != nil {
+		t.Errorf("no snapshot was made and deleted: %v", err)
 	}
 }

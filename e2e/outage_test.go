@@ -11,6 +11,7 @@ import (
 	"github.com/waltap/waltap/e2e/judge"
 	"github.com/waltap/waltap/e2e/servers"
 	"github.com/waltap/waltap/e2e/testenv"
+	"github.com/waltap/waltap/internal/hbase/zookeeper"
 )
 
 // outage is how long a server is away.
@@ -105,7 +106,26 @@ func TestZooKeeperSessionIsLost(t *testing.T) {
 	if err := w.Pause(); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(12 * time.Second)
+	ctx := testenv.Context(t, time.Minute)
+	zk, err := zookeeper.Connect(ctx, []string{env.Source.ZKQuorum()}, 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := zk.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	for { // its session ends, and with that its znode
+		there, err := zk.Children(ctx, "/"+table+"/rs")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(there) == 0 {
+			break
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
 	if err := w.Resume(); err != nil {
 		t.Fatal(err)
 	}

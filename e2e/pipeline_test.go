@@ -168,7 +168,7 @@ func await(t *testing.T, w *testenv.Waltap, suffix, what string, ok func(status.
 		select {
 		case <-ctx.Done():
 			t.Fatalf("waiting for %s: last status %+v, %v\n%s", what, v, err, servers.LogTail(w.LogPath()))
-		case <-time.After(20 * time.Millisecond):
+		case <-time.After(50 * time.Millisecond): // several tests wait at a time, each in two processes
 		}
 	}
 }

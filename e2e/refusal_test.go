@@ -16,7 +16,7 @@ import (
 	"github.com/waltap/waltap/e2e/testenv"
 )
 
-// refused runs a process that must end by itself, soon, with an error that says all of want. It returns the end of its log.
+// refused runs a process that must end by itself, soon, with an error that says all of want. It returns its log.
 func refused(t *testing.T, config string, want ...string) string {
 	t.Helper()
 	w := env.StartWaltap(t, testenv.WaltapOptions{Config: config})
@@ -29,7 +29,7 @@ func refused(t *testing.T, config string, want ...string) string {
 	if code == 0 {
 		t.Error("exit code 0, want a failure")
 	}
-	log := servers.LogTail(w.LogPath())
+	log := readLog(t, w)
 	for _, s := range want {
 		if !strings.Contains(log, s) {
 			t.Errorf("the error does not say %q:\n%s", s, log)

@@ -130,6 +130,25 @@ func (s *signalled) logged(re string) {
 	}
 }
 
+// asked is what is kept of scans that were asked for.
+func (s *signalled) asked() (left []map[string]string) {
+	s.Helper()
+	var offsets struct {
+		Offsets []struct {
+			Partition map[string]string
+		}
+	}
+	if err := json.Unmarshal(s.ask(http.MethodGet, "/connectors/"+s.p.name+"_source/offsets", nil, http.StatusOK), &offsets); err != nil {
+		s.Fatal(err)
+	}
+	for _, o := range offsets.Offsets {
+		if o.Partition["asked"] != "" || o.Partition["shard"] != "" {
+			left = append(left, o.Partition)
+		}
+	}
+	return left
+}
+
 // Rows that were lost at the destination are there again after a scan that was asked for: some rows over REST, all through the topic, under
 // writes, paused, killed and resumed. Then scans that are stopped, and one during which the changes wait.
 func TestSnapshotIsExecuted(t *testing.T) {
@@ -159,17 +178,21 @@ func TestSnapshotIsExecuted(t *testing.T) {
 	}
 
 	stop := mutate(t, name, 200, "a", "b")
-	s.rate(100)
+	s.rate(5) // each worker: for minutes, until it is paused
 	s.throughTopic("execute-snapshot", "--table", "default:"+name)
-	w, _ := s.scans()
+	w, _ := s.leader("some rows of the scan", func(v status.ConnectorView) bool {
+		return v.State == status.Snapshot && strings.Contains(v.Phase, "execute-snapshot") && s.read(ctx) > 0
+	})
 	s.throughTopic("pause-snapshot")
 	s.logged("a signal was carried out.*pause-snapshot")
 	s.rate(0)
-	time.Sleep(time.Second) // what was read already
-	before := s.read(ctx)
-	time.Sleep(2 * time.Second)
-	if after := s.read(ctx); after != before || before == 0 {
-		t.Errorf("the paused scan has read %d rows, then %d", before, after)
+	before := int64(-1)
+	for after := s.read(ctx); after != before || before == 0; after = s.read(ctx) { // what was read already is still counted
+		if ctx.Err() != nil {
+			t.Fatalf("the paused scan has read %d rows, then %d", before, after)
+		}
+		before = after
+		time.Sleep(2 * time.Second)
 	}
 	if err := w.Kill(); err != nil {
 		t.Fatal(err)
@@ -187,7 +210,7 @@ func TestSnapshotIsExecuted(t *testing.T) {
 	t.Logf("%d rows read", s.read(ctx))
 
 	stop = mutate(t, name, 200, "a", "b")
-	s.rate(20)
+	s.rate(5)
 	s.rest("execute-snapshot", map[string]any{"data-collections": []string{".*:" + name}})
 	w, _ = s.scans()
 	s.rest("execute-snapshot", map[string]any{"data-collections": []string{".*:" + name}}) // waits for the first
@@ -201,18 +224,11 @@ func TestSnapshotIsExecuted(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	var offsets struct {
-		Offsets []struct {
-			Partition map[string]string
+	for left := s.asked(); len(left) > 0; left = s.asked() {
+		if ctx.Err() != nil {
+			t.Fatalf("after a stop there is still %v", left)
 		}
-	}
-	if err := json.Unmarshal(s.ask(http.MethodGet, "/connectors/"+name+"_source/offsets", nil, http.StatusOK), &offsets); err != nil {
-		t.Fatal(err)
-	}
-	for _, o := range offsets.Offsets {
-		if o.Partition["asked"] != "" || o.Partition["shard"] != "" {
-			t.Errorf("after a stop there is still %v", o.Partition)
-		}
+		time.Sleep(200 * time.Millisecond)
 	}
 
 	s.rest("execute-snapshot", map[string]any{"type": "blocking", "data-collections": []string{"default:" + name}})

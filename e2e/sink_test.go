@@ -56,6 +56,7 @@ func TestFanOut(t *testing.T) {
 	config := sinkTo("two", keys{"consumer.start": "timestamp:" + before.UTC().Format(time.RFC3339)})
 	again := env.StartWaltap(t, testenv.WaltapOptions{Name: "two_again", Config: config})
 	for _, copy := range []string{"one", "two"} {
+		awaitTable(t, table+"_ns:"+copy)
 		if err := env.Src.AwaitEqual(testenv.Context(t, time.Minute), table, env.Dst, table+"_ns:"+copy, judge.ScanOptions{}); err != nil {
 			t.Fatalf("%s: %v", copy, err)
 		}
@@ -87,7 +88,8 @@ func TestRunEndsByItselfAtItsEndTime(t *testing.T) {
 	end := time.Now().Truncate(time.Second).Add(2 * time.Second)
 	p.sink = keys{"end.time": end.UTC().Format(time.RFC3339), "watermark.margin.ms": "1000"}
 	w := env.StartWaltap(t, testenv.WaltapOptions{Name: "sink", Config: processYAML(p.sinkConfig())})
-	time.Sleep(time.Until(end.Add(2 * time.Second)))
+	time.Sleep(time.Until(end.Add(time.Second)))
+	write(t, table, judge.Put("0-behind", "a", "q", "v")) // if not the writer's, this one is behind the end
 	s, err := m.Stop(ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -97,7 +99,7 @@ func TestRunEndsByItselfAtItsEndTime(t *testing.T) {
 	}
 	publishWatermark(t, p, table)
 	code, err := w.Wait(ctx)
-	log := servers.LogTail(w.LogPath())
+	log := readLog(t, w)
 	if err != nil || code != 0 || !strings.Contains(log, "the end time is reached") || strings.Count(log, "msg=ended ") != 4 {
 		t.Fatalf("exit code %d, %v; want 0 and a summary of 4 partitions\n%s", code, err, log)
 	}

@@ -122,31 +122,27 @@ func TestVerifyIsKilledAndResumed(t *testing.T) {
 
 	dir := t.TempDir()
 	state := filepath.Join(dir, "state.json")
-	args = append(args, "--state", state, "--resume", "--out", filepath.Join(dir, "out.jsonl"), "--parallel", "2", "--max-rows-per-second", fmt.Sprint(rows/6))
-	kills, last := 0, 0
-	for {
-		v := startVerify(t, args...)
-		judged := awaitJudged(t, v, state, last)
-		if judged == 0 { // it has ended
-			got := v.wait(t)
-			p.check(t, &got)
-			if !got.Resumed || kills < 2 || got.GoodRows != want.GoodRows || got.BadRows != want.BadRows || !maps.Equal(got.Differences, want.Differences) ||
-				got.OnlyInSourceRows != want.OnlyInSourceRows || got.OnlyInTargetRows != want.OnlyInTargetRows || got.ContentDifferentRows != want.ContentDifferentRows {
-				t.Errorf("after %d kills: %+v\nuninterrupted: %+v", kills, got, want)
-			}
-			if _, err := os.Stat(state); !os.IsNotExist(err) {
-				t.Errorf("the state file is still there: %v", err)
-			}
-			return
-		}
+	args = append(args, "--state", state, "--resume", "--out", filepath.Join(dir, "out.jsonl"), "--parallel", "2")
+	kills, judged := torture(2, 8), 0
+	for range kills { // each held to a rate at which all of it takes long
+		v := startVerify(t, append(slices.Clone(args), "--max-rows-per-second", fmt.Sprint(rows/torture[int64](15, 60)))...)
+		judged = awaitJudged(t, v, state, judged)
 		if err := v.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		kills, last = kills+1, judged
+	}
+	got := startVerify(t, args...).wait(t)
+	p.check(t, &got)
+	if !got.Resumed || got.GoodRows != want.GoodRows || got.BadRows != want.BadRows || !maps.Equal(got.Differences, want.Differences) ||
+		got.OnlyInSourceRows != want.OnlyInSourceRows || got.OnlyInTargetRows != want.OnlyInTargetRows || got.ContentDifferentRows != want.ContentDifferentRows {
+		t.Errorf("after %d kills: %+v\nuninterrupted: %+v", kills, got, want)
+	}
+	if _, err := os.Stat(state); !os.IsNotExist(err) {
+		t.Errorf("the state file is still there: %v", err)
 	}
 }
 
-// awaitJudged waits until the state says that more than so many rows are judged; 0: the comparison has ended before.
+// awaitJudged waits until the state says that more than so many rows are judged, before the comparison has ended.
 func awaitJudged(t *testing.T, v *verifying, state string, more int) int {
 	t.Helper()
 	ctx := testenv.Context(t, time.Minute)
@@ -166,7 +162,7 @@ func awaitJudged(t *testing.T, v *verifying, state string, more int) int {
 			judged += r.Counts.GoodRows + r.Counts.BadRows
 		}
 		if !v.Running() {
-			return 0
+			t.Fatalf("the comparison has ended with %d rows judged\n%s", judged, servers.LogTail(v.LogPath()))
 		}
 		if judged > more {
 			return judged

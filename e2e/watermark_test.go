@@ -256,7 +256,7 @@ func TestSourceWithAnEndTime(t *testing.T) {
 	if _, merr := m.Stop(ctx); merr != nil {
 		t.Error(merr)
 	}
-	log := servers.LogTail(w.LogPath())
+	log := readLog(t, w) // all of it: the sink goes on for a while, and says so each second
 	if err != nil || code != 0 {
 		t.Fatalf("exit code %d, %v\n%s", code, err, log)
 	}

@@ -145,7 +145,7 @@ func TestWebPage(t *testing.T) {
 	t.Parallel()
 	name := testenv.Name(t)
 	createTable(t, name, "a")
-	const rows = 20_000 // at slow, for a quarter of an hour
+	const rows = 8000 // at slow, for several minutes
 	load(t, name, rows, "a")
 	p := pipe{name: name, tables: name, source: keys{"snapshot.max.rows.per.second": slow}}
 	w := p.start(t)

@@ -60,7 +60,8 @@ func TestStartWaitsForAMemberThatIsGone(t *testing.T) {
 	r.commit(0, 7)
 	leave := r.member()
 	time.AfterFunc(150*time.Millisecond, leave)
-	r.sink(startAt(StartEarliest)).await(numbers(1, 10)...)
+	patient := func(_ *Config, s *testSink) { s.patience = time.Minute }
+	r.sink(startAt(StartEarliest), patient).await(numbers(1, 10)...)
 }
 
 // "latest" is where the logs end when the process begins: a topic that comes later has nothing older.

@@ -42,7 +42,7 @@ func newRig(t *testing.T, partitions int32) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Close)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	t.Cleanup(cancel)
 	client, err := kafka.Connect(ctx, kafka.Config{BootstrapServers: cluster.ListenAddrs()})
 	if err != nil {
@@ -149,6 +149,8 @@ type testSink struct {
 	cancel context.CancelFunc
 	done   chan error
 
+	patience time.Duration // with a group that is to be moved
+
 	mu      sync.Mutex
 	values  []string // applied
 	batches []int    // changes of each
@@ -166,11 +168,12 @@ func (r *rig) sink(change ...func(*Config, *testSink)) *testSink {
 	ts := &testSink{rig: r, done: make(chan error, 1)}
 	cfg := Config{Connector: "c", Kafka: r.client, Group: "g", Topics: []string{testTopic}, BatchRecords: 100, BatchBytes: 1 << 20,
 		Linger: time.Millisecond, Start: Start{Mode: StartCommitted}, Stats: ts, Log: slog.New(slog.DiscardHandler)}
+	ts.patience = 300 * time.Millisecond
 	for _, f := range change {
 		f(&cfg, ts)
 	}
 	s := newSink(cfg, ts)
-	s.refresh, s.endInterval, s.patience, s.gonePatience = 20*time.Millisecond, 20*time.Millisecond, 300*time.Millisecond, 300*time.Millisecond
+	s.refresh, s.endInterval, s.patience, s.gonePatience = 20*time.Millisecond, 20*time.Millisecond, ts.patience, 300*time.Millisecond
 	ctx, cancel := context.WithCancel(r.ctx)
 	ts.cancel = cancel
 	go func() { ts.done <- s.runUntil(ctx) }()

@@ -12,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/schema"
 )
@@ -123,8 +126,9 @@ func TestTail(t *testing.T) {
 
 // Ctrl-C is the clean end of a tail that follows.
 func TestTailStopsAtCtrlC(t *testing.T) {
-	_, client, brokers := fakeCluster(t)
+	cluster, client, brokers := fakeCluster(t)
 	done := make(chan string, 1)
+	fetches := cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: "other", Observe: true})
 	go func() {
 		code, stdout, stderr := waltap("tail", "other", "--bootstrap-server", brokers)
 		if code != exitOK || stderr != "" {
@@ -132,8 +136,11 @@ func TestTailStopsAtCtrlC(t *testing.T) {
 		}
 		done <- stdout
 	}()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
+	if err := fetches.Wait(ctx, 1); err != nil { // else the signal ends the tests
+		t.Fatal(err)
+	}
 	for len(done) == 0 {
 		// It begins at the end, wherever that is when it has come up.
 		produce(t, client, kafka.TopicPartition{Topic: "other"}, kafka.Record{Value: encoded("default:t", "r", 1, schema.Put)})

@@ -186,7 +186,7 @@ func sourceProps(tasks string) map[string]string {
 func (w *world) await(what string, ok func() bool) {
 	w.Helper()
 	for began := time.Now(); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Since(began) > 30*time.Second {
+		if time.Since(began) > 100*time.Second {
 			w.Fatalf("waited for %s; running: %v", what, w.running)
 		}
 	}

@@ -7,12 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,9 +34,8 @@ import (
 // port is the port of a worker, with a memory for a herder.
 type port struct {
 	*herdertest.Memory
-	handler http.Handler
-	address string
-	stop    func()
+	server *httptest.Server
+	away   atomic.Bool // it breaks each connection: a port that was closed another process may take
 
 	mu         sync.Mutex
 	migrations []rest.Migration
@@ -62,31 +62,29 @@ func open(t *testing.T, credentials config.REST) *port {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.handler = web.Front(api)
-	p.serve(t, "127.0.0.1:0")
+	handler := web.Front(api)
+	p.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p.away.Load() {
+			panic(http.ErrAbortHandler)
+		}
+		handler.ServeHTTP(w, r)
+	}))
 	t.Cleanup(func() {
-		p.stop()
+		p.goAway()
+		p.server.Close()
 		stopSampling()
 		done.Wait()
 	})
 	return p
 }
 
-// serve opens the port, at the address that it had before.
-func (p *port) serve(t *testing.T, address string) {
-	t.Helper()
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.address = l.Addr().String()
-	srv := &http.Server{Handler: p.handler}
-	ended := make(chan struct{})
-	go func() { srv.Serve(l); close(ended) }()
-	p.stop = sync.OnceFunc(func() { srv.Close(); <-ended })
+// goAway ends all connections, and has every new one broken.
+func (p *port) goAway() {
+	p.away.Store(true)
+	p.server.CloseClientConnections()
 }
 
-func (p *port) url() string { return "http://" + p.address + "/ui/" }
+func (p *port) url() string { return p.server.URL + "/ui/" }
 
 func (p *port) add(t *testing.T, name, class string) {
 	t.Helper()
@@ -281,13 +279,13 @@ func TestWorkerGoesAndComesBack(t *testing.T) {
 	}
 	must(t, page.Wait(ctx, records(1000)))
 	noFaults(t, page)
-	p.stop()
+	p.goAway()
 	must(t, page.Wait(ctx, "document.querySelector('[data-field=outage]') && document.querySelector('[data-field=live]').dataset.value === 'no'"))
 	must(t, page.Wait(ctx, records(1000)))
 	picture(ctx, t, page, "outage")
 	c.Add(234, 1, 1, 1)
 	p.Say("orders-source", said(c))
-	p.serve(t, p.address)
+	p.away.Store(false)
 	must(t, page.Wait(ctx, records(1234)+" && !document.querySelector('[data-field=outage]') && document.querySelector('[data-field=live]').dataset.value === 'yes'"))
 }
 

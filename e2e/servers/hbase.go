@@ -134,6 +134,7 @@ func (h *HBase) site() map[string]string {
 		"hbase.master.hostname":                        "localhost",
 		"hbase.regionserver.hostname":                  "localhost",
 		"hbase.regionserver.handler.count":             "10",
+		"hbase.balancer.period":                        "86400000", // a test moves regions where it wants some moved
 		"replication.source.sleepforretries":           "500",
 		"replication.sleep.before.failover":            "500",
 		"hbase.regionserver.msginterval":               "1000", // each names every region

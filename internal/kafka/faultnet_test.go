@@ -29,6 +29,7 @@ type network struct {
 	next     func() fault
 	requests int
 	held     []heldRequest
+	onHold   func() // nil: nobody is told of a request that is held
 }
 
 type heldRequest struct {
@@ -111,6 +112,9 @@ func (c *faultyConn) Write(b []byte) (int, error) {
 		c.fault = c.n.next()
 		if c.fault == holdRequest {
 			c.n.held = append(c.n.held, heldRequest{c.addr, frame})
+			if c.n.onHold != nil {
+				c.n.onHold()
+			}
 		}
 		c.n.mu.Unlock()
 	}

@@ -280,16 +280,18 @@ func TestOffsetsAtTimesThatKafkaTakesForNames(t *testing.T) {
 // An offset that is not in the log is reported only with what is: until that can be read, the fetch is one to be made again.
 func TestFetchOutsideOfALogWhoseEndsCannotBeRead(t *testing.T) {
 	cluster := fakeCluster(t, kfake.SeedTopics(1, "t"))
-	c := connect(t, cluster, func(cfg *Config) { cfg.APITimeout = 300 * time.Millisecond })
+	c := connect(t, cluster, func(cfg *Config) { cfg.APITimeout = time.Second })
 	seed(t, c, records("a", 3))
+	ended := make(chan struct{})
 	cluster.ControlKey(int16(kmsg.ListOffsets), func(kmsg.Request) (kmsg.Response, error, bool) {
-		time.Sleep(time.Second)
+		<-ended
 		return nil, nil, false
 	})
 	_, err := c.Fetch(testContext(t), TopicPartition{"t", 0}, 9, 1<<20, time.Millisecond)
 	if _, ok := errors.AsType[*OffsetOutOfRangeError](err); ok || !Retriable(err) {
 		t.Errorf("%v; want an error that may heal", err)
 	}
+	close(ended)
 	_, err = connect(t, cluster).Fetch(testContext(t), TopicPartition{"t", 0}, 9, 1<<20, time.Millisecond)
 	if oor, ok := errors.AsType[*OffsetOutOfRangeError](err); !ok || oor.LogStart != 0 || oor.LogEnd != 3 {
 		t.Errorf("%v; want the log's ends", err)

@@ -46,7 +46,7 @@ func TestWhatIsPutOffIsDoneWhenAnotherLeads(t *testing.T) {
 		if err != context.Canceled {
 			t.Errorf("it ended with %v", err)
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("it does not end")
 	}
 	if !<-others {

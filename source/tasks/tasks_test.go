@@ -116,7 +116,7 @@ func (w *worker) tasks() []int {
 
 func (r *rig) await(what string, ok func() bool) {
 	r.Helper()
-	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			r.Fatal("waited in vain for " + what)
 		}
@@ -129,7 +129,7 @@ func (w *worker) end(t *testing.T) error {
 	case err := <-w.ended:
 		w.ended <- err
 		return err
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("it does not end")
 		return nil
 	}

@@ -329,13 +329,14 @@ func TestConnectionIsSharedAndReplaced(t *testing.T) {
 }
 
 func TestOpenNamesTheKey(t *testing.T) {
+	t.Parallel()
 	for _, root := range []string{"hbase", "/hbase/"} {
 		_, err := Open(t.Context(), Config{Quorum: []string{"127.0.0.1:1"}, Root: root})
 		if err == nil || !strings.Contains(err.Error(), "zookeeper.znode.parent") {
 			t.Errorf("root %q: error %v", root, err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	_, err := Open(ctx, Config{Quorum: []string{"127.0.0.1:1"}, Keys: Keys{Quorum: "my.quorum"}})
 	if err == nil || !strings.Contains(err.Error(), "127.0.0.1:1") || !strings.Contains(err.Error(), "check my.quorum") {

@@ -131,9 +131,10 @@ func TestMetaScanGoesOnAfterErrors(t *testing.T) {
 }
 
 func TestRegionsWaitForACompleteCover(t *testing.T) {
+	t.Parallel()
 	meta := &metaTableOf{t: t, rows: []metaRow{metaRowOf(t, "t", "", "b", "OPEN")}}
 	c, _ := clusterAt(t, master{"Scan": meta.scan}.serve(t))
-	ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	_, err := c.Regions(ctx, "t")
 	if err == nil || !strings.Contains(err.Error(), `no region begins at "b"`) || !errors.Is(err, context.DeadlineExceeded) {
@@ -156,11 +157,12 @@ func TestRegionsOfNoTable(t *testing.T) {
 }
 
 func TestMetaNotOpen(t *testing.T) {
+	t.Parallel()
 	c, zk := clusterAt(t, "127.0.0.1:1")
 	zk.set("/hbase/meta-region-server", payload(t, &pb.MetaRegionServer{
 		Server: serverAt(t, "127.0.0.1:1"), State: pb.RegionState_OPENING.Enum(),
 	}))
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	_, err := c.Regions(ctx, "t")
 	if err == nil || !strings.Contains(err.Error(), "hbase:meta is OPENING") {

@@ -157,9 +157,11 @@ func TestWhatTheAnswerDoesNotMentionHasFailed(t *testing.T) {
 
 func TestWriteEndsWithItsContext(t *testing.T) {
 	f := newCluster(t)
-	f.fail = func(string, string) string { return "org.apache.hadoop.hbase.RegionTooBusyException" }
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
+	ctx, cancel := context.WithCancel(t.Context())
+	f.fail = func(string, string) string {
+		time.AfterFunc(50*time.Millisecond, cancel) // in the pause
+		return "org.apache.hadoop.hbase.RegionTooBusyException"
+	}
 	w := writer(f)
 	w.pause = time.Hour
 	if err := f.write(ctx, w, writes("a")); err == nil || len(f.calls) != 1 {

@@ -24,7 +24,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds waits that end at once unless something is broken.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 func unhex(t testing.TB, s string) []byte {
 	t.Helper()
