@@ -27,6 +27,8 @@ type Process struct {
 	// Empty: a process without connectors is ready, too.
 	Empty bool
 
+	scrapes scrapes
+
 	mu    sync.Mutex
 	peers map[string]PeerView  // by connector
 	tasks map[string]TasksView // likewise
@@ -53,11 +55,12 @@ func (p *Process) Now() []*Connector {
 	return p.Connectors
 }
 
-// Ready reports whether the process has connectors and all of them run.
+// Ready reports whether the process has connectors and each of them runs, or has stopped as it should: one that is paused, or at its end, must
+// not keep a rolling update or the draining of a node waiting.
 func (p *Process) Ready() bool {
 	all := p.Now()
 	for _, c := range all {
-		if !c.State().Running() {
+		if s := c.State(); !s.Running() && s != Stopped {
 			return false
 		}
 	}
