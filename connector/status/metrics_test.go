@@ -136,7 +136,8 @@ Every waltap process serves ` + "`/metrics`" + ` in Prometheus' text format on i
 written from the code (` + "`go test ./connector/status -update`" + `); a test keeps the two equal. Beside these a process serves those of the Go
 runtime (` + "`go_…`" + `) and of the operating system (` + "`process_…`" + `). Dashboard and alerts: [operations.md](operations.md).
 
-- Counters count since the process was started. A value that is not known yet, such as the lag before the first record, is left out.
+- Counters count since the process was started. A value that is not known, such as the lag before the first record, is left out; so is what a process does not do any more:
+  a connector that was deleted or has moved to another process is not shown at all, one that is paused or has ended keeps its counters, and its state, and has no lag that grows.
 - Several processes may run parts of one connector: add its counters up (` + "`sum by (connector)`" + `), and take the largest of its gauges
   (` + "`max by (connector)`" + `). What is "of a source's peer" is shown by the one process that looks after the source: every 10 s it asks ZooKeeper or the master
   what the peer is, every 30 s what is in the queues, and the master what the region servers have reported (as the HBase shell's ` + "`status 'replication'`" + ` does).
