@@ -95,7 +95,9 @@ func RunStatus(ctx context.Context, cfg *config.Process, st *status.Process, api
 	if err := p.run(ctx, all); err != nil || ctx.Err() != nil {
 		return err
 	}
-	p.status.AwaitScrape(ctx, func() { p.log.Info("all connectors are at their end: waiting for Prometheus to see it, for two minutes at most") })
+	p.status.AwaitScrape(ctx, func() {
+		p.log.Info("all connectors are at their end: waiting for Prometheus to see it, for two minutes at most")
+	})
 	return nil
 }
 
