@@ -92,7 +92,13 @@ func RunStatus(ctx context.Context, cfg *config.Process, st *status.Process, api
 	}
 	defer stop()
 	defer p.showProgress(stderr)()
-	return p.run(ctx, all)
+	if err := p.run(ctx, all); err != nil || ctx.Err() != nil {
+		return err
+	}
+	p.status.AwaitScrape(ctx, func() {
+		p.log.Info("all connectors are at their end: waiting for Prometheus to see it, for two minutes at most")
+	})
+	return nil
 }
 
 // showProgress shows what the process does, on stderr or in its log, until stop, which waits for the last of it.

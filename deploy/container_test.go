@@ -19,7 +19,7 @@ func TestContainerfile(t *testing.T) {
 	}
 	stages := strings.Split(string(b), "\nFROM ")
 	last := stages[len(stages)-1]
-	for _, want := range []string{"scratch\n", "\nUSER 65532:65532\n", "\nENTRYPOINT [\"/waltap\"]\n", "/etc/ssl/certs/ca-certificates.crt"} {
+	for _, want := range []string{"scratch\n", "\nUSER 65532:65532\n", "\nENTRYPOINT [\"/waltap\"]\n", "/etc/ssl/certs/ca-certificates.crt", `org.opencontainers.image.version="$VERSION"`} {
 		if !strings.Contains(last, want) {
 			t.Errorf("the last stage lacks %q:\n%s", want, last)
 		}

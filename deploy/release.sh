@@ -8,6 +8,7 @@ shift
 [[ $version =~ ^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.]+)?$ ]] || { echo "release.sh: $version is no version such as 1.2.3" >&2; exit 1; }
 targets=("$@")
 [ ${#targets[@]} -gt 0 ] || targets=(linux/amd64 linux/arm64 darwin/amd64 darwin/arm64)
+[ -z "$(git status --porcelain)" ] || echo "release.sh: there are changes that are not committed: this is no build of a commit" >&2
 dist=${DIST:-dist}
 mkdir -p "$dist"
 dist=$(cd "$dist" && pwd)
@@ -20,7 +21,7 @@ for target in "${targets[@]}"; do
   os=${target%/*} arch=${target#*/}
   name=waltap-$version-$os-$arch
   mkdir -p "$work/$name"
-  CGO_ENABLED=0 GOOS=$os GOARCH=$arch GOFLAGS= go build -trimpath -buildvcs=false \
+  CGO_ENABLED=0 GOOS=$os GOARCH=$arch GOFLAGS= GOAMD64=v1 GOARM64=v8.0 go build -trimpath -buildvcs=false \
     -ldflags "-s -w -X github.com/waltap/waltap/connector.Version=$version" -o "$work/$name/waltap" .
   cp LICENSE README.md CHANGELOG.md deploy/systemd/waltap.service docs/reference-config.yaml "$work/$name/"
   chmod 644 "$work/$name"/*

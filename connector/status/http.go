@@ -27,7 +27,7 @@ type connectorReadiness struct {
 //
 //	/metrics  Prometheus: the process's metrics, those of extra, Go's and the operating system's
 //	/healthz  200 while the process is alive
-//	/readyz   200 when every connector runs, else 503; JSON with their names and states
+//	/readyz   200 when every connector runs, or has stopped as it should, else 503; JSON with their names and states
 //	/status   the whole status as JSON (ProcessView)
 //
 // The error is that of registering extra: a metric that exists twice.
@@ -44,7 +44,7 @@ func NewHandler(p *Process, extra ...prometheus.Collector) (http.Handler, error)
 		}
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", p.scrapes.noting(promhttp.HandlerFor(registry, promhttp.HandlerOpts{})))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		fmt.Fprintln(w, "ok")

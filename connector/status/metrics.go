@@ -79,7 +79,7 @@ func (t *table) add(of Of, kind prometheus.ValueType, name, help string, labels 
 func (t *table) process() {
 	t.add(OfProcess, prometheus.GaugeValue, "build_info", "1, with the version of waltap and of Go in its labels.", []string{"version", "goversion"},
 		func(v *ProcessView, emit emit) { emit(1, v.Version, runtime.Version()) })
-	t.add(OfProcess, prometheus.GaugeValue, "ready", "1 when /readyz answers 200: every connector here runs.", nil,
+	t.add(OfProcess, prometheus.GaugeValue, "ready", "1 when /readyz answers 200: every connector here runs, or is paused, stopped or at its end as it should be.", nil,
 		func(v *ProcessView, emit emit) { emit(boolean(v.Ready)) })
 	t.add(OfProcess, prometheus.GaugeValue, "connector_tasks",
 		"Tasks of the connector in the whole group, by state in Kafka Connect's words; shown by the process that looks after the connector.", []string{"connector", "state"},
@@ -157,7 +157,7 @@ func (t *table) sources() {
 func (t *table) watermarks() {
 	watermark := func(name, help string, value func(*WatermarkView) float64) {
 		t.gauge(OfSource, name, help, func(v *ConnectorView) (float64, bool) {
-			if v.Watermark == nil || v.Watermark.Time == nil {
+			if v.Watermark == nil || v.Watermark.Time == nil || v.State == Stopped { // paused, stopped or ended: nothing is to move it
 				return 0, false
 			}
 			return value(v.Watermark), true
@@ -165,7 +165,7 @@ func (t *table) watermarks() {
 	}
 	watermark("watermark_timestamp_seconds", "Every change acknowledged at the source before this time is in Kafka, seconds since 1970.",
 		func(w *WatermarkView) float64 { return float64(w.Time.UnixMilli()) / 1000 })
-	watermark("watermark_lag_seconds", "From the watermark to now.", func(w *WatermarkView) float64 { return float64(*w.LagMS) / 1000 })
+	watermark("watermark_lag_seconds", "From the watermark to now; left out while the source is paused or stopped, and once it has ended.", func(w *WatermarkView) float64 { return float64(*w.LagMS) / 1000 })
 	watermark("watermark_estimated", "1 when the watermark is an estimate from the source's metrics, 0 when it is proved.",
 		func(w *WatermarkView) float64 { return boolean(w.Estimated) })
 }
@@ -182,7 +182,12 @@ func (t *table) snapshots() {
 	snapshot(prometheus.CounterValue, "snapshot_rows_total", "Rows the scan has read.", func(v *SnapshotView) int64 { return v.Rows })
 	snapshot(prometheus.CounterValue, "snapshot_bytes_total", "Bytes the scan has read.", func(v *SnapshotView) int64 { return v.Bytes })
 	snapshot(prometheus.CounterValue, "snapshot_reread_rows_total", "Rows the scan has read once more, as they were not acknowledged.", func(v *SnapshotView) int64 { return v.Reread })
-	snapshot(prometheus.GaugeValue, "snapshot_seconds_left", "Seconds that the scan is likely to take yet; 0: not known, or complete.", func(v *SnapshotView) int64 { return v.SecondsLeft })
+	t.gauge(OfSource, "snapshot_remaining_seconds", "How long the scan is likely to take yet; 0 when it is complete, left out while that is not known.", func(v *ConnectorView) (float64, bool) {
+		if v.Snapshot == nil {
+			return 0, false
+		}
+		return float64(v.Snapshot.SecondsLeft), v.Snapshot.SecondsLeft > 0 || v.Snapshot.ShardsDone == v.Snapshot.ShardsTotal
+	})
 	snapshot(prometheus.GaugeValue, "snapshot_shards_done", "Parts of the tables that are scanned.", func(v *SnapshotView) int64 { return v.ShardsDone })
 	snapshot(prometheus.GaugeValue, "snapshot_shards", "Parts of the tables to scan.", func(v *SnapshotView) int64 { return v.ShardsTotal })
 }
@@ -196,7 +201,9 @@ func (t *table) sinks() {
 		}
 		return float64(*v.LagMS) / 1000, true
 	})
-	t.gauge(OfSink, "lag_records", "Records of the sink's partitions that are not applied yet (Kafka: consumer lag).", func(v *ConnectorView) (float64, bool) { return float64(v.LagRecords), true })
+	t.gauge(OfSink, "lag_records", "Records of the partitions that this process applies that are not applied yet (Kafka: consumer lag); left out where it applies none: paused, stopped, ended or failed.", func(v *ConnectorView) (float64, bool) {
+		return float64(v.LagRecords), v.State != Stopped && v.State != Failed
+	})
 	t.counter(OfSink, "looped_changes_total", "Changes left out because they came from the target.", func(v *ConnectorView) int64 { return v.Looped })
 	t.counter(OfSink, "superseded_cells_total", "Cells left out of late replays, as newer ones had been applied.", func(v *ConnectorView) int64 { return v.Superseded })
 	t.counter(OfSink, "kept_cells_total", "Cells left out because of hbase.no.overwrite.", func(v *ConnectorView) int64 { return v.Kept })

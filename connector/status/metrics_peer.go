@@ -36,6 +36,12 @@ func (t *table) peers() {
 	gauge("peer_present", "1 when the source has the connector's replication peer, 0 when it has not, or not any more.", func(p *PeerView, _ time.Time) (float64, bool) {
 		return boolean(p.State != peerAbsent), p.State != peerUnknown
 	})
+	gauge("peer_absent_timestamp_seconds", "When the source has last answered that it has no such peer, or this process has removed it, seconds since 1970; 0 while the peer is there.", func(p *PeerView, _ time.Time) (float64, bool) {
+		if p.State != peerAbsent {
+			return 0, p.State != peerUnknown
+		}
+		return float64(p.Looked.UnixMilli()) / 1000, true
+	})
 	gauge("peer_enabled", "1 when the peer is enabled: HBase ships to it. 0: HBase keeps its WALs.", func(p *PeerView, _ time.Time) (float64, bool) {
 		return boolean(p.State == peerEnabled), p.State != peerUnknown && p.State != peerAbsent
 	})
@@ -49,7 +55,7 @@ func (t *table) peers() {
 	gauge("wal_hold_limit_seconds", "snapshot.max.wal.hold: for how long a scan may hold WALs; left out where it is 0, no limit.", func(p *PeerView, _ time.Time) (float64, bool) {
 		return float64(p.HoldLimit), p.HoldLimit > 0
 	})
-	gauge("peer_last_look_timestamp_seconds", "When the source has last answered what its peer is, seconds since 1970.", func(p *PeerView, _ time.Time) (float64, bool) {
+	gauge("peer_last_look_timestamp_seconds", "When the source has last answered what its peer is, seconds since 1970; left out when it has none.", func(p *PeerView, _ time.Time) (float64, bool) {
 		return float64(p.Looked.UnixMilli()) / 1000, !p.Looked.IsZero() && p.State != peerAbsent
 	})
 	backlog("size_of_log_queue", "WALs in the peer's queues, those that are being written included (HBase: sizeOfLogQueue, of all region servers).", func(b *BacklogView, _ time.Time) (float64, bool) {

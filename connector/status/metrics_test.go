@@ -1,6 +1,7 @@
 package status
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -49,6 +50,7 @@ func knowing() *Process {
 	source.ShippedOps.Store(21)
 	source.ShippedBytes.Store(840)
 	source.SetWatermark(time.Now().UnixMilli()-2000, false)
+	source.SnapshotLeft.Store(90)
 	sink.Add(90, 200, 3000, 1_790_000_000_400)
 	sink.LagMillis.Store(1500)
 	sink.LagRecords.Store(30)
@@ -134,7 +136,8 @@ Every waltap process serves ` + "`/metrics`" + ` in Prometheus' text format on i
 written from the code (` + "`go test ./connector/status -update`" + `); a test keeps the two equal. Beside these a process serves those of the Go
 runtime (` + "`go_…`" + `) and of the operating system (` + "`process_…`" + `). Dashboard and alerts: [operations.md](operations.md).
 
-- Counters count since the process was started. A value that is not known yet, such as the lag before the first record, is left out.
+- Counters count since the process was started. A value that is not known, such as the lag before the first record, is left out; so is what a process does not do any more:
+  a connector that was deleted or has moved to another process is not shown at all, one that is paused or has ended keeps its counters, and its state, and has no lag that grows.
 - Several processes may run parts of one connector: add its counters up (` + "`sum by (connector)`" + `), and take the largest of its gauges
   (` + "`max by (connector)`" + `). What is "of a source's peer" is shown by the one process that looks after the source: every 10 s it asks ZooKeeper or the master
   what the peer is, every 30 s what is in the queues, and the master what the region servers have reported (as the HBase shell's ` + "`status 'replication'`" + ` does).
@@ -170,14 +173,17 @@ func values(t *testing.T, p *Process, name string) map[string]float64 {
 
 func TestPeerIsHeld(t *testing.T) {
 	p := new(Process)
-	hour := time.Now().Add(-time.Hour)
-	p.SetPeer(PeerView{Connector: "held", State: "disabled", HeldSince: &hour, Looked: time.Now(), Backlog: &BacklogView{OldestWAL: &hour, OthersOldest: &hour, Queued: true}})
+	hour, now := time.Now().Add(-time.Hour), time.Now()
+	seen := float64(now.UnixMilli()) / 1000
+	p.SetPeer(PeerView{Connector: "held", State: "disabled", HeldSince: &hour, Looked: now, Backlog: &BacklogView{OldestWAL: &hour, OthersOldest: &hour, Queued: true}})
 	p.SetPeer(PeerView{Connector: "never", State: peerUnknown, Error: "no route"})
-	p.SetPeer(PeerView{Connector: "removed", State: peerAbsent, Looked: time.Now()})
+	p.SetPeer(PeerView{Connector: "removed", State: peerAbsent, Looked: now})
 	p.SetPeer(PeerView{Connector: "removed-long-ago", State: peerAbsent, Looked: time.Now().Add(-73 * time.Hour)})
 	for name, want := range map[string]map[string]float64{
-		"waltap_source_peer_present": {"held": 1, "removed": 0},
-		"waltap_source_peer_enabled": {"held": 0},
+		"waltap_source_peer_present":                     {"held": 1, "removed": 0},
+		"waltap_source_peer_enabled":                     {"held": 0},
+		"waltap_source_peer_absent_timestamp_seconds":    {"held": 0, "removed": seen},
+		"waltap_source_peer_last_look_timestamp_seconds": {"held": seen},
 	} {
 		if d := cmp.Diff(want, values(t, p, name)); d != "" {
 			t.Errorf("%s: -want +got:\n%s", name, d)
@@ -195,5 +201,47 @@ func TestPeerIsHeld(t *testing.T) {
 	p.Forget("removed")
 	if d := cmp.Diff(map[string]float64{"removed": 0}, values(t, p, "waltap_source_peer_present")); d != "" {
 		t.Errorf("forgotten: -want +got:\n%s", d)
+	}
+}
+
+// TestWhatStandsStillIsNotShown: a source that is paused or at its end has no lag that grows, a sink that applies nothing no lag at all; a scan whose end is
+// not known no time that it takes.
+func TestWhatStandsStillIsNotShown(t *testing.T) {
+	p := knowing()
+	source, sink := p.Connectors[0], p.Connectors[1]
+	names := map[string]string{"waltap_watermark_lag_seconds": "orders-source", "waltap_watermark_timestamp_seconds": "orders-source", "waltap_watermark_estimated": "orders-source", "waltap_lag_records": sink.Name}
+	shown := func(want bool) {
+		t.Helper()
+		for name, connector := range names {
+			if _, got := values(t, p, name)[connector]; got != want {
+				t.Errorf("%s of %s is shown: %v", name, connector, got)
+			}
+		}
+	}
+	source.Set(Running, "")
+	sink.Set(Waiting, "")
+	shown(true)
+	source.Set(Stopped, "")
+	sink.Set(Stopped, "")
+	shown(false)
+	source.Set(Running, "")
+	sink.Set(Running, "")
+	shown(true)
+	source.SetWatermark(0, false)
+	sink.Fail(errors.New("gone"))
+	shown(false)
+
+	const left = "waltap_snapshot_remaining_seconds"
+	source.SnapshotLeft.Store(7)
+	if got := values(t, p, left); got["orders-source"] != 7 {
+		t.Errorf("%s: %v", left, got)
+	}
+	source.SnapshotLeft.Store(0)
+	if got := values(t, p, left); len(got) > 0 {
+		t.Errorf("%s that is not known: %v", left, got)
+	}
+	source.SnapshotShardsDone.Store(source.SnapshotShardsTotal.Load())
+	if got, known := values(t, p, left)["orders-source"]; got != 0 || !known {
+		t.Errorf("%s of a complete scan: %v %v", left, got, known)
 	}
 }

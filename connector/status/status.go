@@ -27,6 +27,8 @@ type Process struct {
 	// Empty: a process without connectors is ready, too.
 	Empty bool
 
+	scrapes scrapes
+
 	mu    sync.Mutex
 	peers map[string]PeerView  // by connector
 	tasks map[string]TasksView // likewise
@@ -53,11 +55,12 @@ func (p *Process) Now() []*Connector {
 	return p.Connectors
 }
 
-// Ready reports whether the process has connectors and all of them run.
+// Ready reports whether the process has connectors and each of them runs, or has stopped as it should: one that is paused, or at its end, must
+// not keep a rolling update or the draining of a node waiting.
 func (p *Process) Ready() bool {
 	all := p.Now()
 	for _, c := range all {
-		if !c.State().Running() {
+		if s := c.State(); !s.Running() && s != Stopped {
 			return false
 		}
 	}
@@ -315,6 +318,17 @@ func (c *Connector) View() ConnectorView {
 		lag := c.LagMillis.Load()
 		v.LagMS = &lag
 	}
+	limits := c.locked(&v)
+	if v.Snapshot != nil && limits != nil {
+		v.Snapshot.Limits = limits()
+	}
+	slices.Sort(v.Topics)
+	slices.SortFunc(v.Tables, func(a, b TableView) int { return cmp.Compare(a.Name, b.Name) })
+	return v
+}
+
+// locked fills in what the lock protects, which every acknowledgement takes as well: it only copies.
+func (c *Connector) locked(v *ConnectorView) (limits func() ScanLimits) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if total := c.SnapshotShardsTotal.Load(); total > 0 {
@@ -326,18 +340,14 @@ func (c *Connector) View() ConnectorView {
 			v.Snapshot.SecondsLeft = c.SnapshotLeft.Load()
 		}
 		v.Snapshot.Tables = c.scan.view()
-		if c.scan.limits != nil {
-			v.Snapshot.Limits = c.scan.limits()
-		}
 	}
 	v.Watermark = c.mark.view(time.Now())
 	v.State, v.Phase, v.Error, v.Since = c.state, c.phase, c.reason, c.since
 	for name, t := range c.tables {
 		v.Tables = append(v.Tables, TableView{Name: name, CountersView: t.view(), SnapshotRows: t.SnapshotRows.Load()})
 	}
-	v.Topics = slices.Sorted(maps.Keys(c.topics))
-	slices.SortFunc(v.Tables, func(a, b TableView) int { return cmp.Compare(a.Name, b.Name) })
-	return v
+	v.Topics = slices.Collect(maps.Keys(c.topics))
+	return c.scan.limits
 }
 
 func (c *Counters) view() CountersView {

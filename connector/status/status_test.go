@@ -55,7 +55,7 @@ func TestStates(t *testing.T) {
 		}
 		c := NewConnector("c", "HBaseSink")
 		c.Set(tc.state, "p")
-		if ready := (&Process{Connectors: []*Connector{c}}).Ready(); ready != tc.running {
+		if ready := (&Process{Connectors: []*Connector{c}}).Ready(); ready != (tc.running || tc.state == Stopped) {
 			t.Errorf("%s: a process with it is ready: %v", tc.state, ready)
 		}
 	}

@@ -22,7 +22,7 @@ type WatermarkView struct {
 	Waits     string     `json:"waits,omitempty"`  // what it waits for while it does not move
 }
 
-// SetWatermark tells the watermark that was published.
+// SetWatermark tells the watermark that was published, 0 that there is none to show any more.
 func (c *Connector) SetWatermark(ms int64, estimated bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

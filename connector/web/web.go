@@ -22,7 +22,7 @@ const Path = "/ui/"
 var embedded embed.FS
 
 // policy lets the page run and show nothing but its own files, and ask nobody but this port.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
 // types of the files, so that they do not depend on the machine's.
 var types = map[string]string{

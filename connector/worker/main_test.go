@@ -32,6 +32,8 @@ type world struct {
 	peer      capture.PeerState
 	snapshots []string         // that the source has made
 	fail      map[string]error // what a connector fails with
+	end       chan struct{}    // closed: connectors come to their end, which removes the peer
+	told      func(name string, err error)
 }
 
 func newWorld(t *testing.T) *world {
@@ -64,7 +66,7 @@ func (w *world) startWith(id string, p *config.Process, alone bool) *testWorker 
 	if err != nil {
 		w.Fatal(err)
 	}
-	x, err := New(ctx, Config{Process: p, Kafka: client, Version: "test", ID: id, Alone: alone, Run: w.run, Parse: p.ParseConnector, Status: &status.Process{}, Log: slog.New(slog.DiscardHandler),
+	x, err := New(ctx, Config{Process: p, Kafka: client, Version: "test", ID: id, Alone: alone, Run: w.run, Parse: p.ParseConnector, Status: &status.Process{}, Ended: w.told, Log: slog.New(slog.DiscardHandler),
 		Control: func(context.Context, *config.Connector) (Control, error) { return &peerControl{w}, nil }})
 	if err != nil {
 		w.Fatal(err)
@@ -113,7 +115,13 @@ func (w *world) run(ctx context.Context, c *config.Connector, st *status.Connect
 		return err
 	}
 	st.Set(status.Running, "")
-	<-ctx.Done()
+	select {
+	case <-ctx.Done():
+	case <-w.end:
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.peer = capture.PeerAbsent
+	}
 	return nil
 }
 

@@ -29,6 +29,8 @@ const (
 	peerTimeout = 20 * time.Second
 	// backlogInterval is how often the master of a source is asked for the load of its servers.
 	backlogInterval = 30 * time.Second
+	// backlogStale is after what time what was seen of it is shown no more, when the source does not answer.
+	backlogStale = 2 * time.Minute
 
 	removalPause  = 5 * time.Second
 	removalWaits  = 30 * time.Second // for workers to stop a deleted connector
@@ -46,14 +48,11 @@ func (u *unit) lookAfterPeer(ctx context.Context, want *wish) {
 	if want.entry.kind() != herder.Source {
 		return
 	}
-	changed := u.peerTarget != want.entry.Target
-	if !changed && time.Since(u.peerLooked) < peerInterval {
-		return
-	}
 	var was peerReport
 	u.w.statuses.get(keyPeer+u.name, &was)
-	if want.entry.Target == herder.TargetRunning && was.Ours && (u.run == nil || u.run.st.State().Connect() != "RUNNING") {
-		return // it is enabled when somebody takes the changes
+	changed := u.peerTarget != want.entry.Target || u.enables(want, was) || u.justEnded()
+	if !changed && time.Since(u.peerLooked) < peerInterval {
+		return
 	}
 	pctx, cancel := context.WithTimeout(ctx, peerTimeout)
 	defer cancel()
@@ -63,6 +62,10 @@ func (u *unit) lookAfterPeer(ctx context.Context, want *wish) {
 		return
 	}
 	u.showPeer(now, err)
+	if err != nil && u.seen.Backlog != nil && time.Since(u.backlogLooked) > backlogStale {
+		u.seen.Backlog = nil // of long ago
+		u.w.cfg.Status.SetPeer(u.seen)
+	}
 	if err != nil {
 		now = was
 		now.State, now.Note = peerUnknown, "the source does not answer: "+err.Error()
@@ -76,6 +79,14 @@ func (u *unit) lookAfterPeer(ctx context.Context, want *wish) {
 		}
 	}
 }
+
+// enables tells whether a peer that was disabled for a pause is to be enabled now: when somebody takes the changes.
+func (u *unit) enables(want *wish, was peerReport) bool {
+	return was.Ours && want.entry.Target == herder.TargetRunning && u.run != nil && u.run.st.State().Connect() == "RUNNING"
+}
+
+// justEnded tells whether the connector has come to its end, and nobody was told: its peer is looked at once more before.
+func (u *unit) justEnded() bool { return u.run != nil && u.run.ended() && u.run.untold }
 
 // peer brings the peer to what it is to be and says what it is.
 func (u *unit) peer(ctx context.Context, want *wish, was peerReport) (peerReport, error) {
@@ -96,7 +107,7 @@ func (u *unit) peer(ctx context.Context, want *wish, was peerReport) (peerReport
 		if now.Ours, err = k.Disable(ctx); err != nil {
 			return was, err
 		}
-	case runs && was.Ours:
+	case u.enables(want, was):
 		if _, err = k.Enable(ctx); err != nil {
 			return was, err
 		}
@@ -154,6 +165,10 @@ func (u *unit) showPeer(now peerReport, err error) {
 // lookAtBacklog looks at what the source keeps, from time to time: it asks the master for the load of all servers. Without an answer
 // nothing is known of it until the next look.
 func (u *unit) lookAtBacklog(ctx context.Context, k Control, state string) {
+	if state == string(capture.PeerAbsent) {
+		u.seen.Backlog = nil
+		return
+	}
 	if state == u.seen.State && time.Since(u.backlogLooked) < backlogInterval {
 		return
 	}

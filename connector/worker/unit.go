@@ -74,6 +74,7 @@ type instance struct {
 	cancel   context.CancelFunc
 	done     chan struct{}
 	err      error // once done
+	untold   bool  // once done: it has come to its end, and Config.Ended was not told yet
 }
 
 func (i *instance) ended() bool {
@@ -139,6 +140,7 @@ func (u *unit) loop(ctx context.Context) {
 				u.w.cfg.Status.Forget(u.name)
 			}
 			u.publish(ctx)
+			u.tellEnd()
 		}
 		var done chan struct{}
 		if u.run != nil && !u.run.ended() {
@@ -210,11 +212,17 @@ func (u *unit) start(want *wish) {
 			u.w.log.Warn("a connector did not stop cleanly", "connector", u.name, "error", i.err)
 		default:
 			i.st.Set(status.Stopped, "")
-			if ctx.Err() == nil {
-				u.w.ended(u.name, nil)
-			}
+			i.untold = ctx.Err() == nil
 		}
 	}()
+}
+
+// tellEnd tells that the connector has come to its end.
+func (u *unit) tellEnd() {
+	if u.justEnded() {
+		u.run.untold = false
+		u.w.ended(u.name, nil)
+	}
 }
 
 // shown is the connector in the status of the process: the one of an earlier instance here, or a new one.

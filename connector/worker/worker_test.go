@@ -248,6 +248,72 @@ func TestAlone(t *testing.T) {
 	w.await("no instance", func() bool { return w.runs("s") == 0 })
 }
 
+// TestTheEndShowsThatThePeerIsGone: who is told that a source has ended may end the process at once: its peer was looked at before.
+func TestTheEndShowsThatThePeerIsGone(t *testing.T) {
+	w := newWorld(t)
+	w.end = make(chan struct{})
+	type end struct {
+		name string
+		err  error
+	}
+	ends := make(chan end, 9)
+	w.told = func(name string, err error) { ends <- end{name, err} }
+	a := w.startWith("a:1", new(config.Process), true)
+	if _, err := a.Create(t.Context(), "s", sourceProps("1"), ""); err != nil {
+		t.Fatal(err)
+	}
+	shown := func() string {
+		if all := a.cfg.Status.View().Peers; len(all) == 1 {
+			return all[0].State
+		}
+		return ""
+	}
+	w.await("the peer to be shown", func() bool { return shown() == "enabled" })
+	close(w.end)
+	if e := <-ends; e != (end{"s", nil}) || shown() != "absent" {
+		t.Errorf("told of %+v, and the peer is shown as %q", e, shown())
+	}
+	w.awaitTasks("s", 1, herder.Running, a) // looked at again, and not told again
+	if len(ends) > 0 {
+		t.Errorf("told again: %+v", <-ends)
+	}
+}
+
+// TestResumedSourceThatFailsIsLookedAt: its peer stays disabled, and what it holds stays shown by whoever looks after it next.
+func TestResumedSourceThatFailsIsLookedAt(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("a:1")
+	if _, err := a.Create(t.Context(), "s", sourceProps("1"), herder.TargetPaused); err != nil {
+		t.Fatal(err)
+	}
+	held := func(x *testWorker) bool {
+		all := x.cfg.Status.View().Peers
+		return len(all) == 1 && all[0].State == "disabled" && all[0].HeldSince != nil && !all[0].Looked.IsZero()
+	}
+	w.await("the peer to be held", func() bool { return held(a) })
+	w.mu.Lock()
+	w.fail["s"] = errors.New("no route")
+	w.mu.Unlock()
+	if err := a.SetTarget(t.Context(), "s", herder.TargetRunning); err != nil {
+		t.Fatal(err)
+	}
+	w.awaitTasks("s", 1, herder.Failed, a)
+	w.mu.Lock()
+	w.fail["s"] = errors.New("no route")
+	w.mu.Unlock()
+	a.end(w)
+	b := w.start("b:1")
+	w.await("the next worker to show it", func() bool { return held(b) })
+	w.awaitTasks("s", 1, herder.Failed, b)
+	if _, err := b.Restart(t.Context(), "s", herder.Restart{IncludeTasks: true}); err != nil {
+		t.Fatal(err)
+	}
+	w.await("the peer to be enabled", func() bool {
+		all := b.cfg.Status.View().Peers
+		return len(all) == 1 && all[0].State == "enabled" && all[0].HeldSince == nil
+	})
+}
+
 // A scan that a signal asks for is kept on the offsets topic of the source, where it is found after a restart; wrong ones are refused.
 func TestScansThatSignalsAskForAreKept(t *testing.T) {
 	w := newWorld(t)

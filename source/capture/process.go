@@ -85,11 +85,18 @@ func run(ctx context.Context, cfg Config) error {
 	return tasks.Run(ctx, tasks.Config{
 		Client: cfg.Kafka, Store: store, Connector: cfg.Connector, Topic: schema.TasksTopic(cfg.TopicPrefix), Wants: cfg.Owned, Log: cfg.Log,
 	}, tasks.Roles{
-		Lead: func(ctx context.Context, l *tasks.Leadership) error {
+		Lead: func(lctx context.Context, l *tasks.Leadership) error {
+			defer func() {
+				if lctx.Err() != nil && ctx.Err() == nil { // the watermark is another process's from now on: what is shown here would only grow old
+					cfg.Stats.Watermark(0, false)
+					cfg.Stats.WatermarkWaits("")
+					cfg.Stats.WatermarkEstimated("")
+				}
+			}()
 			for {
 				c := &Capture{process: p, leadership: l, altered: make(chan struct{}, 1)}
-				err := c.run(ctx)
-				if !errors.Is(err, errHold) || ctx.Err() != nil {
+				err := c.run(lctx)
+				if !errors.Is(err, errHold) || lctx.Err() != nil {
 					return err
 				}
 				cfg.Log.Info("a scan was asked for during which the changes wait: the peer is held", "was_ended_by", err)

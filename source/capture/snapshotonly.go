@@ -109,7 +109,7 @@ func (c *Capture) publishSnapshot(ctx context.Context) error {
 		c.cfg.Log.Warn("no watermark is published: up to when a table was read is not known, it was captured in another snapshot.mode or from a snapshot that was made without a flush", "table", unknown)
 		return nil
 	}
-	last, err := c.lastWatermark(ctx)
+	last, _, err := c.lastWatermark(ctx)
 	if err != nil {
 		return err
 	}

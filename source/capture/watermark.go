@@ -36,9 +36,12 @@ func (c *Capture) prepareWatermark(ctx context.Context) error {
 			mode, reason = watermark.Metrics, why
 		}
 	}
-	last, err := c.lastWatermark(ctx)
+	last, estimated, err := c.lastWatermark(ctx)
 	if err != nil {
 		return err
+	}
+	if last > 0 { // it holds; were it not shown, nobody would see that it does not move any more
+		c.cfg.Stats.Watermark(last, estimated)
 	}
 	c.watermark = watermark.New(watermark.Config{
 		Connector: c.cfg.Connector, Cluster: c.cluster, PeerID: c.cfg.PeerID, Mode: mode, Reason: reason, Table: watermark.TableName(c.cfg.PeerID),
@@ -100,23 +103,22 @@ func (c *Capture) createHeartbeats(ctx context.Context, peers []admin.Peer) (why
 }
 
 // lastWatermark reads what this connector has published before, 0 when nothing: a watermark never goes back.
-func (c *Capture) lastWatermark(ctx context.Context) (int64, error) {
+func (c *Capture) lastWatermark(ctx context.Context) (last int64, estimated bool, err error) {
 	topic := schema.WatermarksTopic(c.cfg.TopicPrefix)
-	last := int64(0)
-	err := c.cfg.Kafka.ReadAll(ctx, topic, func(r kafka.Record) error {
+	err = c.cfg.Kafka.ReadAll(ctx, topic, func(r kafka.Record) error {
 		if string(r.Key) != c.cfg.Connector || r.Value == nil {
 			return nil
 		}
 		w, err := checkpoint.ParseWatermark(r.Value)
-		if err == nil {
-			last = max(last, w.Time)
+		if err == nil && w.Time > last {
+			last, estimated = w.Time, w.Estimated
 		}
 		return err
 	})
 	if err != nil {
-		return 0, fmt.Errorf("read topic %s: %w", topic, err)
+		return 0, false, fmt.Errorf("read topic %s: %w", topic, err)
 	}
-	return last, nil
+	return last, estimated, nil
 }
 
 func (c *Capture) endOffsets(ctx context.Context) (map[string]map[int32]int64, error) {

@@ -35,7 +35,7 @@ const (
 
 // Stats is told how the watermark moves.
 type Stats interface {
-	Watermark(ms int64, estimated bool) // published
+	Watermark(ms int64, estimated bool) // published; 0: none of this process's any more
 	WatermarkWaits(text string)         // why it does not move; "" when it does
 	WatermarkEstimated(reason string)   // why it is an estimate from now on; "" when it is proved
 }
