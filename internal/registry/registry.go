@@ -21,7 +21,7 @@ import (
 const (
 	contentType = "application/vnd.schemaregistry.v1+json"
 	// callTimeout bounds one request.
-	callTimeout = 10 * time.Second
+	callTimeout = 30 * time.Second
 	// maxAnswer is the largest answer that is read.
 	maxAnswer = 16 << 20
 	minPause  = 100 * time.Millisecond
