@@ -126,13 +126,13 @@ func Open(ctx context.Context, cfg Config) (*Reader, error) {
 func (c *Config) check() error {
 	switch {
 	case c.Name == "" || len(c.ZooKeeper) == 0 || len(c.Tables) == 0:
-		return errors.New("Name, ZooKeeper and Tables are required")
+		return errors.New("the fields Name, ZooKeeper and Tables are required")
 	case c.Snapshot != SnapshotNever && c.Snapshot != SnapshotInitial && c.Snapshot != SnapshotInitialOnly:
-		return fmt.Errorf("Snapshot is %q: choose %s, %s or %s", c.Snapshot, SnapshotNever, SnapshotInitial, SnapshotInitialOnly)
+		return fmt.Errorf("the field Snapshot is %q: choose %s, %s or %s", c.Snapshot, SnapshotNever, SnapshotInitial, SnapshotInitialOnly)
 	case c.AdvertisedHost == "" && c.Snapshot != SnapshotInitialOnly:
-		return errors.New("AdvertisedHost is required")
+		return errors.New("the field AdvertisedHost is required")
 	case c.Store == nil && c.Snapshot != SnapshotNever:
-		return fmt.Errorf("Snapshot %s needs a Store for its progress", c.Snapshot)
+		return fmt.Errorf("the value %s of Snapshot needs a Store for its progress", c.Snapshot)
 	}
 	return nil
 }
