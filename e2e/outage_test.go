@@ -11,7 +11,6 @@ import (
 	"github.com/waltap/waltap/e2e/judge"
 	"github.com/waltap/waltap/e2e/servers"
 	"github.com/waltap/waltap/e2e/testenv"
-	"github.com/waltap/waltap/internal/hbase/zookeeper"
 )
 
 // outage is how long a server is away.
@@ -107,15 +106,7 @@ func TestZooKeeperSessionIsLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx := testenv.Context(t, time.Minute)
-	zk, err := zookeeper.Connect(ctx, []string{env.Source.ZKQuorum()}, 0, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := zk.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	zk := connectZooKeeper(ctx, t)
 	for { // its session ends, and with that its znode
 		there, err := zk.Children(ctx, "/"+table+"/rs")
 		if err != nil {

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -11,10 +12,9 @@ import (
 	"github.com/waltap/waltap/internal/hbase/zookeeper"
 )
 
-// What peers of HBase 1.x are written with: all znodes of a call, or none.
-func TestZnodesAreWrittenTogether(t *testing.T) {
-	t.Parallel()
-	ctx := testenv.Context(t, time.Minute)
+// connectZooKeeper connects to the source's, until the test ends.
+func connectZooKeeper(ctx context.Context, t *testing.T) *zookeeper.Conn {
+	t.Helper()
 	zk, err := zookeeper.Connect(ctx, []string{env.Source.ZKQuorum()}, 0, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -24,6 +24,14 @@ func TestZnodesAreWrittenTogether(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	return zk
+}
+
+// What peers of HBase 1.x are written with: all znodes of a call, or none.
+func TestZnodesAreWrittenTogether(t *testing.T) {
+	t.Parallel()
+	ctx := testenv.Context(t, time.Minute)
+	zk := connectZooKeeper(ctx, t)
 	root := "/" + testenv.Name(t)
 	node := func(name string) zookeeper.Node { return zookeeper.Node{Path: root + name, Data: []byte(name)} }
 	for _, step := range []struct {
