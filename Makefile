@@ -5,6 +5,8 @@
 SHELL := /bin/bash
 SEED ?= $(shell date +%s)
 export SEED
+# What was compiled in one clone serves the next.
+export GOFLAGS := $(shell go env GOFLAGS) -trimpath
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 

@@ -37,7 +37,7 @@ tests() {
   echo "$status part $part: $((SECONDS - start)) s"
   [ $status = ok ]
 }
-others() { tests -test.parallel=3 -test.skip="^($stopping|$changing)\$"; }
+others() { tests -test.parallel=2 -test.skip="^($stopping|$changing)\$"; }
 stopping() { tests -test.run="^($stopping)\$"; }
 changing() { tests -test.parallel=2 -test.run="^($changing)\$"; }
 # Not of servers: in what time they leave idle.

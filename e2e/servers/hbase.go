@@ -89,6 +89,10 @@ func startHBase(ctx context.Context, o HBaseOptions, shared []string) (*HBase, e
 		return nil, err
 	}
 	h.conf = h.site()
+	if fast(o.JVMFlags) { // its metrics, of which no test reads those, took a tenth of its CPU time
+		h.conf["hbase.regionserver.metrics.period"] = "60000"
+		h.conf["hbase.regionserver.enable.table.latencies"] = "false"
+	}
 	if o.Version == HBase1 {
 		h.conf["hbase.localcluster.port.ephemeral"] = "false" // it would take any ports
 		// Else what is synced to a WAL stays in a buffer, and so does the begin of a new one: replication of 1.x has lost the
