@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"sync"
 
 	"github.com/waltap/waltap/connector/config"
 	"github.com/waltap/waltap/connector/status"
@@ -13,21 +14,56 @@ import (
 // maxLimitsBody bounds the body of a change of limits.
 const maxLimitsBody = 4 << 10
 
-// newLimits makes a limiter for each source.
-func newLimits(cfg *config.Process) map[string]*scan.Limiter {
-	limits := make(map[string]*scan.Limiter)
-	for _, c := range cfg.Connectors {
-		if c.Source != nil {
-			limits[c.Name] = limiterFor(&c)
-		}
-	}
-	return limits
+// limiters are those of the sources' scans here, by connector.
+type limiters struct {
+	mu sync.Mutex
+	of map[string]*limited
 }
 
-// limiterFor is the limiter of a source that starts.
+// limited is a source with its limiter, which outlives the source's restarts: what was set holds until the connector is configured anew.
+type limited struct {
+	*scan.Limiter
+	revision int64 // of the connector's configuration; 0: it has not started yet
+}
+
+// newLimiters makes a limiter for each source of a process's file, to be set before the source starts.
+func newLimiters(cfg *config.Process) *limiters {
+	l := &limiters{of: make(map[string]*limited)}
+	for _, c := range cfg.Connectors {
+		if c.Source != nil {
+			l.of[c.Name] = &limited{Limiter: limiterFor(&c)}
+		}
+	}
+	return l
+}
+
+// limiterFor has the limits that a source is configured with.
 func limiterFor(c *config.Connector) *scan.Limiter {
 	s := c.Source.Snapshot
 	return scan.NewLimiter(scan.Limits{RowsPerSecond: s.MaxRowsPerSecond, BytesPerSecond: s.MaxBytesPerSecond})
+}
+
+// starts is the limiter of a source that starts with this revision of its configuration.
+func (l *limiters) starts(c *config.Connector, revision int64) *scan.Limiter {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.of[c.Name]
+	if now == nil || now.revision != 0 && now.revision != revision {
+		now = &limited{Limiter: limiterFor(c)}
+		l.of[c.Name] = now
+	}
+	now.revision = revision
+	return now.Limiter
+}
+
+// find is the limiter of a source, nil when there is none here.
+func (l *limiters) find(name string) *scan.Limiter {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now := l.of[name]; now != nil {
+		return now.Limiter
+	}
+	return nil
 }
 
 // scanLimits are those that the status shows.
@@ -40,7 +76,7 @@ func scanLimits(l *scan.Limiter) status.ScanLimits {
 }
 
 // limitsHandler serves GET and PUT /v1/connectors/{name}/snapshot/limits, and all else by next. A PUT takes effect at
-// once, until the process ends; a limit that its body does not name stays as it is.
+// once, until the process ends or the connector is configured anew; a limit that its body does not name stays as it is.
 func limitsHandler(limits func(name string) *scan.Limiter, next http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", next)

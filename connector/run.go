@@ -25,7 +25,6 @@ import (
 	"github.com/waltap/waltap/connector/web"
 	"github.com/waltap/waltap/connector/worker"
 	"github.com/waltap/waltap/internal/kafka"
-	"github.com/waltap/waltap/source/scan"
 )
 
 // Version of this build; set by -ldflags -X github.com/waltap/waltap/connector.Version=…
@@ -54,8 +53,7 @@ type process struct {
 	worker  *worker.Worker               // nil: of waltap run
 	api     API                          // nil without worker
 
-	limitsMu sync.Mutex
-	limits   map[string]*scan.Limiter // of the sources' scans, by connector
+	limits *limiters
 }
 
 // Run runs the connectors of cfg until ctx ends, all of them have ended, or one has failed: then the others are
@@ -77,7 +75,7 @@ func NewStatus(cfg *config.Process) *status.Process {
 // RunStatus is Run with the status that it keeps, a new one of cfg.
 func RunStatus(ctx context.Context, cfg *config.Process, st *status.Process, api API, stderr io.Writer) error {
 	loggers := newLoggers(cfg, stderr)
-	p := &process{cfg: cfg, loggers: loggers, log: loggers.Logger(rootLogger), status: st, api: api, limits: newLimits(cfg)}
+	p := &process{cfg: cfg, loggers: loggers, log: loggers.Logger(rootLogger), status: st, api: api, limits: newLimiters(cfg)}
 	all := &together{names: make(map[string]bool)}
 	c := p.workerConfig(cfg.ListenAddress())
 	c.Alone, c.Ended = true, all.ended
@@ -166,7 +164,7 @@ func (p *process) serveOn(l net.Listener) (stop func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	handler = limitsHandler(p.limiter, handler)
+	handler = limitsHandler(p.limits.find, handler)
 	if p.cfg.Profiles {
 		handler = profilesHandler(handler)
 	}

@@ -49,7 +49,7 @@ func serving(t *testing.T, rest config.REST, patience time.Duration) (p *process
 	headerTimeout, readTimeout = patience, 2*patience
 	t.Cleanup(func() { headerTimeout, readTimeout = header, read })
 	p = &process{cfg: &config.Process{Listeners: "http://127.0.0.1:0", REST: rest}, status: new(status.Process), log: slog.New(slog.DiscardHandler)}
-	p.limits = map[string]*scan.Limiter{"x": new(scan.Limiter)}
+	p.limits = &limiters{of: map[string]*limited{"x": {Limiter: new(scan.Limiter)}}}
 	l, err := net.Listen("tcp", p.cfg.ListenAddress())
 	if err != nil {
 		t.Fatal(err)

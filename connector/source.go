@@ -38,7 +38,7 @@ func (p *process) source(ctx context.Context, c *config.Connector, st *status.Co
 		defer func() { err = errors.Join(err, dead.Close()) }()
 	}
 	cfg := CaptureConfig(c, p.kafka, log)
-	cfg.MissingTopics, cfg.Encodings, cfg.Limiter, cfg.Undeliverable.DeadLetters = missing, encodings, p.limiter(c.Name), dead
+	cfg.MissingTopics, cfg.Encodings, cfg.Limiter, cfg.Undeliverable.DeadLetters = missing, encodings, p.limits.starts(c, o.Revision), dead
 	cfg.Successors, cfg.Owned, cfg.OffsetsTopic = o.Successors, o.Owned, o.OffsetsTopic
 	st.SetScanLimits(func() status.ScanLimits { return scanLimits(cfg.Limiter) })
 	cfg.Stats = &sourceStats{status: st, log: log}

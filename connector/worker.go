@@ -18,14 +18,13 @@ import (
 	"github.com/waltap/waltap/connector/worker"
 	"github.com/waltap/waltap/internal/kafka"
 	"github.com/waltap/waltap/source/capture"
-	"github.com/waltap/waltap/source/scan"
 )
 
 // RunWorker is one of the workers of a group until ctx ends: then others go on with its tasks. An error is what keeps it from being one.
 func RunWorker(ctx context.Context, cfg *config.Process, api API, stderr io.Writer) error {
 	st := &status.Process{Version: Version, Started: time.Now(), Empty: true}
 	loggers := newLoggers(cfg, stderr)
-	p := &process{cfg: cfg, loggers: loggers, log: loggers.Logger(rootLogger), status: st, api: api, limits: newLimits(cfg)}
+	p := &process{cfg: cfg, loggers: loggers, log: loggers.Logger(rootLogger), status: st, api: api, limits: newLimiters(cfg)}
 	l, err := net.Listen("tcp", cfg.ListenAddress())
 	if err != nil {
 		return fmt.Errorf("listeners: %w", err)
@@ -92,12 +91,6 @@ func (p *process) workerConfig(id string) worker.Config {
 
 // instance runs a connector for the worker.
 func (p *process) instance(ctx context.Context, c *config.Connector, st *status.Connector, o worker.Options) error {
-	if c.Source != nil {
-		l := limiterFor(c)
-		p.limitsMu.Lock()
-		p.limits[c.Name] = l
-		p.limitsMu.Unlock()
-	}
 	return p.connector(ctx, c, st, o)
 }
 
@@ -130,7 +123,7 @@ func (p *process) control(ctx context.Context, c *config.Connector) (worker.Cont
 
 // setLimits changes the speed of a scan here; false: there is none.
 func (p *process) setLimits(name string, rows, bytes *int64) bool {
-	l := p.limiter(name)
+	l := p.limits.find(name)
 	if l == nil {
 		return false
 	}
@@ -147,19 +140,12 @@ func (p *process) setLimits(name string, rows, bytes *int64) bool {
 
 // pauseScan lets a scan here read nothing, or go on; false: there is none.
 func (p *process) pauseScan(name string, paused bool) bool {
-	l := p.limiter(name)
+	l := p.limits.find(name)
 	if l == nil {
 		return false
 	}
 	l.Pause(paused)
 	return true
-}
-
-// limiter finds the limiter of a source, nil when there is none here.
-func (p *process) limiter(name string) *scan.Limiter {
-	p.limitsMu.Lock()
-	defer p.limitsMu.Unlock()
-	return p.limits[name]
 }
 
 // herder answers the REST API; nil: there is none yet.

@@ -32,6 +32,8 @@ type wish struct {
 
 // Options are what a connector needs to know of the worker that runs it.
 type Options struct {
+	// Revision of the connector's configuration, another one whenever it is put; not 0.
+	Revision int64
 	// Successors tells whether others are to go on with the work when this one stops; nil: the connector finds out.
 	Successors func() bool
 	// Owned lists the tasks of this worker; nil: the connector's processes share them.
@@ -191,7 +193,7 @@ func (u *unit) start(want *wish) {
 		return
 	}
 	i.config = c
-	o := Options{OffsetsTopic: u.w.cfg.Process.Worker.OffsetTopic}
+	o := Options{Revision: want.entry.Offset + 1, OffsetsTopic: u.w.cfg.Process.Worker.OffsetTopic}
 	if !u.w.cfg.Alone { // else the connector's own processes are all that there are
 		o.Successors = u.successors.Load
 		o.Owned = func() []int { return slices.Clone(u.wish.Load().tasks) }
