@@ -97,7 +97,7 @@ func (r *reader) run(ctx context.Context) error {
 		case err == nil:
 			crash.Point(crash.ShardUnsaved)
 			r.rng.Done = true
-			return r.cfg.Progress.Save(ctx, r.rng)
+			return r.save(ctx)
 		case errors.As(err, &reset) && ctx.Err() == nil:
 			// The scanner's lease ran out, say while Kafka was away: open again at the same read point.
 			r.cfg.Stats.Retry(err)
@@ -235,7 +235,11 @@ func (r *reader) acknowledged(ctx context.Context, i *interval, save bool) error
 	if !save {
 		return nil
 	}
-	// Also when ctx has ended: what a clean stop leaves unsaved would be read twice.
+	return r.save(ctx)
+}
+
+// save keeps the progress also when ctx has ended: what a clean stop leaves unsaved would be read twice.
+func (r *reader) save(ctx context.Context) error {
 	sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
 	defer cancel()
 	return r.cfg.Progress.Save(sctx, r.rng)

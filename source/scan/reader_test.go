@@ -59,7 +59,10 @@ func (w *world) ProduceEncoded(_ context.Context, _ kafka.TopicPartition, recs k
 	done(nil)
 }
 
-func (w *world) Save(_ context.Context, r Range) error {
+func (w *world) Save(ctx context.Context, r Range) error {
+	if err := ctx.Err(); err != nil { // as the checkpoint topic's
+		return err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.saved[r.key()] = r
@@ -219,6 +222,30 @@ func TestACleanStopSavesWhatWasRead(t *testing.T) {
 	}
 	if r := w.saved[rangeKey{table: "default:t", region: "r"}]; r.Rows != 41 || string(r.Upto) != "040\x00" || len(w.produced) != 41 {
 		t.Errorf("saved %+v with %d rows delivered, want 41", r, len(w.produced))
+	}
+	w.onAnswer = nil
+	if err := w.scan(t, 0); err != nil {
+		t.Fatal(err)
+	}
+	w.check(t, 0)
+}
+
+// A stop that comes with a range's last row, which is a part of no progress saved before.
+func TestACleanStopSavesAWholeRange(t *testing.T) {
+	w := newWorld(100, whole)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	w.onAnswer = func(n int) error {
+		if n == 101 {
+			cancel()
+		}
+		return nil
+	}
+	if err := w.scanner(Config{}).run(ctx, tables); err != nil && !errors.Is(err, context.Canceled) {
+		t.Fatalf("the scan ended with %v", err)
+	}
+	if r := w.saved[rangeKey{table: "default:t", region: "r"}]; !r.Done || r.Rows != 100 {
+		t.Errorf("saved %+v, want all", r)
 	}
 	w.onAnswer = nil
 	if err := w.scan(t, 0); err != nil {
