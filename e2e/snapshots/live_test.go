@@ -155,6 +155,7 @@ func TestFilesOfALiveTable(t *testing.T) {
 	if err := first.AwaitStatus(ctx, "/healthz", 200); err != nil {
 		t.Fatal(err)
 	}
+	rowsRead(t, first, some) // the tasks are shared out anew: what is read again is at most two intervals at the low rate
 	limit(t, first, source, 0)
 	limit(t, second, source, 0)
 	logs := func() string {
@@ -188,7 +189,7 @@ func TestFilesOfALiveTable(t *testing.T) {
 		t.Errorf("the region servers counted %d requests to read while the table was read from files", after-before)
 	}
 	t.Logf("killed with %d rows read, the others read %d", killed, afterwards)
-	if all := killed + afterwards; all < rows || all > rows+400+rows/10 { // 400 rows are the writer's
+	if all := killed + afterwards; all < rows || all > rows+400+rows/20 { // 400 rows are the writer's
 		t.Errorf("%d rows were read, %d of them before the kill, want %d and little more", all, killed, rows)
 	}
 	if made := strings.Count(logs(), "snapshot made"); made != 1 {
