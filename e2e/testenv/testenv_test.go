@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -286,6 +287,70 @@ func changeRegions(t *testing.T, table string) {
 	}
 	if want := fmt.Sprintf("localhost,%d,", env.Source.RegionServerPort()); len(servers) != 1 || !strings.HasPrefix(servers[0], want) {
 		t.Errorf("region servers %q, want one at %s", servers, want)
+	}
+}
+
+// TestHBaseKeepsWhatItAcknowledged stops an HBase, while it is paused, that was
+// written to: its address and every acknowledged write must be there afterwards. One
+// that is killed is TestOneFaultOfASharedServerFailsOnlyWhoRuns'; that and a plain stop
+// are here with TORTURE=1.
+func TestHBaseKeepsWhatItAcknowledged(t *testing.T) {
+	ctx := testenv.Context(t, 3*time.Minute)
+	table := testenv.Name(t)
+	if err := env.Dst.CreateTable(ctx, judge.Table{Name: table, Families: []judge.Family{family("a")}}); err != nil {
+		t.Fatal(err)
+	}
+	load := judge.LoadSpec{Rows: 5000, Seed: 1, Families: []string{"a"}, ValueSize: 50, BinaryKeys: true}
+	if _, err := env.Dst.Load(ctx, table, load); err != nil {
+		t.Fatal(err)
+	}
+	quorum := env.Destination.ZKQuorum()
+	ends := map[string]func() error{
+		"stop paused": func() error {
+			if err := env.Destination.Pause(); err != nil {
+				return err
+			}
+			return env.Destination.Stop(ctx)
+		},
+	}
+	if os.Getenv("TORTURE") == "1" {
+		ends["kill"] = env.Destination.Kill
+		ends["stop"] = func() error { return env.Destination.Stop(ctx) }
+	}
+	for name, end := range ends {
+		var puts []judge.Mutation
+		for i := range 100 {
+			puts = append(puts, judge.Put(fmt.Sprintf("%s %d", name, i), "a", "q", "v"))
+		}
+		if err := env.Dst.Write(ctx, table, puts...); err != nil {
+			t.Fatal(err)
+		}
+		before, err := env.Dst.Checksum(ctx, table, judge.ScanOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		if err := end(); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if env.Destination.Running() {
+			t.Fatalf("%s: still running", name)
+		}
+		ended := time.Since(start)
+		if err := env.Destination.Restart(ctx); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		t.Logf("%s: ended in %s, back after %s", name, ended.Round(time.Millisecond), time.Since(start).Round(time.Millisecond))
+		after, err := env.Dst.Checksum(ctx, table, judge.ScanOptions{})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if !after.Equal(before) {
+			t.Errorf("%s: %v, was %v", name, after, before)
+		}
+	}
+	if env.Destination.ZKQuorum() != quorum {
+		t.Errorf("ZooKeeper moved from %s to %s", quorum, env.Destination.ZKQuorum())
 	}
 }
 
