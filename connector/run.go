@@ -32,7 +32,7 @@ var Version = "0.1.0-dev"
 
 const (
 	// connectTimeout bounds the first contact with Kafka.
-	connectTimeout = 10 * time.Second
+	connectTimeout = 30 * time.Second
 	// maxHeader bounds the header of a request.
 	maxHeader = 64 << 10
 	// httpShutdown is how long a stop waits for HTTP requests in hand.

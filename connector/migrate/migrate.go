@@ -37,7 +37,7 @@ const (
 	// reversePorts is how far the port of a wave's reverse source is above that of the file.
 	reversePorts = 100
 	// connectTimeout bounds the first contact with Kafka and with each cluster.
-	connectTimeout = 15 * time.Second
+	connectTimeout = 30 * time.Second
 )
 
 // Migration is what a file describes.

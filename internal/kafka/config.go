@@ -22,7 +22,7 @@ type Config struct {
 	BootstrapServers []string
 	// ClientID is sent with every request and shows in the brokers' logs and quotas (client.id). Default "waltap".
 	ClientID string
-	// DialTimeout bounds the opening of one connection: TCP, TLS, version negotiation and SASL together. Default 5s.
+	// DialTimeout bounds the opening of one connection: TCP, TLS, version negotiation and SASL together. Default 10s, as Java clients have for the first part alone.
 	DialTimeout time.Duration
 	// RequestTimeout bounds one exchange with a broker, except a produce, which has its own. Default 15s.
 	RequestTimeout time.Duration
@@ -78,7 +78,7 @@ func (cfg Config) withDefaults() (Config, error) {
 		v    *time.Duration
 		def  time.Duration
 	}{
-		{"dial timeout", &cfg.DialTimeout, 5 * time.Second},
+		{"dial timeout", &cfg.DialTimeout, 10 * time.Second},
 		{"request timeout", &cfg.RequestTimeout, 15 * time.Second},
 		{"API timeout", &cfg.APITimeout, 30 * time.Second},
 	} {
