@@ -65,6 +65,7 @@ func (r *recent) filterAll(changes []schema.Change, done func(i, mark, supersede
 			r.hash(&changes[end])
 		}
 		r.touch()
+		r.room(len(r.ahead))
 		for hashes := r.ahead; i < end; i++ {
 			c, mark := &changes[i], r.mark()
 			n := len(c.Cells)
@@ -79,6 +80,13 @@ func (r *recent) filter(c *schema.Change) (superseded int) {
 	r.ahead = r.ahead[:0]
 	r.hash(c)
 	return r.take(c, r.ahead)
+}
+
+// room makes room for n more of what can be taken back: by doubling, as it begins small for each partition.
+func (r *recent) room(n int) {
+	if cap(r.log)-len(r.log) < n {
+		r.log = append(make([]replace, 0, max(2*cap(r.log), len(r.log)+n)), r.log...)
+	}
 }
 
 // touch reads where the cells of ahead may be, a cache line after the other.
