@@ -31,7 +31,7 @@ type collector struct {
 // out of b their cells may stand twice in it.
 func (c *collector) reuse(b *Batch) {
 	for _, f := range c.read {
-		c.w.fetches.Put(f)
+		c.w.fetches.put(f)
 	}
 	c.read = c.read[:0]
 	if len(b.Changes) != len(b.origins) {
