@@ -31,7 +31,7 @@ type collector struct {
 // out of b their cells may stand twice in it.
 func (c *collector) reuse(b *Batch) {
 	for _, f := range c.read {
-		c.w.fetches.Put(f)
+		c.w.fetches.put(f)
 	}
 	c.read = c.read[:0]
 	if len(b.Changes) != len(b.origins) {
@@ -98,6 +98,12 @@ func (c *collector) full(b *Batch) bool {
 
 // fill moves fetched records into b until it is full, or one of them stops the sink.
 func (c *collector) fill(ctx context.Context, b *Batch) {
+	first := len(b.Changes)
+	defer func() {
+		c.w.recent.filterAll(b.Changes[first:], func(i, mark, superseded int) {
+			b.origins[first+i].mark, b.origins[first+i].superseded = mark, superseded
+		})
+	}()
 	for len(c.left) > 0 && !c.full(b) && c.stop == nil {
 		r := &c.left[0]
 		if c.stop = c.add(ctx, b, r); c.stop != nil {
@@ -125,9 +131,7 @@ func (c *collector) add(ctx context.Context, b *Batch, r *kafka.RawRecord) error
 	change := &b.Changes[len(b.Changes)-1]
 	err := c.w.decode(ctx, c.decoder, r, change)
 	if err == nil && !c.w.behindEnd(change) {
-		o := origin{record: r, mark: c.w.recent.mark()}
-		o.superseded = c.w.recent.filter(change)
-		b.origins = append(b.origins, o)
+		b.origins = append(b.origins, origin{record: r})
 		return nil
 	}
 	b.Changes = b.Changes[:len(b.Changes)-1]

@@ -31,6 +31,8 @@ type recent struct {
 	seed  maphash.Seed
 	slots []recentCell // recentWays for each hash, those applied last first
 	key   []byte
+	ahead []uint64  // hashes of the cells that are looked at next
+	read  uint64    // keeps touch from being left out
 	warm  bool      // it holds what was applied before this process began
 	log   []replace // since begin
 }
@@ -49,12 +51,59 @@ func newRecent(cells int) *recent {
 	return &recent{seed: maphash.MakeSeed(), slots: make([]recentCell, cells)}
 }
 
-// filter takes the cells out of c that were applied with a higher sequence, and remembers the others. It returns
-// how many it took out.
+// aheadCells is how many cells are looked for side by side. Their places are somewhere in megabytes of memory, and a processor waits for ten
+// such reads as long as for one: 0.13 instead of 0.27 µs of CPU time a cell (BenchmarkRecent).
+const aheadCells = 64
+
+// filterAll takes the cells out of changes that were applied with a higher sequence, and remembers the others. done is told of each change
+// how many were taken out of it, and the mark from before it.
+func (r *recent) filterAll(changes []schema.Change, done func(i, mark, superseded int)) {
+	for i := 0; i < len(changes); {
+		r.ahead = r.ahead[:0]
+		end := i
+		for ; end < len(changes) && len(r.ahead) < aheadCells; end++ {
+			r.hash(&changes[end])
+		}
+		r.touch()
+		r.room(len(r.ahead))
+		for hashes := r.ahead; i < end; i++ {
+			c, mark := &changes[i], r.mark()
+			n := len(c.Cells)
+			done(i, mark, r.take(c, hashes[:n]))
+			hashes = hashes[n:]
+		}
+	}
+}
+
+// filter is filterAll of one change. It returns how many cells it took out.
 func (r *recent) filter(c *schema.Change) (superseded int) {
+	r.ahead = r.ahead[:0]
+	r.hash(c)
+	return r.take(c, r.ahead)
+}
+
+// room makes room for n more of what can be taken back: by doubling, as it begins small for each partition.
+func (r *recent) room(n int) {
+	if cap(r.log)-len(r.log) < n {
+		r.log = append(make([]replace, 0, max(2*cap(r.log), len(r.log)+n)), r.log...)
+	}
+}
+
+// touch reads where the cells of ahead may be, a cache line after the other.
+func (r *recent) touch() {
+	for _, h := range r.ahead {
+		places := r.places(h)
+		for i := 0; i < len(places); i += 4 {
+			r.read += places[i].hash
+		}
+	}
+}
+
+// take is filter for a change whose cells have these hashes.
+func (r *recent) take(c *schema.Change, hashes []uint64) (superseded int) {
 	kept := c.Cells[:0]
-	for i := range c.Cells {
-		if r.superseded(c, &c.Cells[i]) {
+	for i, h := range hashes {
+		if r.superseded(h, c.Sequence) {
 			superseded++
 			continue
 		}
@@ -95,35 +144,44 @@ func (r *recent) forget(mark, end int) {
 	}
 }
 
-func (r *recent) superseded(c *schema.Change, k *schema.Cell) bool {
-	is := recentCell{hash: r.hash(c, k), sequence: c.Sequence}
-	at := is.hash >> 1 % uint64(len(r.slots)/recentWays) * recentWays // bit 0 is always set
-	places := r.slots[at : at+recentWays]
-	n := slices.IndexFunc(places, func(x recentCell) bool { return x.hash == is.hash })
+// places are those of a hash.
+func (r *recent) places(hash uint64) []recentCell {
+	at := hash >> 1 % uint64(len(r.slots)/recentWays) * recentWays // bit 0 is always set
+	return r.slots[at : at+recentWays]
+}
+
+func (r *recent) superseded(hash, sequence uint64) bool {
+	places := r.places(hash)
+	n := slices.IndexFunc(places, func(x recentCell) bool { return x.hash == hash })
 	if n < 0 {
 		n = len(places) - 1
-	} else if places[n].sequence > is.sequence {
+	} else if places[n].sequence > sequence {
 		return true
 	}
-	if is.sequence == 0 {
+	if sequence == 0 {
 		return false // of a scan: it supersedes nothing
 	}
+	is := recentCell{hash, sequence}
 	r.log = append(r.log, replace{places, n, places[n], is})
 	copy(places[1:n+1], places)
 	places[0] = is
 	return false
 }
 
-func (r *recent) hash(c *schema.Change, k *schema.Cell) uint64 {
-	b := r.key[:0]
-	for _, part := range [][]byte{c.Row, k.Family, k.Qualifier} {
-		b = binary.AppendUvarint(b, uint64(len(part)))
-		b = append(b, part...)
+// hash adds the hashes of the cells of c to ahead.
+func (r *recent) hash(c *schema.Change) {
+	for i := range c.Cells {
+		k := &c.Cells[i]
+		b := r.key[:0]
+		for _, part := range [][]byte{c.Row, k.Family, k.Qualifier} {
+			b = binary.AppendUvarint(b, uint64(len(part)))
+			b = append(b, part...)
+		}
+		b = append(b, c.Table...)
+		b = binary.LittleEndian.AppendUint64(b, uint64(c.Source.Epoch))
+		b = binary.LittleEndian.AppendUint64(b, uint64(k.Timestamp))
+		b = append(b, byte(k.Type))
+		r.key = b
+		r.ahead = append(r.ahead, maphash.Bytes(r.seed, b)|1) // 0 is the empty place
 	}
-	b = append(b, c.Table...)
-	b = binary.LittleEndian.AppendUint64(b, uint64(c.Source.Epoch))
-	b = binary.LittleEndian.AppendUint64(b, uint64(k.Timestamp))
-	b = append(b, byte(k.Type))
-	r.key = b
-	return maphash.Bytes(r.seed, b) | 1 // 0 is the empty place
 }

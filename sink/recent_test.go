@@ -1,7 +1,10 @@
 package sink
 
 import (
+	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -113,12 +116,109 @@ func TestWhatIsTakenBackWasNever(t *testing.T) {
 	}
 }
 
-func BenchmarkRecent(b *testing.B) {
-	r := newRecent(recentCells)
-	c := cellChange("row-0000001", 20, 1, put("qualifier", 5))
-	b.ReportAllocs()
-	for b.Loop() {
+// Beside each other, the memory and a list: what it remembers of a set is what was applied last, whatever is applied again, and
+// nothing is found that was not.
+func TestRecentCellsOfASet(t *testing.T) {
+	r := newRecent(recentWays) // all in one
+	type applied struct {
+		row      string
+		sequence uint64
+	}
+	var last []applied // the newest first
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range 20_000 {
+		row, sequence := fmt.Sprint(random.IntN(24)), random.Uint64N(50)
+		n := slices.IndexFunc(last, func(a applied) bool { return a.row == row })
+		want := 0
+		if n >= 0 && last[n].sequence > sequence {
+			want = 1
+		}
 		r.begin()
-		r.filter(c)
+		if got := r.filter(cellChange(row, sequence, 1, put("q", 5))); got != want {
+			t.Fatalf("step %d: %d of row %s, sequence %d, are left out, want %d: %v", i, got, row, sequence, want, last)
+		}
+		switch {
+		case want == 1 || sequence == 0:
+			continue
+		case random.IntN(10) == 0:
+			r.undo(0)
+			continue
+		case n >= 0:
+			last = slices.Delete(last, n, n+1)
+		case len(last) == recentWays:
+			last = last[:recentWays-1]
+		}
+		last = slices.Insert(last, 0, applied{row, sequence})
+	}
+}
+
+// Changes that are looked at side by side are filtered as one after the other, those of one cell too.
+func TestCellsAreLookedForSideBySide(t *testing.T) {
+	changes := func() (all []schema.Change) {
+		random := rand.New(rand.NewPCG(3, 4))
+		for range 1000 {
+			c := cellChange(fmt.Sprint(random.IntN(30)), random.Uint64N(50), 1)
+			for range random.IntN(4) {
+				c.Cells = append(c.Cells, put(fmt.Sprint(random.IntN(3)), int64(random.IntN(3))))
+			}
+			all = append(all, *c)
+		}
+		return all
+	}
+	one, many := newRecent(1<<10), newRecent(1<<10)
+	many.seed = one.seed
+	singly, together := changes(), changes()
+	var marks, counts []int
+	left := 0
+	for i := range singly {
+		marks = append(marks, one.mark())
+		counts = append(counts, one.filter(&singly[i]))
+		left += counts[i]
+	}
+	n := 0
+	many.filterAll(together, func(i, mark, superseded int) {
+		if i != n || mark != marks[i] || superseded != counts[i] {
+			t.Fatalf("change %d is told as %d with mark %d, %d left out; want mark %d, %d", n, i, mark, superseded, marks[i], counts[i])
+		}
+		n++
+	})
+	if n != len(singly) || !reflect.DeepEqual(together, singly) || !slices.Equal(one.slots, many.slots) {
+		t.Errorf("%d of %d changes are told, and they are not what one after the other are", n, len(singly))
+	}
+	if left == 0 {
+		t.Error("nothing is left out: this shows nothing")
+	}
+}
+
+// BenchmarkRecent has the partitions of a loaded sink, and cells that come once.
+func BenchmarkRecent(b *testing.B) {
+	for _, cells := range []int{1, 20} {
+		b.Run(fmt.Sprintf("cells=%d", cells), func(b *testing.B) {
+			var all [fullPartitions]*recent
+			for i := range all {
+				all[i] = newRecent(recentCells)
+			}
+			changes := make([]schema.Change, 4000/cells)
+			for i := range changes {
+				c := cellChange("row-0000001", 20, 1)
+				for q := range cells {
+					c.Cells = append(c.Cells, put(fmt.Sprintf("qualifier-%d", q), 5))
+				}
+				changes[i] = *c
+			}
+			b.ReportAllocs()
+			n := uint64(0)
+			for b.Loop() {
+				for _, r := range all {
+					r.begin()
+					for i := range changes {
+						n++
+						binary.BigEndian.PutUint64(changes[i].Row, n)
+					}
+					r.filterAll(changes, func(int, int, int) {})
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed())/float64(b.N*fullPartitions*4000), "ns/cell")
+		})
 	}
 }

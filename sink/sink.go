@@ -128,7 +128,7 @@ type Sink struct {
 	ends  map[kafka.TopicPartition]int64 // of the logs when this process began, for StartLatest
 	begun map[kafka.TopicPartition]int64 // where StartEarliest has moved the group
 
-	fetches sync.Pool // *kafka.RawFetch
+	fetches fetches
 
 	mu     sync.Mutex
 	recent map[kafka.TopicPartition]*recent
@@ -176,7 +176,7 @@ func newSink(cfg Config, applier Applier) *Sink {
 	cfg.RebalanceTimeout = cmp.Or(cfg.RebalanceTimeout, 30*time.Second)
 	cfg.ReplicationFactor = cmp.Or(cfg.ReplicationFactor, -1)
 	return &Sink{cfg: cfg, applier: applier, refresh: topicRefresh, endInterval: endRefresh, patience: cfg.SessionTimeout + beginSlack, gonePatience: goneAfter,
-		fetches: sync.Pool{New: func() any { return new(kafka.RawFetch) }}, counts: make(map[kafka.TopicPartition]counts), seen: make(map[string]seen), missing: make(map[string]time.Time)}
+		counts: make(map[kafka.TopicPartition]counts), seen: make(map[string]seen), missing: make(map[string]time.Time)}
 }
 
 // runUntil is run, for which the end of ctx is no error.

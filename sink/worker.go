@@ -62,7 +62,7 @@ func (w *worker) run(ctx context.Context, committed int64) error {
 
 func (w *worker) fetch(ctx context.Context, p position, out chan<- *kafka.RawFetch) error {
 	for {
-		res := w.fetches.Get().(*kafka.RawFetch)
+		res := w.fetches.get()
 		spec := kafka.FetchSpec{Offset: p.next, MinBytes: w.cfg.FetchMinBytes, MaxBytes: w.limits.fetchBytes, MaxWait: w.cfg.FetchWait}
 		err := w.retry(ctx, func() error { return w.cfg.Kafka.FetchRaw(ctx, w.tp, spec, res) })
 		var gone *kafka.OffsetOutOfRangeError

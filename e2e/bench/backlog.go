@@ -81,7 +81,8 @@ type receiver interface {
 // reads a whole batch, and has not yet anyone to wait for.
 type span struct {
 	first, last time.Time
-	before      int64 // cells acknowledged before it
+	before      int64     // cells acknowledged before it
+	half        time.Time // when half of its cells were; zero: not looked at
 }
 
 // enoughCalls is how many calls a drain must have for its first one to be left out.
@@ -143,6 +144,8 @@ type Drain struct {
 	Cells   int64   `json:"cells"`
 	Seconds float64 `json:"seconds"` // see span
 	Before  int64   `json:"cellsBefore,omitempty"`
+	// Half is the time that the first half of the cells took, of those that Seconds is of.
+	Half float64 `json:"firstHalfSeconds,omitempty"`
 	// Enabled is from the enabling of the peer, what the source takes to wake up included.
 	Enabled float64            `json:"secondsFromEnable"`
 	CPU     map[string]float64 `json:"cpuSeconds"`     // by process
@@ -183,6 +186,9 @@ func (b *bench) drain(ctx context.Context, bl *backlog, r receiver, peer string)
 		return nil, err
 	}
 	d := &Drain{Cells: bl.cells, Seconds: s.last.Sub(s.first).Seconds(), Before: s.before, Enabled: s.last.Sub(start).Seconds(), CPUOver: time.Since(start).Seconds(), Peak: map[string]float64{}}
+	if !s.half.IsZero() {
+		d.Half = s.half.Sub(s.first).Seconds()
+	}
 	if d.CPU, err = cpuSince(before, pids); err != nil {
 		return nil, err
 	}
@@ -312,6 +318,9 @@ func (s *toKafka) drained(ctx context.Context, cells int64) (span, error) {
 			all.first = all.last
 		case 1:
 			fromSecond.first, fromSecond.before = all.last, c.Cells
+		}
+		if fromSecond.half.IsZero() && c.Cells >= fromSecond.before+(cells-fromSecond.before)/2 {
+			fromSecond.half = all.last
 		}
 		return c.Cells >= cells, undisturbed(c)
 	})

@@ -26,9 +26,20 @@ func runGrowth(ctx context.Context, b *bench, s Shape) ([]Line, error) {
 		line("growth-cpu", "CPU per million cells, source", func(d *Drain) float64 { return d.perMillion(source) }),
 		sourceMemory(s, many),
 	}
+	if many[0].Half > 0 {
+		lines = append(lines, Line{
+			ID: "growth-halves", Shape: s.Name, Work: "WAL backlog → Kafka, time per million cells, second half", Against: "first half", Unit: "s",
+			Ours:      each(many, func(d *Drain) float64 { return (d.Seconds - d.Half) / d.halfMillions() }),
+			Theirs:    each(many, func(d *Drain) float64 { return d.Half / d.halfMillions() }),
+			Criterion: Criterion{Rule: GrowsAtMost, Gate: 0.1},
+		})
+	}
 	lines[0].OurRounds, lines[0].TheirRounds = many, few
 	return lines, nil
 }
+
+// halfMillions is half of the cells that Seconds is of, in millions.
+func (d *Drain) halfMillions() float64 { return float64(d.Cells-d.Before) / 2e6 }
 
 // walToKafka has waltap alone drain a backlog several times.
 func (b *bench) walToKafka(ctx context.Context, s Shape, rounds, warm int) (drains []*Drain, err error) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"time"
+	"unsafe"
 
 	"github.com/segmentio/kafka-go/protocol/fetch"
 )
@@ -52,6 +53,11 @@ type RawFetch struct {
 
 	// Which the records alias: the body of the answer, and what was compressed in it.
 	body, plain []byte
+}
+
+// Size is how many bytes of memory it has for records, whether they are in use or not.
+func (f *RawFetch) Size() int {
+	return cap(f.body) + cap(f.plain) + cap(f.Records)*int(unsafe.Sizeof(RawRecord{}))
 }
 
 // FetchRaw is Fetch, into the memory of res: what was fetched into it before must be done with. It waits until there are

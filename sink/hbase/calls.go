@@ -101,12 +101,9 @@ func (b *callBuilder) add(c mapped) {
 
 // appendCells appends the cells of c as they go over the wire.
 func (b *callBuilder) appendCells(dst []byte, c mapped) []byte {
-	k := &b.cell
 	for i := range c.Cells {
-		from := &c.Cells[i]
-		*k = cell.Cell{Row: c.Row, Family: c.to.family(from.Family), Qualifier: from.Qualifier, Timestamp: from.Timestamp,
-			Type: cell.Type(from.Type), Value: from.Value, Tags: from.Tags}
-		dst = cell.KeyValueCodecWithTags.Append(dst, k)
+		fillCell(c, i, &b.cell)
+		dst = cell.KeyValueCodecWithTags.Append(dst, &b.cell)
 	}
 	return dst
 }
@@ -118,11 +115,11 @@ func passed(c *schema.Change) []schema.UUID {
 	return append(slices.Clip(c.Source.Origins), c.Source.ClusterID)
 }
 
-// cellOf returns cell i of c as it goes over the wire.
-func cellOf(c mapped, i int) *cell.Cell {
-	k := &c.Cells[i]
-	return &cell.Cell{Row: c.Row, Family: c.to.family(k.Family), Qualifier: k.Qualifier, Timestamp: k.Timestamp,
-		Type: cell.Type(k.Type), Value: k.Value, Tags: k.Tags}
+// fillCell makes k cell i of c as it goes over the wire.
+func fillCell(c mapped, i int, k *cell.Cell) {
+	from := &c.Cells[i]
+	*k = cell.Cell{Row: c.Row, Family: c.to.family(from.Family), Qualifier: from.Qualifier, Timestamp: from.Timestamp,
+		Type: cell.Type(from.Type), Value: from.Value, Tags: from.Tags}
 }
 
 // mutationsOf counts what a region server makes of c: a mutation per run of one type.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/waltap/waltap/internal/hbase/cell"
 	"github.com/waltap/waltap/internal/hbase/mutate"
 	"github.com/waltap/waltap/schema"
 )
@@ -56,7 +57,7 @@ func fillings(changes []mapped) (batches []mutate.Batch, left int) {
 	for _, c := range changes {
 		type column struct{ family, qualifier string }
 		at := make(map[column]int)
-		var mutations []mutate.Mutation
+		var mutations []mutate.Cells
 		hidden := hiderOf(c.Change)
 		for i := range c.Cells {
 			of := &c.Cells[i]
@@ -71,11 +72,15 @@ func fillings(changes []mapped) (batches []mutate.Batch, left int) {
 				at[key] = n
 				mutations = append(mutations, nil)
 			}
-			mutations[n] = append(mutations[n], *cellOf(c, i))
+			var k cell.Cell
+			fillCell(c, i, &k)
+			mutations[n] = append(mutations[n], k)
 		}
 		if len(mutations) > 0 {
 			b := k.of(c.to)
-			b.Mutations = append(b.Mutations, mutations...)
+			for _, m := range mutations {
+				b.Mutations = append(b.Mutations, m)
+			}
 		}
 	}
 	return k.tables, left

@@ -19,6 +19,7 @@ func (a *Applier) mutate(ctx context.Context, changes []mapped) error {
 		k.reset()
 		a.chunks.Put(k)
 	}()
+	k.room(changes)
 	for _, c := range changes {
 		if !k.takes(c) {
 			if err := a.writeChunk(ctx, k); err != nil {
@@ -42,27 +43,43 @@ func (a *Applier) writeChunk(ctx context.Context, k *chunk) error {
 }
 
 // chunk is what is written at once: changes of one list of origins, and not too many of them. It is used again after reset, with
-// the memory of its cells and mutations.
+// the memory of its mutations.
 type chunk struct {
 	origins   []schema.UUID
 	ids       map[string][]byte // the attribute that says so
 	tables    []mutate.Batch
-	cells     []cell.Cell // of the mutations
-	order     []place     // for sort
+	runs      []run   // the mutations
+	order     []place // for sort
 	sorted    []mutate.Mutation
 	mutations int
 	bytes     int
 }
 
 func (k *chunk) reset() {
-	clear(k.cells)
+	clear(k.runs)
 	for i := range k.tables {
 		clear(k.tables[i].Mutations)
 		k.tables[i].Mutations = k.tables[i].Mutations[:0]
 	}
 	clear(k.sorted)
-	*k = chunk{origins: k.origins[:0], tables: k.tables[:0], cells: k.cells[:0], order: k.order[:0], sorted: k.sorted[:0]}
+	*k = chunk{origins: k.origins[:0], tables: k.tables[:0], runs: k.runs[:0], order: k.order[:0], sorted: k.sorted[:0]}
 }
+
+// run is a mutation: cells of a change, which stay where they are. A copy of each cell was a fifth of the sink's CPU time, with rows of 20
+// cells, and 60 MiB.
+type run struct {
+	mapped
+	from, end int
+}
+
+// Row implements mutate.Mutation.
+func (r *run) Row() []byte { return r.Change.Row }
+
+// Len implements mutate.Mutation.
+func (r *run) Len() int { return r.end - r.from }
+
+// Cell implements mutate.Mutation.
+func (r *run) Cell(i int, k *cell.Cell) { fillCell(r.mapped, r.from+i, k) }
 
 // place is where a mutation stands, with the beginning of its row.
 type place struct {
@@ -77,14 +94,14 @@ func (k *chunk) sort(mutations []mutate.Mutation) {
 	k.order, k.sorted = k.order[:0], append(k.sorted[:0], mutations...)
 	for i, m := range mutations {
 		var begin [8]byte
-		copy(begin[:], m[0].Row)
+		copy(begin[:], m.Row())
 		k.order = append(k.order, place{binary.BigEndian.Uint64(begin[:]), i})
 	}
 	slices.SortFunc(k.order, func(a, b place) int {
 		if a.row != b.row {
 			return cmp.Compare(a.row, b.row)
 		}
-		return cmp.Or(bytes.Compare(k.sorted[a.at][0].Row, k.sorted[b.at][0].Row), cmp.Compare(a.at, b.at))
+		return cmp.Or(bytes.Compare(k.sorted[a.at].Row(), k.sorted[b.at].Row()), cmp.Compare(a.at, b.at))
 	})
 	for i, p := range k.order {
 		mutations[i] = k.sorted[p.at]
@@ -119,19 +136,21 @@ func (k *chunk) add(c mapped) {
 		k.origins = append(append(k.origins[:0], c.Source.Origins...), c.Source.ClusterID)
 	}
 	k.mutations += mutationsOf(c.Change)
-	k.bytes += sizeOf(c)
-	start := len(k.cells)
-	for i := range c.Cells {
-		k.cells = append(k.cells, *cellOf(c, i))
-	}
-	b, cells := k.of(c.to), k.cells[start:]
-	for begin, i := 0, 1; i <= len(cells); i++ {
-		if i == len(cells) || (cells[i].Type == cell.Put) != (cells[begin].Type == cell.Put) {
-			b.Mutations = append(b.Mutations, cells[begin:i:i])
+	size := sizeOf(c)
+	k.bytes += size
+	b := k.of(c.to)
+	b.Bytes += size
+	for begin, i := 0, 1; i <= len(c.Cells); i++ {
+		if i == len(c.Cells) || (c.Cells[i].Type == schema.Put) != (c.Cells[begin].Type == schema.Put) {
+			k.runs = append(k.runs, run{c, begin, i})
+			b.Mutations = append(b.Mutations, &k.runs[len(k.runs)-1])
 			begin = i
 		}
 	}
 }
+
+// room makes room for what changes become, most of which have one run.
+func (k *chunk) room(changes []mapped) { k.runs = slices.Grow(k.runs, min(len(changes), maxMutations)) }
 
 // of is what is written to t.
 func (k *chunk) of(t *table) *mutate.Batch {
@@ -149,7 +168,7 @@ func (k *chunk) of(t *table) *mutate.Batch {
 		k.tables = append(k.tables, mutate.Batch{})
 	}
 	b := &k.tables[len(k.tables)-1]
-	b.Table, b.Attributes = t.name, k.ids
+	b.Table, b.Attributes, b.Bytes = t.name, k.ids, 0
 	return b
 }
 

@@ -25,8 +25,10 @@ func TestRunsOfPutsAndOfMarkersAreMutations(t *testing.T) {
 	var k chunk
 	k.add(c)
 	for _, m := range k.tables[0].Mutations {
-		for i := range m {
-			got += fmt.Sprintf("%s %s:%s@%d %s %s %x, ", m[i].Row, m[i].Family, m[i].Qualifier, m[i].Timestamp, m[i].Type, m[i].Value, m[i].Tags)
+		for i := range m.Len() {
+			var k cell.Cell
+			m.Cell(i, &k)
+			got += fmt.Sprintf("%s %s:%s@%d %s %s %x, ", k.Row, k.Family, k.Qualifier, k.Timestamp, k.Type, k.Value, k.Tags)
 		}
 		got += "| "
 	}
@@ -162,7 +164,7 @@ func TestRoundsOfFilling(t *testing.T) {
 	if len(batches) != 2 || len(batches[0].Mutations) != 3 || len(batches[1].Mutations) != 1 || left != 2 {
 		t.Fatalf("%d cells are left out of %+v; want the marker and the put that it hides, and two tables", left, batches)
 	}
-	if m := batches[0].Mutations[2]; len(m) != 2 || m[0].Timestamp != 7 || m[1].Timestamp != 6 || m[0].Type != cell.Put {
+	if m := batches[0].Mutations[2].(mutate.Cells); len(m) != 2 || m[0].Timestamp != 7 || m[1].Timestamp != 6 || m[0].Type != cell.Put {
 		t.Errorf("the column of two versions is %+v", m)
 	}
 }
@@ -213,10 +215,10 @@ func TestChunkSort(t *testing.T) {
 		rows := rapid.SliceOf(rapid.StringMatching(`[a-c]{0,3}|samestart[a-c]{0,2}`)).Draw(t, "rows")
 		var mutations []mutate.Mutation
 		for i, row := range rows {
-			mutations = append(mutations, mutate.Mutation{{Row: []byte(row), Timestamp: int64(i)}})
+			mutations = append(mutations, mutate.Cells{{Row: []byte(row), Timestamp: int64(i)}})
 		}
 		want := slices.Clone(mutations)
-		slices.SortStableFunc(want, func(a, b mutate.Mutation) int { return bytes.Compare(a[0].Row, b[0].Row) })
+		slices.SortStableFunc(want, func(a, b mutate.Mutation) int { return bytes.Compare(a.Row(), b.Row()) })
 		var k chunk
 		k.sort(mutations)
 		if d := cmp.Diff(want, mutations); d != "" {

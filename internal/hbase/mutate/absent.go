@@ -35,13 +35,13 @@ func (w *Writer) PutAbsent(ctx context.Context, b Batch) (kept int, err error) {
 	g.SetLimit(conditionalCalls)
 	for i, m := range b.Mutations {
 		if there[i] {
-			present.Add(int64(len(m)))
+			present.Add(int64(m.Len()))
 			continue
 		}
 		g.Go(func() error {
 			written, err := w.putAbsent(ctx, &b, m)
 			if err == nil && !written {
-				present.Add(int64(len(m)))
+				present.Add(int64(m.Len()))
 			}
 			return err
 		})
@@ -69,10 +69,10 @@ func rowsOf(mutations []Mutation) [][]int {
 	var rows [][]int
 	at := make(map[string]int)
 	for i, m := range mutations {
-		n, ok := at[string(m.row())]
+		n, ok := at[string(m.Row())]
 		if !ok {
 			n = len(rows)
-			at[string(m.row())] = n
+			at[string(m.Row())] = n
 			rows = append(rows, nil)
 		}
 		rows[n] = append(rows[n], i)
@@ -82,7 +82,7 @@ func rowsOf(mutations []Mutation) [][]int {
 
 // look asks for rows, each the mutations of one row, and adds to found those whose column has a value.
 func (w *Writer) look(ctx context.Context, b *Batch, rows [][]int, found map[int]bool) error {
-	row := func(i int) []byte { return b.Mutations[rows[i][0]].row() }
+	row := func(i int) []byte { return b.Mutations[rows[i][0]].Row() }
 	return w.persist(ctx, func() error {
 		columns := make([]map[string]bool, len(rows))
 		seen, err := w.each(ctx, b.Table, len(rows), row, func(ctx context.Context, s *share) error {
@@ -105,7 +105,7 @@ func (w *Writer) look(ctx context.Context, b *Batch, rows [][]int, found map[int
 				left = append(left, mutations)
 			}
 			for _, m := range mutations {
-				if columns[i][column(&b.Mutations[m][0])] {
+				if columns[i][columnOf(b.Mutations[m])] {
 					found[m] = true
 				}
 			}
@@ -117,6 +117,11 @@ func (w *Writer) look(ctx context.Context, b *Batch, rows [][]int, found map[int
 
 // column is k's as one string; a family's name holds no colon.
 func column(k *cell.Cell) string { return string(k.Family) + ":" + string(k.Qualifier) }
+
+func columnOf(m Mutation) string {
+	k := first(m)
+	return column(&k)
+}
 
 // keyOnly takes the values off what a Get returns.
 var keyOnly = &pb.Filter{Name: proto.String("org.apache.hadoop.hbase.filter.KeyOnlyFilter"), SerializedFilter: mustMarshal(&pb.KeyOnlyFilter{LenAsVal: proto.Bool(false)})}
@@ -136,10 +141,10 @@ func mustMarshal(m proto.Message) []byte {
 
 // getOf asks for the columns of mutations of one row.
 func getOf(mutations []Mutation, of []int) *pb.Get {
-	g := &pb.Get{Row: mutations[of[0]].row(), Filter: keyOnly, MaxVersions: proto.Uint32(1)}
+	g := &pb.Get{Row: mutations[of[0]].Row(), Filter: keyOnly, MaxVersions: proto.Uint32(1)}
 	byFamily := make(map[string]*pb.Column)
 	for _, i := range of {
-		k := &mutations[i][0]
+		k := first(mutations[i])
 		c := byFamily[string(k.Family)]
 		if c == nil {
 			c = &pb.Column{Family: k.Family}
@@ -153,14 +158,17 @@ func getOf(mutations []Mutation, of []int) *pb.Get {
 // putAbsent writes one column, unless it has a value.
 func (w *Writer) putAbsent(ctx context.Context, b *Batch, m Mutation) (written bool, err error) {
 	var block []byte
-	for i := range m {
-		block = Codec.Append(block, &m[i])
+	var k cell.Cell
+	for i := range m.Len() {
+		m.Cell(i, &k)
+		block = Codec.Append(block, &k)
 	}
+	m.Cell(0, &k)
 	attributes := attributesOf(b.Attributes)
 	err = w.persist(ctx, func() error {
-		_, err := w.each(ctx, b.Table, 1, func(int) []byte { return m.row() }, func(ctx context.Context, s *share) error {
+		_, err := w.each(ctx, b.Table, 1, func(int) []byte { return m.Row() }, func(ctx context.Context, s *share) error {
 			return w.call(ctx, s.server, func(ctx context.Context, conn *rpc.Conn) error {
-				req := &pb.MutateRequest{Region: specifier(s.regions[0].region), Mutation: mutation(m, attributes), Condition: absence(&m[0])}
+				req := &pb.MutateRequest{Region: specifier(s.regions[0].region), Mutation: mutation(m, attributes), Condition: absence(&k)}
 				resp := &pb.MutateResponse{}
 				if _, err := conn.Call(ctx, "Mutate", req, block, resp); err != nil {
 					return err

@@ -31,9 +31,9 @@ func shareOf(b *Batch) *share {
 func TestEncodedMultiIsTheMessage(t *testing.T) {
 	b := writes("row", "", "a much longer row, for which a length takes one byte more: 0123456789012345678901234567890123456789012345678901234567890123456789")
 	for i := range 300 {
-		b.Mutations = append(b.Mutations, Mutation{put(fmt.Sprint(i), "q", 5, "v"), put(fmt.Sprint(i), "r", 5, "v")})
+		b.Mutations = append(b.Mutations, Cells{put(fmt.Sprint(i), "q", 5, "v"), put(fmt.Sprint(i), "r", 5, "v")})
 	}
-	b.Mutations = append(b.Mutations, Mutation{{Row: []byte("d"), Family: []byte("f"), Type: cell.DeleteFamily, Tags: []byte("tags")}})
+	b.Mutations = append(b.Mutations, Cells{{Row: []byte("d"), Family: []byte("f"), Type: cell.DeleteFamily, Tags: []byte("tags")}})
 	s := shareOf(&b)
 	want := &pb.MultiRequest{}
 	var block []byte
@@ -41,8 +41,8 @@ func TestEncodedMultiIsTheMessage(t *testing.T) {
 		actions := &pb.RegionAction{Region: specifier(r.region)}
 		for n, i := range r.items {
 			actions.Action = append(actions.Action, &pb.Action{Index: proto.Uint32(uint32(n)), Mutation: mutation(b.Mutations[i], attributesOf(b.Attributes))})
-			for j := range b.Mutations[i] {
-				block = Codec.Append(block, &b.Mutations[i][j])
+			for _, k := range b.Mutations[i].(Cells) {
+				block = Codec.Append(block, &k)
 			}
 		}
 		want.RegionAction = append(want.RegionAction, actions)
@@ -146,7 +146,7 @@ func FuzzWroteAll(f *testing.F) {
 func BenchmarkWrite(b *testing.B) {
 	batch := Batch{Table: "default:t", Attributes: map[string][]byte{ClusterIDs: make([]byte, 20)}}
 	for i := range 4000 {
-		batch.Mutations = append(batch.Mutations, Mutation{put(fmt.Sprintf("row-%08d", i), "q", 5, string(make([]byte, 100)))})
+		batch.Mutations = append(batch.Mutations, Cells{put(fmt.Sprintf("row-%08d", i), "q", 5, string(make([]byte, 100)))})
 	}
 	s := shareOf(&batch)
 	raw, err := proto.Marshal(answerTo(s))

@@ -159,7 +159,7 @@ func (f *fakeCluster) multi(server string, c *rpc.Call, block []byte) {
 				result.ResultOrException = append(result.ResultOrException, &pb.ResultOrException{Index: a.Index, Result: &pb.Result{AssociatedCellCount: proto.Int32(int32(len(cells)))}})
 				continue
 			}
-			var m Mutation
+			var m Cells
 			m, block = f.take(a.Mutation, block)
 			row := string(a.Mutation.Row)
 			rows = append(rows, row)
@@ -193,15 +193,15 @@ func (f *fakeCluster) mutate(c *rpc.Call, block []byte) {
 		f.t.Error(err)
 	}
 	m, _ := f.take(req.Mutation, block)
-	if class := f.fail("", string(m.row())); class != "" {
+	if class := f.fail("", string(m.Row())); class != "" {
 		c.Fail(class, "", false)
 		return
 	}
-	if req.Condition.GetCompareType() != pb.CompareType_EQUAL || req.Condition.Qualifier == nil || string(req.Condition.Row) != string(m.row()) {
+	if req.Condition.GetCompareType() != pb.CompareType_EQUAL || req.Condition.Qualifier == nil || string(req.Condition.Row) != string(m.Row()) {
 		f.t.Errorf("condition %v", req.Condition)
 	}
 	if column(&m[0]) == f.raced {
-		f.apply(Mutation{{Row: m.row(), Family: m[0].Family, Qualifier: m[0].Qualifier, Timestamp: 1, Type: cell.Put, Value: []byte("raced")}})
+		f.apply(Cells{{Row: m.Row(), Family: m[0].Family, Qualifier: m[0].Qualifier, Timestamp: 1, Type: cell.Put, Value: []byte("raced")}})
 	}
 	absent := len(f.get(&pb.Get{Row: req.Condition.Row, Column: []*pb.Column{{Family: req.Condition.Family, Qualifier: [][]byte{req.Condition.Qualifier}}}})) == 0
 	if absent || f.unprocessed {
@@ -214,8 +214,8 @@ func (f *fakeCluster) mutate(c *rpc.Call, block []byte) {
 	c.Reply(&pb.MutateResponse{Processed: &absent})
 }
 
-func (f *fakeCluster) take(p *pb.MutationProto, block []byte) (Mutation, []byte) {
-	m := make(Mutation, p.GetAssociatedCellCount())
+func (f *fakeCluster) take(p *pb.MutationProto, block []byte) (Cells, []byte) {
+	m := make(Cells, p.GetAssociatedCellCount())
 	for i := range m {
 		n, err := Codec.Decode(block, &m[i])
 		if err != nil {
@@ -230,7 +230,7 @@ func (f *fakeCluster) take(p *pb.MutationProto, block []byte) (Mutation, []byte)
 	return m, block
 }
 
-func (f *fakeCluster) apply(m Mutation) {
+func (f *fakeCluster) apply(m Cells) {
 	for i := range m {
 		k := &m[i]
 		f.cells[fmt.Sprintf("%s %s %d %s", k.Row, column(k), k.Timestamp, k.Type)] = string(k.Value)

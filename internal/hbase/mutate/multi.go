@@ -147,8 +147,9 @@ func remote(x *pb.NameBytesPair) *rpc.RemoteError {
 	return err
 }
 
-func typeOf(m Mutation) pb.MutationProto_MutationType {
-	if m[0].Type == cell.Put {
+// typeOf is that of the mutation which k is of.
+func typeOf(k *cell.Cell) pb.MutationProto_MutationType {
+	if k.Type == cell.Put {
 		return pb.MutationProto_PUT
 	}
 	return pb.MutationProto_DELETE
@@ -156,8 +157,9 @@ func typeOf(m Mutation) pb.MutationProto_MutationType {
 
 // mutation is m without its cells, which go into the cell block.
 func mutation(m Mutation, attributes []*pb.NameBytesPair) *pb.MutationProto {
-	typ := typeOf(m)
-	return &pb.MutationProto{Row: m.row(), MutateType: &typ, Attribute: attributes, AssociatedCellCount: proto.Int32(int32(len(m)))}
+	k := first(m)
+	typ := typeOf(&k)
+	return &pb.MutationProto{Row: m.Row(), MutateType: &typ, Attribute: attributes, AssociatedCellCount: proto.Int32(int32(m.Len()))}
 }
 
 func attributesOf(m map[string][]byte) []*pb.NameBytesPair {

@@ -34,16 +34,38 @@ type Cluster interface {
 	Client(ctx context.Context, s admin.ServerName) (*rpc.Conn, error)
 }
 
-// Mutation is cells of one row, at least one: all of them puts, or all delete markers.
-type Mutation []cell.Cell
+// Mutation is cells of one row, at least one: all of them puts, or all delete markers. They stay with the caller, in the form that
+// it has them in, until the call that writes them has returned.
+type Mutation interface {
+	Row() []byte
+	Len() int
+	// Cell makes k its cell i.
+	Cell(i int, k *cell.Cell)
+}
 
-func (m Mutation) row() []byte { return m[0].Row }
+// Cells is a Mutation of cells as they are.
+type Cells []cell.Cell
+
+// Row implements Mutation.
+func (c Cells) Row() []byte { return c[0].Row }
+
+// Len implements Mutation.
+func (c Cells) Len() int { return len(c) }
+
+// Cell implements Mutation.
+func (c Cells) Cell(i int, k *cell.Cell) { *k = c[i] }
+
+func first(m Mutation) (k cell.Cell) {
+	m.Cell(0, &k)
+	return k
+}
 
 // Batch is what is written to one table.
 type Batch struct {
 	Table      string // "ns:table"
 	Attributes map[string][]byte
 	Mutations  []Mutation // those of one row in their order
+	Bytes      int        // about what their cells take, if it is known
 }
 
 const (
@@ -80,7 +102,7 @@ func New(cluster Cluster, callTimeout time.Duration) *Writer {
 // whichever of them failed.
 func (w *Writer) Write(ctx context.Context, b Batch) error {
 	return w.persist(ctx, func() error {
-		written, err := w.each(ctx, b.Table, len(b.Mutations), func(i int) []byte { return b.Mutations[i].row() },
+		written, err := w.each(ctx, b.Table, len(b.Mutations), func(i int) []byte { return b.Mutations[i].Row() },
 			func(ctx context.Context, s *share) error { return w.write(ctx, &b, s) })
 		if err == nil {
 			return nil
@@ -88,12 +110,12 @@ func (w *Writer) Write(ctx context.Context, b Batch) error {
 		failed := make(map[string]bool)
 		for i, m := range b.Mutations {
 			if !written[i] {
-				failed[string(m.row())] = true
+				failed[string(m.Row())] = true
 			}
 		}
 		var left []Mutation
 		for _, m := range b.Mutations {
-			if failed[string(m.row())] {
+			if failed[string(m.Row())] {
 				left = append(left, m)
 			}
 		}
@@ -129,6 +151,14 @@ type share struct {
 type regionShare struct {
 	region *admin.Region
 	items  []int // in their order
+}
+
+// items counts those of s.
+func (s *share) items() (n int) {
+	for _, r := range s.regions {
+		n += len(r.items)
+	}
+	return n
 }
 
 // each parts the items 0 to n-1 of a table by the servers of their rows' regions and hands each share to do, side by side.

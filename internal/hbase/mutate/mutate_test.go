@@ -26,7 +26,7 @@ func writes(rows ...string) Batch {
 	b := Batch{Table: "default:t", Attributes: map[string][]byte{ClusterIDs: []byte("ids")}}
 	for _, v := range []string{"1", "2"} {
 		for _, row := range rows {
-			b.Mutations = append(b.Mutations, Mutation{put(row, "q", 5, v)})
+			b.Mutations = append(b.Mutations, Cells{put(row, "q", 5, v)})
 		}
 	}
 	return b
@@ -44,7 +44,7 @@ func (f *fakeCluster) holds(t *testing.T, rows ...string) {
 func TestRowsGoToTheServersOfTheirRegions(t *testing.T) {
 	f := newCluster(t)
 	b := writes("z", "a", "m")
-	b.Mutations = append(b.Mutations, Mutation{{Row: []byte("a"), Family: []byte("f"), Timestamp: 4, Type: cell.DeleteFamily}, {Row: []byte("a"), Family: []byte("f"), Qualifier: []byte("q"), Timestamp: 3, Type: cell.Delete}})
+	b.Mutations = append(b.Mutations, Cells{{Row: []byte("a"), Family: []byte("f"), Timestamp: 4, Type: cell.DeleteFamily}, {Row: []byte("a"), Family: []byte("f"), Qualifier: []byte("q"), Timestamp: 3, Type: cell.Delete}})
 	w := writer(f)
 	for range 2 {
 		if err := f.write(t.Context(), w, b); err != nil {
@@ -142,7 +142,7 @@ func TestWhatDoesNotHealIsNotRepeated(t *testing.T) {
 	if err := f.write(t.Context(), writer(f), writes("a")); !rpc.IsRemote(err, "RegionTooBusyException") || len(f.calls) != tries {
 		t.Errorf("%v after %d calls, want the caller to hear of it after %d", err, len(f.calls), tries)
 	}
-	if err := f.write(t.Context(), writer(f), Batch{Table: "default:nope", Mutations: []Mutation{{put("a", "q", 5, "v")}}}); !errors.Is(err, admin.ErrTableNotFound) {
+	if err := f.write(t.Context(), writer(f), Batch{Table: "default:nope", Mutations: []Mutation{Cells{put("a", "q", 5, "v")}}}); !errors.Is(err, admin.ErrTableNotFound) {
 		t.Errorf("%v, want that there is no such table", err)
 	}
 }
@@ -197,14 +197,14 @@ func (h hangingCluster) Client(context.Context, admin.ServerName) (*rpc.Conn, er
 
 func TestOnlyAbsentColumnsAreWritten(t *testing.T) {
 	f := newCluster(t)
-	f.apply(Mutation{put("a", "there", 9, "old"), put("z", "", 1, "")})
+	f.apply(Cells{put("a", "there", 9, "old"), put("z", "", 1, "")})
 	f.raced = "f:raced"
 	b := Batch{Table: "default:t", Mutations: []Mutation{
-		{put("a", "there", 10, "new"), put("a", "there", 8, "older")},
-		{put("a", "new", 5, "v"), put("a", "new", 4, "w")},
-		{put("z", "", 5, "v")},
-		{put("z", "raced", 5, "v")},
-		{put("z", "q", 5, "v")},
+		Cells{put("a", "there", 10, "new"), put("a", "there", 8, "older")},
+		Cells{put("a", "new", 5, "v"), put("a", "new", 4, "w")},
+		Cells{put("z", "", 5, "v")},
+		Cells{put("z", "raced", 5, "v")},
+		Cells{put("z", "q", 5, "v")},
 	}}
 	kept, err := f.putAbsent(writer(f), b)
 	if err != nil || kept != 4 {
@@ -223,7 +223,7 @@ func TestOnlyAbsentColumnsAreWritten(t *testing.T) {
 func TestPutAbsentOverFaults(t *testing.T) {
 	f := newCluster(t)
 	w := writer(f)
-	b := Batch{Table: "default:t", Mutations: []Mutation{{put("a", "q", 5, "v")}, {put("d", "q", 5, "v")}}}
+	b := Batch{Table: "default:t", Mutations: []Mutation{Cells{put("a", "q", 5, "v")}, Cells{put("d", "q", 5, "v")}}}
 	busy := 2
 	f.fail = func(string, string) string {
 		if busy--; busy >= 0 {
@@ -239,7 +239,7 @@ func TestPutAbsentOverFaults(t *testing.T) {
 		t.Errorf("after a split: %d kept, %v; want the 2 that are there", kept, err)
 	}
 	f.unprocessed = true
-	b.Mutations = []Mutation{{put("n", "q", 5, "v")}}
+	b.Mutations = []Mutation{Cells{put("n", "q", 5, "v")}}
 	if _, err := f.putAbsent(w, b); err == nil || !strings.Contains(err.Error(), "does not know conditions") {
 		t.Errorf("%v, want that the server does not know conditions", err)
 	}

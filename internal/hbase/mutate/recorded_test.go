@@ -46,19 +46,19 @@ func cf(family, row, qualifier string, timestamp int64, typ cell.Type) cell.Cell
 }
 
 var recordedWrite = Batch{Table: "cap", Mutations: []Mutation{
-	{cf("cf", "a", "q", 5, cell.Put)}, {cf("cf", "z", "q", 5, cell.Put), cf("cf", "z", "", 6, cell.Put)}, {cf("cf", "a", "q", 4, cell.DeleteColumn)},
+	Cells{cf("cf", "a", "q", 5, cell.Put)}, Cells{cf("cf", "z", "q", 5, cell.Put), cf("cf", "z", "", 6, cell.Put)}, Cells{cf("cf", "a", "q", 4, cell.DeleteColumn)},
 }}
 
 func TestRecordedAnswers(t *testing.T) {
 	if err := play(t, "write.frames").Write(t.Context(), recordedWrite); err != nil {
 		t.Error(err)
 	}
-	noFamily := Batch{Table: "cap", Mutations: []Mutation{{cf("cf", "a", "q", 5, cell.Put)}, {cf("nope", "b", "q", 5, cell.Put)}, {cf("cf", "c", "q", 5, cell.Put)}}}
+	noFamily := Batch{Table: "cap", Mutations: []Mutation{Cells{cf("cf", "a", "q", 5, cell.Put)}, Cells{cf("nope", "b", "q", 5, cell.Put)}, Cells{cf("cf", "c", "q", 5, cell.Put)}}}
 	if err := play(t, "no-family.frames").Write(t.Context(), noFamily); !rpc.IsRemote(err, "NoSuchColumnFamilyException") {
 		t.Errorf("%v, want that there is no such family", err)
 	}
 	absent := Batch{Table: "cap", Mutations: []Mutation{
-		{cf("cf", "a", "q", 7, cell.Put)}, {cf("cf", "z", "", 7, cell.Put)}, {cf("cf", "z", "new", 7, cell.Put), cf("cf", "z", "new", 6, cell.Put)},
+		Cells{cf("cf", "a", "q", 7, cell.Put)}, Cells{cf("cf", "z", "", 7, cell.Put)}, Cells{cf("cf", "z", "new", 7, cell.Put), cf("cf", "z", "new", 6, cell.Put)},
 	}}
 	if kept, err := play(t, "absent.frames").PutAbsent(t.Context(), absent); err != nil || kept != 2 {
 		t.Errorf("%d cells left out, %v; want 2", kept, err)

@@ -61,6 +61,7 @@ type Conn struct {
 
 	// writing holds a token while a frame is written.
 	writing chan struct{}
+	frame   []byte // its memory, up to maxKeptFrame
 	// broken is closed when err is set.
 	broken chan struct{}
 	// done is closed when the reading goroutine has ended.
@@ -281,9 +282,12 @@ func (c *Conn) send(ctx context.Context, id uint32, method string, req proto.Mes
 	}
 	defer func() { <-c.writing }()
 
-	head, err := appendFrame(nil, requestHeader(ctx, id, method, req != nil, len(cells)), req, len(cells))
+	head, err := appendFrame(c.frame[:0], requestHeader(ctx, id, method, req != nil, len(cells)), req, len(cells))
 	if err != nil {
 		return err
+	}
+	if cap(head) <= maxKeptFrame {
+		c.frame = head
 	}
 	bufs := net.Buffers{head}
 	if len(cells) > 0 {
@@ -294,6 +298,9 @@ func (c *Conn) send(ctx context.Context, id uint32, method string, req proto.Mes
 	}
 	return nil
 }
+
+// maxKeptFrame is how large the memory of a frame, without its cells, is kept for the next.
+const maxKeptFrame = 1 << 20
 
 func requestHeader(ctx context.Context, id uint32, method string, param bool, cellBytes int) *pb.RequestHeader {
 	h := &pb.RequestHeader{CallId: &id, MethodName: &method, RequestParam: &param}
