@@ -92,6 +92,7 @@ func (w *Writer) write(ctx context.Context, b *Batch, s *share) error {
 		if cap(e.block) > maxKept {
 			e.block = nil
 		}
+		e.cell = cell.Cell{} // what it refers to is the caller's
 		w.encodings.Put(e)
 	}()
 	if err := e.encode(b, s); err != nil {
