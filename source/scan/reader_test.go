@@ -207,23 +207,29 @@ func TestResumesInsideARange(t *testing.T) {
 	}
 }
 
-func TestACleanStopSavesWhatWasRead(t *testing.T) {
-	w := newWorld(100, whole)
+// stopAt scans until a stop that comes with answer n, which is err.
+func (w *world) stopAt(t *testing.T, n int, err error) error {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	w.onAnswer = func(n int) error {
-		if n == 42 {
-			cancel()
+	w.onAnswer = func(answer int) error {
+		if answer < n {
+			return nil
 		}
-		return ctx.Err()
+		cancel()
+		return err
 	}
-	if err := w.scanner(Config{}).run(ctx, tables); !errors.Is(err, context.Canceled) {
+	defer func() { w.onAnswer = nil }()
+	return w.scanner(Config{}).run(ctx, tables)
+}
+
+func TestACleanStopSavesWhatWasRead(t *testing.T) {
+	w := newWorld(100, whole)
+	if err := w.stopAt(t, 42, context.Canceled); !errors.Is(err, context.Canceled) {
 		t.Fatalf("the scan ended with %v", err)
 	}
 	if r := w.saved[rangeKey{table: "default:t", region: "r"}]; r.Rows != 41 || string(r.Upto) != "040\x00" || len(w.produced) != 41 {
 		t.Errorf("saved %+v with %d rows delivered, want 41", r, len(w.produced))
 	}
-	w.onAnswer = nil
 	if err := w.scan(t, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -233,21 +239,12 @@ func TestACleanStopSavesWhatWasRead(t *testing.T) {
 // A stop that comes with a range's last row, which is a part of no progress saved before.
 func TestACleanStopSavesAWholeRange(t *testing.T) {
 	w := newWorld(100, whole)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	w.onAnswer = func(n int) error {
-		if n == 101 {
-			cancel()
-		}
-		return nil
-	}
-	if err := w.scanner(Config{}).run(ctx, tables); err != nil && !errors.Is(err, context.Canceled) {
+	if err := w.stopAt(t, 101, nil); err != nil && !errors.Is(err, context.Canceled) {
 		t.Fatalf("the scan ended with %v", err)
 	}
 	if r := w.saved[rangeKey{table: "default:t", region: "r"}]; !r.Done || r.Rows != 100 {
 		t.Errorf("saved %+v, want all", r)
 	}
-	w.onAnswer = nil
 	if err := w.scan(t, 0); err != nil {
 		t.Fatal(err)
 	}
