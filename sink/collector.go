@@ -98,16 +98,11 @@ func (c *collector) full(b *Batch) bool {
 
 // fill moves fetched records into b until it is full, or one of them stops the sink.
 func (c *collector) fill(ctx context.Context, b *Batch) {
-	first := len(b.Changes)
-	defer func() {
-		c.w.recent.filterAll(b.Changes[first:], func(i, mark, superseded int) {
-			b.origins[first+i].mark, b.origins[first+i].superseded = mark, superseded
-		})
-	}()
+	looked := len(b.Changes) // so many of b were looked for
 	for len(c.left) > 0 && !c.full(b) && c.stop == nil {
 		r := &c.left[0]
 		if c.stop = c.add(ctx, b, r); c.stop != nil {
-			return
+			break
 		}
 		if b.First < 0 {
 			b.First = r.Offset
@@ -115,26 +110,38 @@ func (c *collector) fill(ctx context.Context, b *Batch) {
 		b.Next = r.Offset + 1
 		b.Bytes += int64(len(r.Key) + len(r.Value))
 		c.left = c.left[1:]
+		if len(b.Changes)-looked == aheadCells { // while they are in the processor's caches
+			c.filter(b, looked)
+			looked = len(b.Changes)
+		}
 	}
-	if len(c.left) == 0 && b.First >= 0 {
+	c.filter(b, looked)
+	if len(c.left) == 0 && b.First >= 0 && c.stop == nil {
 		b.Next = max(b.Next, c.behind)
 	}
 }
 
+// filter takes out of the changes of b, from the first on, what was applied already.
+func (c *collector) filter(b *Batch, first int) {
+	c.w.recent.filterAll(b.Changes[first:], func(i, mark, superseded int) {
+		b.origins[first+i].mark, b.origins[first+i].superseded = mark, superseded
+	})
+}
+
 // add puts what r is into b: a change, one to be left out, or a dead letter.
 func (c *collector) add(ctx context.Context, b *Batch, r *kafka.RawRecord) error {
-	if n := len(b.Changes); n < cap(b.Changes) {
-		b.Changes = b.Changes[:n+1] // what stands there is decoded over
-	} else {
-		b.Changes = append(b.Changes, schema.Change{})
+	n := len(b.Changes)
+	if n == cap(b.Changes) {
+		c.grow(b)
 	}
-	change := &b.Changes[len(b.Changes)-1]
+	b.Changes = b.Changes[:n+1] // what stands there is decoded over
+	change := &b.Changes[n]
 	err := c.w.decode(ctx, c.decoder, r, change)
 	if err == nil && !c.w.behindEnd(change) {
 		b.origins = append(b.origins, origin{record: r})
 		return nil
 	}
-	b.Changes = b.Changes[:len(b.Changes)-1]
+	b.Changes = b.Changes[:n]
 	var unreadable *UnreadableError
 	switch {
 	case err == nil:
@@ -147,4 +154,17 @@ func (c *collector) add(ctx context.Context, b *Batch, r *kafka.RawRecord) error
 		b.dead = append(b.dead, dead{r.Record(c.w.tp), deadletter.StageValueConverter, c.decoder, unreadable.Err})
 	}
 	return nil
+}
+
+// fewChanges is how many a batch has room for at first; one that is full has room for all there may be.
+const fewChanges = 64
+
+func (c *collector) grow(b *Batch) {
+	n := len(b.Changes)
+	room := fewChanges
+	if n >= fewChanges {
+		room = max(n+1, c.w.limits.records)
+	}
+	b.Changes = append(make([]schema.Change, 0, room), b.Changes...)
+	b.origins = append(make([]origin, 0, room), b.origins...)
 }

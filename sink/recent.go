@@ -28,27 +28,35 @@ const (
 // memory is bounded, and filled from the topic when a process begins (see worker.warm). Of the places of its hash a cell takes
 // the one whose cell was not applied for longest.
 type recent struct {
-	seed  maphash.Seed
-	slots []recentCell // recentWays for each hash, those applied last first
-	key   []byte
-	ahead []uint64  // hashes of the cells that are looked at next
-	read  uint64    // keeps touch from being left out
-	warm  bool      // it holds what was applied before this process began
-	log   []replace // since begin
+	seed   maphash.Seed
+	sets   []recentSet
+	oldest []uint8 // of each set: the place that is taken next
+	key    []byte
+	ahead  []uint64  // hashes of the cells that are looked at next
+	read   uint64    // keeps touch from being left out
+	warm   bool      // it holds what was applied before this process began
+	log    []replace // since begin
 }
 
-// replace is one place that was taken over: is came first in places, those before n moved behind it, was gave way.
+// recentSet is the places of one hash, a ring: from the oldest on, each is of a cell that was applied later than that of the one before.
+// So a new cell is one write, where a list in order was moved whole; and hashes by themselves are half of what is to be read.
+type recentSet struct {
+	hashes    [recentWays]uint64 // 0: empty
+	sequences [recentWays]uint64
+}
+
+// replace is one cell that was remembered: in the place of was, the oldest, or of was, the same cell, which then became the newest.
 type replace struct {
-	places  []recentCell
-	n       int
 	was, is recentCell
+	set     uint32
+	place   uint8 // of was
 }
 
 type recentCell struct{ hash, sequence uint64 }
 
 // newRecent has room for cells, a multiple of recentWays.
 func newRecent(cells int) *recent {
-	return &recent{seed: maphash.MakeSeed(), slots: make([]recentCell, cells)}
+	return &recent{seed: maphash.MakeSeed(), sets: make([]recentSet, cells/recentWays), oldest: make([]uint8, cells/recentWays)}
 }
 
 // aheadCells is how many cells are looked for side by side. Their places are somewhere in megabytes of memory, and a processor waits for ten
@@ -89,13 +97,12 @@ func (r *recent) room(n int) {
 	}
 }
 
-// touch reads where the cells of ahead may be, a cache line after the other.
+// touch reads what take will of each cell of ahead: two cache lines of hashes, and the sequence that may give way.
 func (r *recent) touch() {
 	for _, h := range r.ahead {
-		places := r.places(h)
-		for i := 0; i < len(places); i += 4 {
-			r.read += places[i].hash
-		}
+		n := r.setOf(h)
+		s := &r.sets[n]
+		r.read += s.hashes[0] + s.hashes[recentWays/2] + s.sequences[r.oldest[n]%recentWays]
 	}
 }
 
@@ -122,9 +129,16 @@ func (r *recent) mark() int { return len(r.log) }
 // undo takes back what was remembered since mark, for changes that are not applied after all.
 func (r *recent) undo(mark int) {
 	for i := len(r.log) - 1; i >= mark; i-- {
-		l := r.log[i]
-		copy(l.places[:l.n], l.places[1:])
-		l.places[l.n] = l.was
+		l := &r.log[i]
+		s := &r.sets[l.set]
+		if l.was.hash == l.is.hash {
+			for at := before(r.oldest[l.set]); at != l.place; at = before(at) {
+				s.put(at, s.at(before(at)))
+			}
+		} else {
+			r.oldest[l.set] = l.place
+		}
+		s.put(l.place, l.was)
 	}
 	r.log = r.log[:mark]
 }
@@ -132,39 +146,60 @@ func (r *recent) undo(mark int) {
 // forget takes back what was remembered from mark to end, where nothing has taken its place since.
 func (r *recent) forget(mark, end int) {
 	for i := end - 1; i >= mark; i-- {
-		l := r.log[i]
-		n := slices.Index(l.places, l.is)
+		l := &r.log[i]
+		s := &r.sets[l.set]
+		n := slices.Index(s.hashes[:], l.is.hash)
 		switch {
-		case n < 0:
+		case n < 0 || s.sequences[n] != l.is.sequence:
 		case l.was.hash == l.is.hash:
-			l.places[n] = l.was
+			s.put(uint8(n), l.was)
 		default:
-			l.places[n] = recentCell{}
+			s.put(uint8(n), recentCell{})
 		}
 	}
 }
 
-// places are those of a hash.
-func (r *recent) places(hash uint64) []recentCell {
-	at := hash >> 1 % uint64(len(r.slots)/recentWays) * recentWays // bit 0 is always set
-	return r.slots[at : at+recentWays]
+func (s *recentSet) at(place uint8) recentCell {
+	return recentCell{s.hashes[place%recentWays], s.sequences[place%recentWays]}
 }
 
+func (s *recentSet) put(place uint8, c recentCell) {
+	s.hashes[place%recentWays], s.sequences[place%recentWays] = c.hash, c.sequence
+}
+
+func before(place uint8) uint8 { return (place - 1) % recentWays }
+
+func behind(place uint8) uint8 { return (place + 1) % recentWays }
+
+func (r *recent) setOf(hash uint64) uint32 {
+	return uint32(hash >> 1 % uint64(len(r.sets))) // bit 0 is always set
+}
+
+// superseded tells whether the cell was applied with a higher sequence; else it is remembered.
 func (r *recent) superseded(hash, sequence uint64) bool {
-	places := r.places(hash)
-	n := slices.IndexFunc(places, func(x recentCell) bool { return x.hash == hash })
-	if n < 0 {
-		n = len(places) - 1
-	} else if places[n].sequence > sequence {
+	set := r.setOf(hash)
+	s, oldest := &r.sets[set], r.oldest[set]
+	n := slices.Index(s.hashes[:], hash)
+	switch {
+	case n >= 0 && s.sequences[n] > sequence:
 		return true
-	}
-	if sequence == 0 {
+	case sequence == 0:
 		return false // of a scan: it supersedes nothing
 	}
-	is := recentCell{hash, sequence}
-	r.log = append(r.log, replace{places, n, places[n], is})
-	copy(places[1:n+1], places)
-	places[0] = is
+	l := replace{is: recentCell{hash, sequence}, set: set, place: oldest}
+	to := oldest
+	if n >= 0 {
+		l.place, to = uint8(n), before(oldest)
+	}
+	l.was = s.at(l.place)
+	r.log = append(r.log, l)
+	if n < 0 {
+		r.oldest[set] = behind(oldest)
+	}
+	for at := l.place; at != to; at = behind(at) { // it was applied before: it is the newest now
+		s.put(at, s.at(behind(at)))
+	}
+	s.put(to, l.is)
 	return false
 }
 

@@ -81,6 +81,14 @@ func TestRecentCellsAreTheRecentOnes(t *testing.T) {
 	}
 }
 
+// memory is what a recent remembers.
+type memory struct {
+	sets   []recentSet
+	oldest []uint8
+}
+
+func memoryOf(r *recent) memory { return memory{slices.Clone(r.sets), slices.Clone(r.oldest)} }
+
 // TestWhatIsTakenBackWasNever: undo leaves the memory as it was, forget leaves nothing of the changes it is told.
 func TestWhatIsTakenBackWasNever(t *testing.T) {
 	change := func(i int, seq uint64) *schema.Change { return cellChange(fmt.Sprint(i%40), seq, 1, put("q", 5)) }
@@ -89,18 +97,18 @@ func TestWhatIsTakenBackWasNever(t *testing.T) {
 		r.begin()
 		r.filter(change(i, uint64(i+1)))
 	}
-	before := slices.Clone(r.slots)
+	before := memoryOf(r)
 	r.begin()
 	for i := range 1000 {
 		r.filter(change(7*i, uint64(i+50)))
 	}
-	kept := slices.Clone(r.slots)
+	kept := memoryOf(r)
 	mark := r.mark()
 	for i := range 1000 {
 		r.filter(change(3*i, uint64(2000+i)))
 	}
 	r.undo(mark)
-	if !slices.Equal(r.slots, kept) {
+	if !reflect.DeepEqual(memoryOf(r), kept) {
 		t.Error("undone to a mark, the memory is another one")
 	}
 	mark = r.mark()
@@ -111,7 +119,7 @@ func TestWhatIsTakenBackWasNever(t *testing.T) {
 		t.Errorf("%d cells of the change that was forgotten and %d of the other are left out, want 0 and 1", n, m)
 	}
 	r.undo(0)
-	if !slices.Equal(r.slots, before) {
+	if !reflect.DeepEqual(memoryOf(r), before) {
 		t.Error("undone to the begin, the memory is another one")
 	}
 }
@@ -182,7 +190,7 @@ func TestCellsAreLookedForSideBySide(t *testing.T) {
 		}
 		n++
 	})
-	if n != len(singly) || !reflect.DeepEqual(together, singly) || !slices.Equal(one.slots, many.slots) {
+	if n != len(singly) || !reflect.DeepEqual(together, singly) || !reflect.DeepEqual(memoryOf(one), memoryOf(many)) {
 		t.Errorf("%d of %d changes are told, and they are not what one after the other are", n, len(singly))
 	}
 	if left == 0 {

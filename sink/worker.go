@@ -117,14 +117,18 @@ func (w *worker) settle(b *Batch) {
 	if b.Skipped > 0 || len(b.dead) > 0 {
 		w.from = b.Next
 	}
-	applied, superseded := b.Changes[:0], 0
+	applied, superseded := 0, 0
 	for i := range b.Changes {
-		if !b.origins[i].dead {
-			applied = append(applied, b.Changes[i])
-			superseded += b.origins[i].superseded
+		if b.origins[i].dead {
+			continue
 		}
+		if applied < i {
+			b.Changes[applied] = b.Changes[i]
+		}
+		applied++
+		superseded += b.origins[i].superseded
 	}
-	b.Changes = applied
+	b.Changes = b.Changes[:applied]
 	w.count(w.tp, len(b.Changes), b.Skipped)
 	if superseded > 0 {
 		w.cfg.Stats.Superseded(superseded)

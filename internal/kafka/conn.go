@@ -298,7 +298,8 @@ func readN(r io.Reader, n int, room []byte) ([]byte, error) {
 		_, err := io.ReadFull(r, room[:n])
 		return room[:n], err
 	}
-	b := make([]byte, min(n, step))
+	first := min(n, step)
+	b := make([]byte, first, first+first/8) // so that the next answer, a little larger, fits too
 	for have := 0; ; {
 		m, err := io.ReadFull(r, b[have:])
 		if err != nil {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/waltap/waltap/internal/hbase/admin"
+	"github.com/waltap/waltap/internal/hbase/cell"
 	"github.com/waltap/waltap/internal/hbase/mutate"
 	"github.com/waltap/waltap/schema"
 	"github.com/waltap/waltap/sink"
@@ -64,6 +65,7 @@ type Applier struct {
 	writer  *mutate.Writer
 	way     atomic.Int32 // of Auto: what is known of it
 
+	mapped   sync.Pool // *[]mapped
 	builders sync.Pool // *callBuilder
 	chunks   sync.Pool // *chunk
 
@@ -97,6 +99,7 @@ func Open(ctx context.Context, cfg Config) (*Applier, error) {
 		return nil, fmt.Errorf("read the destination's cluster id: %w", err)
 	}
 	return &Applier{cfg: cfg, cluster: cluster, id: id, writer: mutate.New(cluster, cfg.CallTimeout),
+		mapped:   sync.Pool{New: func() any { return new([]mapped) }},
 		builders: sync.Pool{New: func() any { return new(callBuilder) }}, chunks: sync.Pool{New: func() any { return new(chunk) }},
 		ready: make(map[string]*table), sources: make(map[string]string)}, nil
 }
@@ -107,7 +110,38 @@ func (a *Applier) Close() error { return a.cluster.Close() }
 // mapped is a change with its table at the target.
 type mapped struct {
 	*schema.Change
-	to *table
+	to        *table
+	size      int  // about what its cells occupy in a call: a family may have a longer name at the target
+	mutations int  // that a region server makes of it: one for each run of cells of one type
+	reserved  bool // see hasReservedTags
+}
+
+// cellOverhead is what a cell has in a call beside its parts.
+const cellOverhead = 26
+
+// to is c with its table.
+func to(t *table, c *schema.Change) mapped {
+	m := mapped{Change: c, to: t, mutations: 1}
+	for i := range c.Cells {
+		k := &c.Cells[i]
+		m.size += cellOverhead + len(c.Row) + len(k.Family) + len(k.Qualifier) + len(k.Value) + len(k.Tags)
+		if i > 0 && k.Type != c.Cells[i-1].Type {
+			m.mutations++
+		}
+		m.reserved = m.reserved || len(k.Tags) > 0 && hasReservedTags(k.Tags)
+	}
+	return m
+}
+
+// hasReservedTags tells whether there is a tag other than a TTL: where the target checks cell ACLs or visibility labels it takes those from
+// its own servers only.
+func hasReservedTags(tags []byte) bool {
+	for t, err := range cell.Tags(tags) {
+		if err != nil || t.Type != cell.TagTTL {
+			return true
+		}
+	}
+	return false
 }
 
 // alike tells whether other is of the same table, and of no other family than the first of c: what was found for c holds for it.
@@ -126,7 +160,13 @@ func (c mapped) alike(other *schema.Change) bool {
 // Apply implements sink.Applier. Calls that may share a row are made one after the other: the order of a row's changes holds.
 func (a *Applier) Apply(ctx context.Context, b *sink.Batch) error {
 	looped := 0
-	changes := make([]mapped, 0, len(b.Changes))
+	room := a.mapped.Get().(*[]mapped)
+	changes := (*room)[:0]
+	defer func() {
+		clear(changes) // they are the caller's
+		*room = changes
+		a.mapped.Put(room)
+	}()
 	var last mapped // that was looked up
 	for i := range b.Changes {
 		c := &b.Changes[i]
@@ -141,7 +181,7 @@ func (a *Applier) Apply(ctx context.Context, b *sink.Batch) error {
 			return &sink.RefusedError{Change: i, Err: err}
 		}
 		if !last.alike(c) {
-			to, err := a.table(ctx, b.Topic, c)
+			found, err := a.table(ctx, b.Topic, c)
 			if err != nil {
 				var refused *refusal // on the heap: not for each change
 				if errors.As(err, &refused) {
@@ -149,9 +189,9 @@ func (a *Applier) Apply(ctx context.Context, b *sink.Batch) error {
 				}
 				return err
 			}
-			last = mapped{c, to}
+			last = mapped{Change: c, to: found}
 		}
-		changes = append(changes, mapped{c, last.to})
+		changes = append(changes, to(last.to, c))
 	}
 	if err := a.write(ctx, changes); err != nil {
 		return a.explain(b, err)

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"github.com/waltap/waltap/internal/hbase/cell"
 	"github.com/waltap/waltap/internal/hbase/rpc"
-	"github.com/waltap/waltap/schema"
 )
 
 // auto writes changes, in their order, by mutations; those with tags that servers take from no client, by replication. A region server
@@ -14,8 +12,8 @@ import (
 // took 12.9 of its CPU seconds per million cells of 100 B; with mutations of our own it takes 6.2.
 func (a *Applier) auto(ctx context.Context, changes []mapped) error {
 	for len(changes) > 0 {
-		n, reserved := 1, hasReservedTags(changes[0].Change)
-		for n < len(changes) && hasReservedTags(changes[n].Change) == reserved {
+		n, reserved := 1, changes[0].reserved
+		for n < len(changes) && changes[n].reserved == reserved {
 			n++
 		}
 		write := a.mutate
@@ -28,19 +26,6 @@ func (a *Applier) auto(ctx context.Context, changes []mapped) error {
 		changes = changes[n:]
 	}
 	return nil
-}
-
-// hasReservedTags tells whether a cell of c has a tag other than a TTL: where the target checks cell ACLs or visibility labels it takes
-// those from its own servers only.
-func hasReservedTags(c *schema.Change) bool {
-	for i := range c.Cells {
-		for t, err := range cell.Tags(c.Cells[i].Tags) {
-			if err != nil || t.Type != cell.TagTTL {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // What is known of a target in mode Auto.

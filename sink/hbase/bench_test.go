@@ -11,7 +11,7 @@ import (
 
 // changesOf are a batch of 4000 cells in rows of so many.
 func changesOf(cells int) []mapped {
-	to := &table{name: "default:t", wire: "t"}
+	target := &table{name: "default:t", wire: "t"}
 	changes := make([]mapped, 4000/cells)
 	for i := range changes {
 		c := &schema.Change{Table: "default:t", Row: fmt.Appendf(nil, "row-%06d", i), Sequence: uint64(i), Timestamp: 1790000000000,
@@ -19,7 +19,7 @@ func changesOf(cells int) []mapped {
 		for q := range cells {
 			c.Cells = append(c.Cells, schema.Cell{Family: []byte("f"), Qualifier: fmt.Append(nil, q), Timestamp: 1790000000000, Type: schema.Put, Value: make([]byte, 100)})
 		}
-		changes[i] = mapped{c, to}
+		changes[i] = to(target, c)
 	}
 	return changes
 }

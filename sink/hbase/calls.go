@@ -75,9 +75,8 @@ func (b *callBuilder) begin(origins []schema.UUID) {
 }
 
 func (b *callBuilder) add(c mapped) {
-	mutations := mutationsOf(c.Change)
 	b.origins = append(append(b.origins[:0], c.Source.Origins...), c.Source.ClusterID) // its source last
-	if b.at == nil || !slices.Equal(b.at.origins, b.origins) || b.at.entries > 0 && b.at.mutations+mutations > maxMutations {
+	if b.at == nil || !slices.Equal(b.at.origins, b.origins) || b.at.entries > 0 && b.at.mutations+c.mutations > maxMutations {
 		b.begin(b.origins)
 	}
 	start := len(b.at.cells)
@@ -88,7 +87,7 @@ func (b *callBuilder) add(c mapped) {
 		b.at.cells = append(b.at.cells, full.cells[start:]...)
 		full.cells = full.cells[:start]
 	}
-	b.at.mutations += mutations
+	b.at.mutations += c.mutations
 	b.at.entries++
 	b.region, b.table = append(b.region[:0], c.Source.Region...), append(b.table[:0], c.to.wire...)
 	b.entry = walentry.Entry{Region: b.region, Table: b.table, Sequence: c.Sequence, WriteTime: uint64(c.Timestamp),
@@ -102,7 +101,7 @@ func (b *callBuilder) add(c mapped) {
 // appendCells appends the cells of c as they go over the wire.
 func (b *callBuilder) appendCells(dst []byte, c mapped) []byte {
 	for i := range c.Cells {
-		fillCell(c, i, &b.cell)
+		fillCell(c.Change, c.to, i, &b.cell)
 		dst = cell.KeyValueCodecWithTags.Append(dst, &b.cell)
 	}
 	return dst
@@ -116,21 +115,10 @@ func passed(c *schema.Change) []schema.UUID {
 }
 
 // fillCell makes k cell i of c as it goes over the wire.
-func fillCell(c mapped, i int, k *cell.Cell) {
+func fillCell(c *schema.Change, to *table, i int, k *cell.Cell) {
 	from := &c.Cells[i]
-	*k = cell.Cell{Row: c.Row, Family: c.to.family(from.Family), Qualifier: from.Qualifier, Timestamp: from.Timestamp,
+	*k = cell.Cell{Row: c.Row, Family: to.family(from.Family), Qualifier: from.Qualifier, Timestamp: from.Timestamp,
 		Type: cell.Type(from.Type), Value: from.Value, Tags: from.Tags}
-}
-
-// mutationsOf counts what a region server makes of c: a mutation per run of one type.
-func mutationsOf(c *schema.Change) int {
-	n := 0
-	for i := range c.Cells {
-		if i == 0 || c.Cells[i].Type != c.Cells[i-1].Type {
-			n++
-		}
-	}
-	return n
 }
 
 // tableName is HBase's text form, in which the default namespace is left out.

@@ -16,7 +16,7 @@ func change(row string, types ...schema.CellType) mapped {
 	for i, typ := range types {
 		c.Cells = append(c.Cells, schema.Cell{Family: []byte("f"), Qualifier: fmt.Append(nil, i), Timestamp: 5, Type: typ, Value: []byte("v")})
 	}
-	return mapped{c, &table{name: "default:t", wire: "t"}}
+	return to(&table{name: "default:t", wire: "t"}, c)
 }
 
 // entriesOf reads the message of c as it is sent.

@@ -41,7 +41,7 @@ func round(changes []mapped) int {
 	rows, size := make(map[key]bool), 0
 	for n, c := range changes {
 		k := key{c.to.name, string(c.Row)}
-		size += sizeOf(c)
+		size += c.size
 		if n > 0 && (rows[k] || size > maxCallBytes || !slices.Equal(passed(c.Change), passed(changes[0].Change))) {
 			return n
 		}
@@ -50,14 +50,19 @@ func round(changes []mapped) int {
 	return len(changes)
 }
 
-// fillings makes a mutation of each column that changes have puts of. It tells how many cells are left out: markers, and puts
+// fillings makes an item of each column that changes have puts of. It tells how many cells are left out: markers, and puts
 // that they hide.
-func fillings(changes []mapped) (batches []mutate.Batch, left int) {
-	k := chunk{origins: passed(changes[0].Change)}
+func fillings(changes []mapped) (batches []mutate.Columns, left int) {
+	ids := map[string][]byte{mutate.ClusterIDs: clusterIDsAttribute(passed(changes[0].Change))}
 	for _, c := range changes {
 		type column struct{ family, qualifier string }
 		at := make(map[column]int)
-		var mutations []mutate.Cells
+		n := slices.IndexFunc(batches, func(b mutate.Columns) bool { return b.Table == c.to.name })
+		if n < 0 {
+			n = len(batches)
+			batches = append(batches, mutate.Columns{Table: c.to.name, Attributes: ids})
+		}
+		b := &batches[n]
 		hidden := hiderOf(c.Change)
 		for i := range c.Cells {
 			of := &c.Cells[i]
@@ -68,22 +73,16 @@ func fillings(changes []mapped) (batches []mutate.Batch, left int) {
 			key := column{string(of.Family), string(of.Qualifier)}
 			n, there := at[key]
 			if !there {
-				n = len(mutations)
+				n = len(b.Puts)
 				at[key] = n
-				mutations = append(mutations, nil)
+				b.Puts = append(b.Puts, nil)
 			}
 			var k cell.Cell
-			fillCell(c, i, &k)
-			mutations[n] = append(mutations[n], k)
-		}
-		if len(mutations) > 0 {
-			b := k.of(c.to)
-			for _, m := range mutations {
-				b.Mutations = append(b.Mutations, m)
-			}
+			fillCell(c.Change, c.to, i, &k)
+			b.Puts[n] = append(b.Puts[n], k)
 		}
 	}
-	return k.tables, left
+	return batches, left
 }
 
 // hiderOf tells which puts the delete markers of c hide. As at HBase, a marker hides a put of its own timestamp in whatever

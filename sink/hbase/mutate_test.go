@@ -1,15 +1,11 @@
 package hbase
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
-	"pgregory.net/rapid"
 
 	"github.com/waltap/waltap/internal/hbase/cell"
 	"github.com/waltap/waltap/internal/hbase/mutate"
@@ -25,14 +21,19 @@ func TestRunsOfPutsAndOfMarkersAreMutations(t *testing.T) {
 	var k chunk
 	k.add(c)
 	for _, m := range k.tables[0].Mutations {
-		for i := range m.Len() {
+		block, n := m.Append(nil), 0
+		for range m.Len() {
 			var k cell.Cell
-			m.Cell(i, &k)
+			n, _ = mutate.Codec.Decode(block, &k)
+			block = block[n:]
 			got += fmt.Sprintf("%s %s:%s@%d %s %s %x, ", k.Row, k.Family, k.Qualifier, k.Timestamp, k.Type, k.Value, k.Tags)
 		}
-		got += "| "
+		if len(block) > 0 || string(m.Row()) != "r" {
+			t.Errorf("%d bytes are left, row %q", len(block), m.Row())
+		}
+		got += fmt.Sprint(m.Put(), "| ")
 	}
-	want := "r g:0@5 Put v , r g:1@5 Put v 00090800000000000003e8, | r g:2@5 Delete v , r g:3@5 DeleteFamily v , r g:4@5 DeleteColumn v , | r g:5@5 Put v , | "
+	want := "r g:0@5 Put v , r g:1@5 Put v 00090800000000000003e8, true| r g:2@5 Delete v , r g:3@5 DeleteFamily v , r g:4@5 DeleteColumn v , false| r g:5@5 Put v , true| "
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -68,16 +69,16 @@ func TestAChunkHasOneListOfOriginsAndIsBounded(t *testing.T) {
 	}
 	big := change("big", schema.Put)
 	big.Cells[0].Value = make([]byte, maxCallBytes)
-	write(big, change("behind", schema.Put))
+	write(to(big.to, big.Change), change("behind", schema.Put))
 	end()
 	const (
 		id  = "0000000101000000000000000000000000000000"
 		ids = "00000002ff00000000000000000000000000000901000000000000000000000000000000"
 	)
-	to := change("r", schema.Put).to.name
+	table := change("r", schema.Put).to.name
 	want := []string{
-		to + " 2 " + id + ", shop:u 1 " + id, to + " 1 " + ids, to + " 1 " + id, // by origins
-		to + " 4000 " + id, to + " 2000 " + id, to + " 1 " + id, to + " 1 " + id, // by size: the big one is alone
+		table + " 2 " + id + ", shop:u 1 " + id, table + " 1 " + ids, table + " 1 " + id, // by origins
+		table + " 4000 " + id, table + " 2000 " + id, table + " 1 " + id, table + " 1 " + id, // by size: the big one is alone
 	}
 	if !slices.Equal(chunks, want) {
 		t.Errorf("chunks\n%s\nwant\n%s", strings.Join(chunks, "\n"), strings.Join(want, "\n"))
@@ -161,10 +162,10 @@ func TestRoundsOfFilling(t *testing.T) {
 	c.Cells[2].Qualifier, c.Cells[2].Timestamp = c.Cells[0].Qualifier, 6
 	c.Cells[0].Timestamp, c.Cells[3].Timestamp = 7, 5
 	batches, left := fillings(append(list, c))
-	if len(batches) != 2 || len(batches[0].Mutations) != 3 || len(batches[1].Mutations) != 1 || left != 2 {
+	if len(batches) != 2 || len(batches[0].Puts) != 3 || len(batches[1].Puts) != 1 || left != 2 {
 		t.Fatalf("%d cells are left out of %+v; want the marker and the put that it hides, and two tables", left, batches)
 	}
-	if m := batches[0].Mutations[2].(mutate.Cells); len(m) != 2 || m[0].Timestamp != 7 || m[1].Timestamp != 6 || m[0].Type != cell.Put {
+	if m := batches[0].Puts[2]; len(m) != 2 || m[0].Timestamp != 7 || m[1].Timestamp != 6 || m[0].Type != cell.Put {
 		t.Errorf("the column of two versions is %+v", m)
 	}
 }
@@ -180,7 +181,7 @@ func TestWhichTagsNoClientMayWrite(t *testing.T) {
 	} {
 		c := change("r", schema.Put, schema.Put)
 		c.Cells[1].Tags = tc.tags
-		if got := hasReservedTags(c.Change); got != tc.reserved {
+		if got := to(c.to, c.Change).reserved; got != tc.reserved {
 			t.Errorf("tags % x: reserved %v", tc.tags, got)
 		}
 	}
@@ -207,22 +208,4 @@ func TestWhichChangesNeedNoFurtherLook(t *testing.T) {
 	if (mapped{}).alike(last.Change) {
 		t.Error("the first of a batch needs a look")
 	}
-}
-
-// TestChunkSort: mutations are in the order of their rows, and those of a row in the order in which they came.
-func TestChunkSort(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		rows := rapid.SliceOf(rapid.StringMatching(`[a-c]{0,3}|samestart[a-c]{0,2}`)).Draw(t, "rows")
-		var mutations []mutate.Mutation
-		for i, row := range rows {
-			mutations = append(mutations, mutate.Cells{{Row: []byte(row), Timestamp: int64(i)}})
-		}
-		want := slices.Clone(mutations)
-		slices.SortStableFunc(want, func(a, b mutate.Mutation) int { return bytes.Compare(a.Row(), b.Row()) })
-		var k chunk
-		k.sort(mutations)
-		if d := cmp.Diff(want, mutations); d != "" {
-			t.Errorf("rows %q (-want +got):\n%s", rows, d)
-		}
-	})
 }

@@ -1,8 +1,10 @@
 package mutate
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -21,11 +23,17 @@ const (
 	getsPerCall = 1000
 )
 
-// PutAbsent writes those of b's mutations whose column has no value yet. Each mutation is puts of one column, and no two are
-// of the same one. It returns how many cells were left out; the rest is in the servers' logs when the error is nil. The check and
+// Columns are puts to one table: each item of one column, and no two of the same one.
+type Columns struct {
+	Table      string // "ns:table"
+	Attributes map[string][]byte
+	Puts       []Cells
+}
+
+// PutAbsent writes those of b's puts whose column has no value yet. It returns how many cells were left out; the rest is in the servers' logs when the error is nil. The check and
 // the write of a column are one step for everybody else, but for a column that somebody gives an empty value in between: that
 // is taken for none.
-func (w *Writer) PutAbsent(ctx context.Context, b Batch) (kept int, err error) {
+func (w *Writer) PutAbsent(ctx context.Context, b Columns) (kept int, err error) {
 	there, err := w.existing(ctx, &b)
 	if err != nil {
 		return 0, err
@@ -33,15 +41,15 @@ func (w *Writer) PutAbsent(ctx context.Context, b Batch) (kept int, err error) {
 	var present atomic.Int64
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(conditionalCalls)
-	for i, m := range b.Mutations {
+	for i, m := range b.Puts {
 		if there[i] {
-			present.Add(int64(m.Len()))
+			present.Add(int64(len(m)))
 			continue
 		}
 		g.Go(func() error {
 			written, err := w.putAbsent(ctx, &b, m)
 			if err == nil && !written {
-				present.Add(int64(m.Len()))
+				present.Add(int64(len(m)))
 			}
 			return err
 		})
@@ -51,8 +59,8 @@ func (w *Writer) PutAbsent(ctx context.Context, b Batch) (kept int, err error) {
 }
 
 // existing tells of each mutation whether its column has a value.
-func (w *Writer) existing(ctx context.Context, b *Batch) (map[int]bool, error) {
-	rows := rowsOf(b.Mutations)
+func (w *Writer) existing(ctx context.Context, b *Columns) (map[int]bool, error) {
+	rows := rowsOf(b.Puts)
 	found := make(map[int]bool)
 	for len(rows) > 0 {
 		chunk := rows[:min(getsPerCall, len(rows))]
@@ -64,11 +72,11 @@ func (w *Writer) existing(ctx context.Context, b *Batch) (map[int]bool, error) {
 	return found, nil
 }
 
-// rowsOf groups mutations by row.
-func rowsOf(mutations []Mutation) [][]int {
+// rowsOf groups puts by row, in the order of rows.
+func rowsOf(puts []Cells) [][]int {
 	var rows [][]int
 	at := make(map[string]int)
-	for i, m := range mutations {
+	for i, m := range puts {
 		n, ok := at[string(m.Row())]
 		if !ok {
 			n = len(rows)
@@ -77,19 +85,20 @@ func rowsOf(mutations []Mutation) [][]int {
 		}
 		rows[n] = append(rows[n], i)
 	}
+	slices.SortFunc(rows, func(a, b []int) int { return bytes.Compare(puts[a[0]].Row(), puts[b[0]].Row()) })
 	return rows
 }
 
-// look asks for rows, each the mutations of one row, and adds to found those whose column has a value.
-func (w *Writer) look(ctx context.Context, b *Batch, rows [][]int, found map[int]bool) error {
-	row := func(i int) []byte { return b.Mutations[rows[i][0]].Row() }
+// look asks for rows, each the puts of one row, and adds to found those whose column has a value.
+func (w *Writer) look(ctx context.Context, b *Columns, rows [][]int, found map[int]bool) error {
+	row := func(i int) []byte { return b.Puts[rows[i][0]].Row() }
 	return w.persist(ctx, func() error {
 		columns := make([]map[string]bool, len(rows))
 		seen, err := w.each(ctx, b.Table, len(rows), row, func(ctx context.Context, s *share) error {
 			actions := make([][]*pb.Action, len(s.regions))
 			for r, region := range s.regions {
-				for _, i := range region.items {
-					actions[r] = append(actions[r], &pb.Action{Get: getOf(b.Mutations, rows[i])})
+				for i := region.from; i < region.end; i++ {
+					actions[r] = append(actions[r], &pb.Action{Get: getOf(b.Puts, rows[i])})
 				}
 			}
 			return w.multi(ctx, s, actions, func(i int, cells []cell.Cell) {
@@ -100,13 +109,13 @@ func (w *Writer) look(ctx context.Context, b *Batch, rows [][]int, found map[int
 			})
 		})
 		var left [][]int
-		for i, mutations := range rows {
+		for i, puts := range rows {
 			if !seen[i] {
-				left = append(left, mutations)
+				left = append(left, puts)
 			}
-			for _, m := range mutations {
-				if columns[i][columnOf(b.Mutations[m])] {
-					found[m] = true
+			for _, n := range puts {
+				if columns[i][column(&b.Puts[n][0])] {
+					found[n] = true
 				}
 			}
 		}
@@ -117,11 +126,6 @@ func (w *Writer) look(ctx context.Context, b *Batch, rows [][]int, found map[int
 
 // column is k's as one string; a family's name holds no colon.
 func column(k *cell.Cell) string { return string(k.Family) + ":" + string(k.Qualifier) }
-
-func columnOf(m Mutation) string {
-	k := first(m)
-	return column(&k)
-}
 
 // keyOnly takes the values off what a Get returns.
 var keyOnly = &pb.Filter{Name: proto.String("org.apache.hadoop.hbase.filter.KeyOnlyFilter"), SerializedFilter: mustMarshal(&pb.KeyOnlyFilter{LenAsVal: proto.Bool(false)})}
@@ -139,12 +143,12 @@ func mustMarshal(m proto.Message) []byte {
 	return b
 }
 
-// getOf asks for the columns of mutations of one row.
-func getOf(mutations []Mutation, of []int) *pb.Get {
-	g := &pb.Get{Row: mutations[of[0]].Row(), Filter: keyOnly, MaxVersions: proto.Uint32(1)}
+// getOf asks for the columns of puts of one row.
+func getOf(puts []Cells, of []int) *pb.Get {
+	g := &pb.Get{Row: puts[of[0]].Row(), Filter: keyOnly, MaxVersions: proto.Uint32(1)}
 	byFamily := make(map[string]*pb.Column)
 	for _, i := range of {
-		k := first(mutations[i])
+		k := &puts[i][0]
 		c := byFamily[string(k.Family)]
 		if c == nil {
 			c = &pb.Column{Family: k.Family}
@@ -156,19 +160,13 @@ func getOf(mutations []Mutation, of []int) *pb.Get {
 }
 
 // putAbsent writes one column, unless it has a value.
-func (w *Writer) putAbsent(ctx context.Context, b *Batch, m Mutation) (written bool, err error) {
-	var block []byte
-	var k cell.Cell
-	for i := range m.Len() {
-		m.Cell(i, &k)
-		block = Codec.Append(block, &k)
-	}
-	m.Cell(0, &k)
+func (w *Writer) putAbsent(ctx context.Context, b *Columns, m Cells) (written bool, err error) {
+	block := m.Append(nil)
 	attributes := attributesOf(b.Attributes)
 	err = w.persist(ctx, func() error {
 		_, err := w.each(ctx, b.Table, 1, func(int) []byte { return m.Row() }, func(ctx context.Context, s *share) error {
 			return w.call(ctx, s.server, func(ctx context.Context, conn *rpc.Conn) error {
-				req := &pb.MutateRequest{Region: specifier(s.regions[0].region), Mutation: mutation(m, attributes), Condition: absence(&k)}
+				req := &pb.MutateRequest{Region: specifier(s.regions[0].region), Mutation: mutation(m, attributes), Condition: absence(&m[0])}
 				resp := &pb.MutateResponse{}
 				if _, err := conn.Call(ctx, "Mutate", req, block, resp); err != nil {
 					return err

@@ -2,7 +2,9 @@ package mutate
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -23,10 +25,8 @@ import (
 // (HBase: Client.proto.)
 type encoding struct {
 	message    []byte
-	actions    []byte // of the region at hand
 	attributes []byte // of every mutation
 	block      []byte
-	cell       cell.Cell // at hand
 }
 
 // maxKept is how large a block is kept for the next call: there was a very large cell in it.
@@ -46,38 +46,44 @@ func (e *encoding) encode(b *Batch, s *share) error {
 		e.block = make([]byte, 0, part+part/16) // grown as it is filled it took a sixth of the sink's CPU time
 	}
 	for _, r := range s.regions {
-		e.actions = e.actions[:0]
-		for n, i := range r.items {
-			e.action(n, b.Mutations[i])
-		}
 		region, err := proto.Marshal(specifier(r.region))
 		if err != nil {
 			return fmt.Errorf("encode region %s: %w", r.region.Encoded, err)
 		}
-		e.message = protowire.AppendVarint(appendTag(e.message, 1, protowire.BytesType), uint64(1+protowire.SizeBytes(len(region))+len(e.actions)))
+		e.message = appendTag(e.message, 1, protowire.BytesType)
+		begin := len(e.message)
+		e.message = append(e.message, make([]byte, usualLength)...)
 		e.message = protowire.AppendBytes(appendTag(e.message, 1, protowire.BytesType), region)
-		e.message = append(e.message, e.actions...)
+		for n, m := range b.Mutations[r.from:r.end] {
+			e.action(n, m)
+		}
+		e.setLength(begin)
 	}
 	return nil
 }
 
+// usualLength is how many bytes the length of a region's part usually has: it is of 16 KiB to 2 MiB.
+const usualLength = 3
+
+// setLength puts the length of what is behind the place that was kept for it at begin into that place, which is made to fit.
+func (e *encoding) setLength(begin int) {
+	size := len(e.message) - begin - usualLength
+	var length [binary.MaxVarintLen64]byte
+	e.message = slices.Replace(e.message, begin, begin+usualLength, protowire.AppendVarint(length[:0], uint64(size))...)
+}
+
 func (e *encoding) action(index int, m Mutation) {
 	row, cells := m.Row(), uint64(m.Len())
-	m.Cell(0, &e.cell)
-	typ := typeOf(&e.cell)
 	size := 1 + protowire.SizeBytes(len(row)) + 2 + len(e.attributes) + 1 + protowire.SizeVarint(cells)
-	dst := e.actions
+	dst := e.message
 	dst = protowire.AppendVarint(appendTag(dst, 3, protowire.BytesType), uint64(1+protowire.SizeVarint(uint64(index))+1+protowire.SizeBytes(size)))
 	dst = protowire.AppendVarint(appendTag(dst, 1, protowire.VarintType), uint64(index))
 	dst = protowire.AppendVarint(appendTag(dst, 2, protowire.BytesType), uint64(size))
 	dst = protowire.AppendBytes(appendTag(dst, 1, protowire.BytesType), row)
-	dst = protowire.AppendVarint(appendTag(dst, 2, protowire.VarintType), uint64(typ))
+	dst = protowire.AppendVarint(appendTag(dst, 2, protowire.VarintType), uint64(typeOf(m)))
 	dst = append(dst, e.attributes...)
-	e.actions = protowire.AppendVarint(appendTag(dst, 8, protowire.VarintType), cells)
-	for i := range int(cells) {
-		m.Cell(i, &e.cell)
-		e.block = Codec.Append(e.block, &e.cell)
-	}
+	e.message = protowire.AppendVarint(appendTag(dst, 8, protowire.VarintType), cells)
+	e.block = m.Append(e.block)
 }
 
 func appendTag(dst []byte, num protowire.Number, typ protowire.Type) []byte {
@@ -92,7 +98,6 @@ func (w *Writer) write(ctx context.Context, b *Batch, s *share) error {
 		if cap(e.block) > maxKept {
 			e.block = nil
 		}
-		e.cell = cell.Cell{} // what it refers to is the caller's
 		w.encodings.Put(e)
 	}()
 	if err := e.encode(b, s); err != nil {
@@ -132,26 +137,43 @@ func (s *share) wroteAll(answer []byte) bool {
 		return true
 	}
 	for _, r := range s.regions {
-		for _, i := range r.items {
-			s.done[i] = false
-		}
+		clear(s.done[r.from:r.end])
 	}
 	return false
 }
 
 // wroteRegion is wroteAll for one RegionActionResult: resultOrException = 1, repeated.
-func (s *share) wroteRegion(r *regionShare, b []byte) bool {
+func (s *share) wroteRegion(r regionShare, b []byte) bool {
+	done := s.done[r.from:r.end]
 	n := 0
+	for ; ; n++ {
+		index, rest, usual := usualResult(b)
+		if !usual || index >= uint64(len(done)) || done[index] {
+			break
+		}
+		done[index], b = true, rest
+	}
 	all := eachField(b, func(num protowire.Number, _ uint64, b []byte) bool {
 		index, plain := plainResult(b)
-		if num != 1 || !plain || index >= uint64(len(r.items)) || s.done[r.items[index]] {
+		if num != 1 || !plain || index >= uint64(len(done)) || done[index] {
 			return false
 		}
-		s.done[r.items[index]] = true
+		done[index] = true
 		n++
 		return true
 	})
-	return all && n == len(r.items)
+	return all && n == len(done)
+}
+
+// usualResult reads, off the front of a RegionActionResult, a ResultOrException as servers write it where all came through: index, and a
+// result that is empty. It is plainResult by bytes, which takes a sixth of the time.
+func usualResult(b []byte) (index uint64, rest []byte, usual bool) {
+	if len(b) < 6 || b[0] != 1<<3|2 || b[1] < 4 || int(b[1]) > len(b)-2 || b[2] != 1<<3 {
+		return 0, nil, false
+	}
+	field, rest := b[3:2+b[1]], b[2+b[1]:]
+	index, n := protowire.ConsumeVarint(field)
+	return index, rest, n > 0 && len(field) == n+2 && field[n] == 2<<3|2 && field[n+1] == 0
 }
 
 // plainResult reads a ResultOrException that has nothing but index = 1, uint32, and result = 2, a Result that is empty.

@@ -14,17 +14,12 @@ import (
 	"github.com/waltap/waltap/internal/hbase/pb"
 )
 
-// shareOf is a server's share of all mutations of b, which are of two regions by turns.
+// shareOf is a server's share of all mutations of b, which are of two regions.
 func shareOf(b *Batch) *share {
-	s := &share{done: make([]bool, len(b.Mutations))}
-	for r := range 2 {
-		region := &regionShare{region: &admin.Region{Name: fmt.Appendf(nil, "region %d", r)}}
-		for i := r; i < len(b.Mutations); i += 2 {
-			region.items = append(region.items, i)
-		}
-		s.regions = append(s.regions, region)
-	}
-	return s
+	n := len(b.Mutations)
+	return &share{done: make([]bool, n), regions: []regionShare{
+		{&admin.Region{Name: []byte("region 0")}, 0, n / 2}, {&admin.Region{Name: []byte("region 1")}, n / 2, n},
+	}}
 }
 
 // TestEncodedMultiIsTheMessage compares with what the protocol's own encoder makes.
@@ -39,9 +34,9 @@ func TestEncodedMultiIsTheMessage(t *testing.T) {
 	var block []byte
 	for _, r := range s.regions {
 		actions := &pb.RegionAction{Region: specifier(r.region)}
-		for n, i := range r.items {
-			actions.Action = append(actions.Action, &pb.Action{Index: proto.Uint32(uint32(n)), Mutation: mutation(b.Mutations[i], attributesOf(b.Attributes))})
-			for _, k := range b.Mutations[i].(Cells) {
+		for n, m := range b.Mutations[r.from:r.end] {
+			actions.Action = append(actions.Action, &pb.Action{Index: proto.Uint32(uint32(n)), Mutation: mutation(m, attributesOf(b.Attributes))})
+			for _, k := range m.(Cells) {
 				block = Codec.Append(block, &k)
 			}
 		}
@@ -67,7 +62,7 @@ func answerTo(s *share) *pb.MultiResponse {
 	resp := &pb.MultiResponse{}
 	for _, r := range s.regions {
 		result := &pb.RegionActionResult{}
-		for n := len(r.items) - 1; n >= 0; n-- {
+		for n := r.end - r.from - 1; n >= 0; n-- {
 			result.ResultOrException = append(result.ResultOrException, &pb.ResultOrException{Index: proto.Uint32(uint32(n)), Result: &pb.Result{}})
 		}
 		resp.RegionActionResult = append(resp.RegionActionResult, result)

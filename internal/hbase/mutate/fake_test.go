@@ -66,7 +66,7 @@ func (f *fakeCluster) write(ctx context.Context, w *Writer, b Batch) error {
 	return w.Write(ctx, b)
 }
 
-func (f *fakeCluster) putAbsent(w *Writer, b Batch) (int, error) {
+func (f *fakeCluster) putAbsent(w *Writer, b Columns) (int, error) {
 	f.mu.Unlock()
 	defer f.mu.Lock()
 	return w.PutAbsent(f.t.Context(), b)

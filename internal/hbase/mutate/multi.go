@@ -40,7 +40,7 @@ func (w *Writer) multi(ctx context.Context, s *share, actions [][]*pb.Action, do
 func (s *share) read(resp *pb.MultiResponse, block []byte, done func(item int, cells []cell.Cell)) error {
 	sizes := make([]int, len(s.regions))
 	for i, r := range s.regions {
-		sizes[i] = len(r.items)
+		sizes[i] = r.end - r.from
 	}
 	outcomes, err := readMulti(resp, block, sizes)
 	if err != nil {
@@ -48,9 +48,9 @@ func (s *share) read(resp *pb.MultiResponse, block []byte, done func(item int, c
 	}
 	var errs []error
 	for i, r := range s.regions {
-		for n, item := range r.items {
+		for n := range outcomes[i] {
 			if o := &outcomes[i][n]; o.err == nil {
-				done(item, o.cells)
+				done(r.from+n, o.cells)
 			} else {
 				errs = append(errs, fmt.Errorf("region %s: %w", r.region.Encoded, o.err))
 			}
@@ -147,9 +147,8 @@ func remote(x *pb.NameBytesPair) *rpc.RemoteError {
 	return err
 }
 
-// typeOf is that of the mutation which k is of.
-func typeOf(k *cell.Cell) pb.MutationProto_MutationType {
-	if k.Type == cell.Put {
+func typeOf(m Mutation) pb.MutationProto_MutationType {
+	if m.Put() {
 		return pb.MutationProto_PUT
 	}
 	return pb.MutationProto_DELETE
@@ -157,9 +156,7 @@ func typeOf(k *cell.Cell) pb.MutationProto_MutationType {
 
 // mutation is m without its cells, which go into the cell block.
 func mutation(m Mutation, attributes []*pb.NameBytesPair) *pb.MutationProto {
-	k := first(m)
-	typ := typeOf(&k)
-	return &pb.MutationProto{Row: m.Row(), MutateType: &typ, Attribute: attributes, AssociatedCellCount: proto.Int32(int32(m.Len()))}
+	return &pb.MutationProto{Row: m.Row(), MutateType: typeOf(m).Enum(), Attribute: attributes, AssociatedCellCount: proto.Int32(int32(m.Len()))}
 }
 
 func attributesOf(m map[string][]byte) []*pb.NameBytesPair {

@@ -38,9 +38,10 @@ type Cluster interface {
 // it has them in, until the call that writes them has returned.
 type Mutation interface {
 	Row() []byte
-	Len() int
-	// Cell makes k its cell i.
-	Cell(i int, k *cell.Cell)
+	Len() int  // how many cells
+	Put() bool // they are puts
+	// Append appends the cells to dst, as Codec does.
+	Append(dst []byte) []byte
 }
 
 // Cells is a Mutation of cells as they are.
@@ -52,12 +53,15 @@ func (c Cells) Row() []byte { return c[0].Row }
 // Len implements Mutation.
 func (c Cells) Len() int { return len(c) }
 
-// Cell implements Mutation.
-func (c Cells) Cell(i int, k *cell.Cell) { *k = c[i] }
+// Put implements Mutation.
+func (c Cells) Put() bool { return c[0].Type == cell.Put }
 
-func first(m Mutation) (k cell.Cell) {
-	m.Cell(0, &k)
-	return k
+// Append implements Mutation.
+func (c Cells) Append(dst []byte) []byte {
+	for i := range c {
+		dst = Codec.Append(dst, &c[i])
+	}
+	return dst
 }
 
 // Batch is what is written to one table.
@@ -87,6 +91,7 @@ type Writer struct {
 	tables  regionCache
 
 	encodings sync.Pool // *encoding
+	sorters   sync.Pool // *sorter
 }
 
 // New returns a Writer; a callTimeout of 0 is a minute.
@@ -94,13 +99,17 @@ func New(cluster Cluster, callTimeout time.Duration) *Writer {
 	if callTimeout <= 0 {
 		callTimeout = defaultCallTimeout
 	}
-	return &Writer{cluster: cluster, timeout: callTimeout, pause: pauseMin, encodings: sync.Pool{New: func() any { return new(encoding) }}}
+	return &Writer{cluster: cluster, timeout: callTimeout, pause: pauseMin,
+		encodings: sync.Pool{New: func() any { return new(encoding) }}, sorters: sync.Pool{New: func() any { return new(sorter) }}}
 }
 
 // Write writes b: nil says that all of it is in the servers' logs. After an error any part of it may be. What fails in a way
 // that may heal, such as a region that has moved or is too busy, is repeated for a while: all mutations of its row, in their order,
-// whichever of them failed.
+// whichever of them failed. It puts b.Mutations into the order of their rows.
 func (w *Writer) Write(ctx context.Context, b Batch) error {
+	s := w.sorters.Get().(*sorter)
+	s.sort(b.Mutations)
+	w.sorters.Put(s)
 	return w.persist(ctx, func() error {
 		written, err := w.each(ctx, b.Table, len(b.Mutations), func(i int) []byte { return b.Mutations[i].Row() },
 			func(ctx context.Context, s *share) error { return w.write(ctx, &b, s) })
@@ -144,24 +153,26 @@ func (w *Writer) persist(ctx context.Context, f func() error) error {
 // share is what one server has of a list of items, and what comes of it.
 type share struct {
 	server  admin.ServerName
-	regions []*regionShare
+	regions []regionShare
 	done    []bool // items that came through; shared with the shares of other servers
 }
 
+// regionShare is the items from to end, but for end itself.
 type regionShare struct {
-	region *admin.Region
-	items  []int // in their order
+	region    *admin.Region
+	from, end int
 }
 
 // items counts those of s.
 func (s *share) items() (n int) {
 	for _, r := range s.regions {
-		n += len(r.items)
+		n += r.end - r.from
 	}
 	return n
 }
 
-// each parts the items 0 to n-1 of a table by the servers of their rows' regions and hands each share to do, side by side.
+// each parts the items 0 to n-1 of a table, which are in the order of their rows, by the servers of their regions, and hands each share to
+// do, side by side.
 // It returns which items came through, all when the error is nil; the error is one of the others'.
 func (w *Writer) each(ctx context.Context, table string, n int, row func(int) []byte, do func(context.Context, *share) error) ([]bool, error) {
 	done := make([]bool, n)

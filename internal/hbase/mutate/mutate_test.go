@@ -53,7 +53,7 @@ func TestRowsGoToTheServersOfTheirRegions(t *testing.T) {
 	}
 	f.holds(t, "z", "a", "m")
 	slices.Sort(f.calls)
-	if want := []string{"a: a a a", "a: a a a", "b: z m z m", "b: z m z m"}; !slices.Equal(f.calls, want) || f.looked != 1 {
+	if want := []string{"a: a a a", "a: a a a", "b: m m z z", "b: m m z z"}; !slices.Equal(f.calls, want) || f.looked != 1 {
 		t.Errorf("calls %q, regions were looked up %d times; want %q and once", f.calls, f.looked, want)
 	}
 	if _, there := f.cells["a f:q 3 Delete"]; !there || string(f.attributes[ClusterIDs]) != "ids" {
@@ -75,7 +75,7 @@ func TestARegionThatHasMovedIsFoundAgain(t *testing.T) {
 	f.holds(t, "a", "d", "z")
 	slices.Sort(f.calls)
 	// The old region of a and d is not served any more; z was written at the first try.
-	if want := []string{"a: a a", "a: a d a d", "b: d d", "b: z z"}; !slices.Equal(f.calls, want) {
+	if want := []string{"a: a a", "a: a a d d", "b: d d", "b: z z"}; !slices.Equal(f.calls, want) {
 		t.Errorf("calls %q, want %q", f.calls, want)
 	}
 }
@@ -199,7 +199,7 @@ func TestOnlyAbsentColumnsAreWritten(t *testing.T) {
 	f := newCluster(t)
 	f.apply(Cells{put("a", "there", 9, "old"), put("z", "", 1, "")})
 	f.raced = "f:raced"
-	b := Batch{Table: "default:t", Mutations: []Mutation{
+	b := Columns{Table: "default:t", Puts: []Cells{
 		Cells{put("a", "there", 10, "new"), put("a", "there", 8, "older")},
 		Cells{put("a", "new", 5, "v"), put("a", "new", 4, "w")},
 		Cells{put("z", "", 5, "v")},
@@ -223,7 +223,7 @@ func TestOnlyAbsentColumnsAreWritten(t *testing.T) {
 func TestPutAbsentOverFaults(t *testing.T) {
 	f := newCluster(t)
 	w := writer(f)
-	b := Batch{Table: "default:t", Mutations: []Mutation{Cells{put("a", "q", 5, "v")}, Cells{put("d", "q", 5, "v")}}}
+	b := Columns{Table: "default:t", Puts: []Cells{{put("a", "q", 5, "v")}, {put("d", "q", 5, "v")}}}
 	busy := 2
 	f.fail = func(string, string) string {
 		if busy--; busy >= 0 {
@@ -239,7 +239,7 @@ func TestPutAbsentOverFaults(t *testing.T) {
 		t.Errorf("after a split: %d kept, %v; want the 2 that are there", kept, err)
 	}
 	f.unprocessed = true
-	b.Mutations = []Mutation{Cells{put("n", "q", 5, "v")}}
+	b.Puts = []Cells{{put("n", "q", 5, "v")}}
 	if _, err := f.putAbsent(w, b); err == nil || !strings.Contains(err.Error(), "does not know conditions") {
 		t.Errorf("%v, want that the server does not know conditions", err)
 	}

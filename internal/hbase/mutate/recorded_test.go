@@ -57,7 +57,7 @@ func TestRecordedAnswers(t *testing.T) {
 	if err := play(t, "no-family.frames").Write(t.Context(), noFamily); !rpc.IsRemote(err, "NoSuchColumnFamilyException") {
 		t.Errorf("%v, want that there is no such family", err)
 	}
-	absent := Batch{Table: "cap", Mutations: []Mutation{
+	absent := Columns{Table: "cap", Puts: []Cells{
 		Cells{cf("cf", "a", "q", 7, cell.Put)}, Cells{cf("cf", "z", "", 7, cell.Put)}, Cells{cf("cf", "z", "new", 7, cell.Put), cf("cf", "z", "new", 6, cell.Put)},
 	}}
 	if kept, err := play(t, "absent.frames").PutAbsent(t.Context(), absent); err != nil || kept != 2 {

@@ -72,33 +72,32 @@ func regionOf(regions []admin.Region, row []byte) int {
 	return max(0, behind-1)
 }
 
-// shares parts items, as many as done has, by server and region, each server's regions in the order of their first item.
+// shares parts items, as many as done has and in the order of their rows, by server and region.
 func (w *Writer) shares(ctx context.Context, table string, done []bool, row func(int) []byte) ([]*share, *located, error) {
 	l, err := w.tables.get(ctx, w.cluster, table)
 	if err != nil {
 		return nil, nil, err
 	}
-	regions := l.regions
 	var shares []*share
-	byServer, byRegion := make(map[admin.ServerName]*share), make([]*regionShare, len(regions))
-	for i := range done {
-		at := regionOf(regions, row(i))
-		in := byRegion[at]
-		if in == nil {
-			r := &regions[at]
-			if r.Offline || r.Server.IsZero() {
-				w.tables.forget(table, l)
-				return nil, nil, fmt.Errorf("write to region %s of table %s: %w", r.Encoded, table, errNotOpen)
-			}
-			s := byServer[r.Server]
-			if s == nil {
-				s = &share{server: r.Server, done: done}
-				byServer[r.Server], shares = s, append(shares, s)
-			}
-			in = &regionShare{region: r}
-			byRegion[at], s.regions = in, append(s.regions, in)
+	byServer := make(map[admin.ServerName]*share)
+	for from, end := 0, 0; from < len(done); from = end {
+		at := regionOf(l.regions, row(from))
+		r := &l.regions[at]
+		if r.Offline || r.Server.IsZero() {
+			w.tables.forget(table, l)
+			return nil, nil, fmt.Errorf("write to region %s of table %s: %w", r.Encoded, table, errNotOpen)
 		}
-		in.items = append(in.items, i)
+		end = len(done)
+		if at+1 < len(l.regions) {
+			next := l.regions[at+1].Start
+			end = from + sort.Search(len(done)-from, func(i int) bool { return bytes.Compare(row(from+i), next) >= 0 })
+		}
+		s := byServer[r.Server]
+		if s == nil {
+			s = &share{server: r.Server, done: done}
+			byServer[r.Server], shares = s, append(shares, s)
+		}
+		s.regions = append(s.regions, regionShare{r, from, end})
 	}
 	return shares, l, nil
 }
