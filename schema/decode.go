@@ -1,7 +1,9 @@
 package schema
 
 import (
+	"bytes"
 	"encoding/binary"
+	"hash/maphash"
 	"math"
 	"slices"
 	"unicode/utf8"
@@ -32,6 +34,8 @@ type Decoder struct {
 	Writers *Writers
 
 	strings interner
+	sources *sourceCache // nil until the second record: many a decoder reads but one
+	begun   bool
 	tags    tagArena
 	last    SchemaRef // that was looked up, and what was found
 	writer  *writer
@@ -186,7 +190,26 @@ func (d *Decoder) tag(r *reader, typ int64, value []byte) bool {
 	return true
 }
 
+// source reads what a record ends with, or finds that it ends like one before: with the regions of a table the sources of its records
+// repeat.
 func (d *Decoder) source(r *reader, s *Source) {
+	begin := r.off
+	if r.err != nil || d.sources.find(r.b[begin:], s) {
+		r.off = len(r.b)
+		return
+	}
+	d.readSource(r, s)
+	switch {
+	case r.err != nil || r.off != len(r.b):
+	case d.sources != nil:
+		d.sources.add(r.b[begin:], s)
+	case d.begun:
+		d.sources = &sourceCache{seed: maphash.MakeSeed()}
+	}
+	d.begun = true
+}
+
+func (d *Decoder) readSource(r *reader, s *Source) {
 	s.Version = d.string(r, "source.version", s.Version)
 	s.Connector = d.string(r, "source.connector", s.Connector)
 	copy(s.ClusterID[:], r.next("source.cluster_id", uuidSize))
@@ -205,6 +228,48 @@ func (d *Decoder) source(r *reader, s *Source) {
 		r.endBlock("source.origins", end)
 	}
 	s.Epoch = r.long("source.epoch")
+}
+
+// sourceCache remembers the bytes of sources, and what they say.
+type sourceCache struct {
+	seed  maphash.Seed
+	known [knownSources]struct {
+		raw    []byte
+		source Source
+	}
+}
+
+const (
+	knownSources      = 64
+	maxKnownSourceLen = 512
+)
+
+func (k *sourceCache) place(raw []byte) uint64 { return maphash.Bytes(k.seed, raw) % knownSources }
+
+// find fills s if raw is known. A nil cache knows nothing.
+func (k *sourceCache) find(raw []byte, s *Source) bool {
+	if k == nil || len(raw) > maxKnownSourceLen {
+		return false
+	}
+	at := &k.known[k.place(raw)]
+	if len(raw) == 0 || !bytes.Equal(raw, at.raw) {
+		return false
+	}
+	origins := append(s.Origins[:0], at.source.Origins...)
+	*s = at.source
+	s.Origins = origins
+	return true
+}
+
+func (k *sourceCache) add(raw []byte, s *Source) {
+	if len(raw) > maxKnownSourceLen {
+		return
+	}
+	at := &k.known[k.place(raw)]
+	at.raw = append(at.raw[:0], raw...)
+	origins := append(at.source.Origins[:0], s.Origins...)
+	at.source = *s
+	at.source.Origins = origins
 }
 
 // string reads a string, without allocating when it is the one in prev or one

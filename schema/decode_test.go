@@ -233,3 +233,33 @@ func FuzzDecodeAvro(f *testing.F) {
 		}
 	})
 }
+
+// TestSourcesThatRepeat: what a decoder knows of a source from an earlier record is what the record itself says, whatever is in between.
+func TestSourcesThatRepeat(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var records [][]byte
+		for range rapid.IntRange(2, 6).Draw(t, "sources") {
+			c := sample()
+			c.Source.Region = rapid.StringMatching(`[a-c]{0,2}`).Draw(t, "region")
+			c.Source.Epoch = rapid.Int64Range(0, 2).Draw(t, "epoch")
+			c.Source.Kind = rapid.SampledFrom([]Kind{KindScan, KindWAL}).Draw(t, "kind")
+			c.Source.Origins = make([]UUID, rapid.IntRange(0, 3).Draw(t, "origins"))
+			for i := range c.Source.Origins {
+				c.Source.Origins[i][0] = rapid.Byte().Draw(t, "origin")
+			}
+			records = append(records, AppendAvro(nil, c))
+		}
+		var d Decoder
+		var got, earlier Change
+		for i, n := range rapid.SliceOfN(rapid.IntRange(0, len(records)-1), 1, 50).Draw(t, "order") {
+			var want Change
+			if err := errors.Join(d.Decode(records[n], &got), DecodeAvro(records[n], &want)); err != nil {
+				t.Fatal(err)
+			}
+			if g, w := fmt.Sprintf("%+v", got.Source), fmt.Sprintf("%+v", want.Source); g != w {
+				t.Fatalf("record %d: source %s, want %s", i, g, w)
+			}
+			got, earlier = earlier, got // each is filled again after another has been
+		}
+	})
+}
