@@ -191,7 +191,7 @@ func (d *Decoder) tag(r *reader, typ int64, value []byte) bool {
 }
 
 // source reads what a record ends with, or finds that it ends like one before: with the regions of a table the sources of its records
-// repeat.
+// repeat. To read it each time took a quarter of a record of one cell (BenchmarkDecode).
 func (d *Decoder) source(r *reader, s *Source) {
 	begin := r.off
 	if r.err != nil || d.sources.find(r.b[begin:], s) {

@@ -39,7 +39,8 @@ type recent struct {
 }
 
 // recentSet is the places of one hash, a ring: from the oldest on, each is of a cell that was applied later than that of the one before.
-// So a new cell is one write, where a list in order was moved whole; and hashes by themselves are half of what is to be read.
+// So a new cell is one write, where a list in order was moved whole; and hashes by themselves are half of what is to be read: 0.11 µs a cell
+// instead of 0.15 (BenchmarkRecent).
 type recentSet struct {
 	hashes    [recentWays]uint64 // 0: empty
 	sequences [recentWays]uint64
