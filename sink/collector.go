@@ -156,14 +156,14 @@ func (c *collector) add(ctx context.Context, b *Batch, r *kafka.RawRecord) error
 	return nil
 }
 
-// fewChanges is how many a batch has room for at first; one that is full has room for all there may be.
+// fewChanges is what a batch has room for at first; then it has room for as many as a full one usually has.
 const fewChanges = 64
 
 func (c *collector) grow(b *Batch) {
 	n := len(b.Changes)
 	room := fewChanges
 	if n >= fewChanges {
-		room = max(n+1, c.w.limits.records)
+		room = max(n+1, min(c.w.limits.records, max(2*n, defaultBatchRecords)))
 	}
 	b.Changes = append(make([]schema.Change, 0, room), b.Changes...)
 	b.origins = append(make([]origin, 0, room), b.origins...)

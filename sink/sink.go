@@ -103,6 +103,8 @@ type Config struct {
 }
 
 const (
+	defaultBatchRecords = 4000
+
 	topicRefresh   = 5 * time.Second
 	endRefresh     = time.Second
 	commitInterval = time.Second
@@ -152,7 +154,7 @@ func Run(ctx context.Context, cfg Config, applier Applier) error {
 
 func newSink(cfg Config, applier Applier) *Sink {
 	if cfg.BatchRecords <= 0 {
-		cfg.BatchRecords = 4000
+		cfg.BatchRecords = defaultBatchRecords
 	}
 	if cfg.BatchBytes <= 0 {
 		cfg.BatchBytes = 4 << 20

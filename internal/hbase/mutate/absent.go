@@ -30,8 +30,8 @@ type Columns struct {
 	Puts       []Cells
 }
 
-// PutAbsent writes those of b's puts whose column has no value yet. It returns how many cells were left out; the rest is in the servers' logs when the error is nil. The check and
-// the write of a column are one step for everybody else, but for a column that somebody gives an empty value in between: that
+// PutAbsent writes those of b's puts whose column has no value yet. It returns how many cells were left out; the rest is in the
+// servers' logs when the error is nil. The check and the write of a column are one step for everybody else, but for a column that somebody gives an empty value in between: that
 // is taken for none.
 func (w *Writer) PutAbsent(ctx context.Context, b Columns) (kept int, err error) {
 	there, err := w.existing(ctx, &b)
