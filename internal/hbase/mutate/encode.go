@@ -8,7 +8,6 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/waltap/waltap/internal/hbase/cell"
 	"github.com/waltap/waltap/internal/hbase/pb"
@@ -27,9 +26,10 @@ type encoding struct {
 	message    []byte
 	attributes []byte // of every mutation
 	block      []byte
+	answer     []byte // the message of the answer
 }
 
-// maxKept is how large a block is kept for the next call: there was a very large cell in it.
+// maxKept is how large a block is kept for the next call, and an answer: there was a very large cell in it, or many failures.
 const maxKept = 16 << 20
 
 // encode lays out what s has of b.
@@ -98,19 +98,20 @@ func (w *Writer) write(ctx context.Context, b *Batch, s *share) error {
 		if cap(e.block) > maxKept {
 			e.block = nil
 		}
+		if cap(e.answer) > maxKept {
+			e.answer = nil
+		}
 		w.encodings.Put(e)
 	}()
 	if err := e.encode(b, s); err != nil {
 		return err
 	}
 	return w.call(ctx, s.server, func(ctx context.Context, conn *rpc.Conn) error {
-		var req, resp emptypb.Empty // they carry fields that they do not know
-		req.ProtoReflect().SetUnknown(e.message)
-		cells, err := conn.Call(ctx, "Multi", &req, e.block, &resp)
+		answer, cells, err := conn.CallEncoded(ctx, "Multi", e.message, e.block, e.answer)
+		e.answer = answer // nil after an error
 		if err != nil {
 			return err
 		}
-		answer := []byte(resp.ProtoReflect().GetUnknown())
 		if len(cells) == 0 && s.wroteAll(answer) {
 			return nil
 		}

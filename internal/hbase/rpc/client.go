@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/waltap/waltap/internal/hbase/cell"
@@ -75,7 +76,16 @@ type Conn struct {
 
 type pendingCall struct {
 	method string
+	room   []byte          // for the answer's message
 	result chan callResult // room for one, so that the reader never waits
+}
+
+// outgoing is what a call sends: no parameter, or one as a message or encoded.
+type outgoing struct {
+	method  string
+	message proto.Message
+	encoded []byte // of a message that is nil; nil: none
+	cells   []byte
 }
 
 type callResult struct {
@@ -192,29 +202,9 @@ func (c *Conn) Close() error {
 // wrapping a *[ConnError] when the connection broke, one wrapping ctx.Err(),
 // or one about encoding and decoding.
 func (c *Conn) Call(ctx context.Context, method string, req proto.Message, cells []byte, resp proto.Message) ([]byte, error) {
-	id, p, err := c.register(method)
+	r, err := c.call(ctx, outgoing{method: method, message: req, cells: cells}, nil)
 	if err != nil {
-		return nil, fmt.Errorf("call %s: %w", method, err)
-	}
-	if err := c.send(ctx, id, method, req, cells); err != nil {
-		c.forget(id)
-		return nil, fmt.Errorf("call %s on %s: %w", method, c.addr, err)
-	}
-	select {
-	case r := <-p.result:
-		return c.finish(method, r, resp)
-	case <-ctx.Done():
-		c.forget(id)
-		return nil, fmt.Errorf("call %s on %s: %w", method, c.addr, ctx.Err())
-	}
-}
-
-func (c *Conn) finish(method string, r callResult, resp proto.Message) ([]byte, error) {
-	if r.err != nil {
-		if _, ok := r.err.(*RemoteError); ok {
-			return nil, r.err
-		}
-		return nil, fmt.Errorf("call %s: %w", method, r.err)
+		return nil, err
 	}
 	if resp != nil {
 		if err := proto.Unmarshal(r.message, resp); err != nil {
@@ -224,7 +214,40 @@ func (c *Conn) finish(method string, r callResult, resp proto.Message) ([]byte, 
 	return r.cells, nil
 }
 
-func (c *Conn) register(method string) (uint32, *pendingCall, error) {
+// CallEncoded is Call for a parameter that is encoded, which is sent without
+// being copied, and an answer that the caller decodes: its message is read
+// into room, from its beginning, or where that is too small into new memory.
+// After an error room must not be used again: the answer may still come.
+func (c *Conn) CallEncoded(ctx context.Context, method string, param, cells, room []byte) (message, block []byte, err error) {
+	r, err := c.call(ctx, outgoing{method: method, encoded: param, cells: cells}, room)
+	return r.message, r.cells, err
+}
+
+func (c *Conn) call(ctx context.Context, q outgoing, room []byte) (callResult, error) {
+	id, p, err := c.register(q.method, room)
+	if err != nil {
+		return callResult{}, fmt.Errorf("call %s: %w", q.method, err)
+	}
+	if err := c.send(ctx, id, q); err != nil {
+		c.forget(id)
+		return callResult{}, fmt.Errorf("call %s on %s: %w", q.method, c.addr, err)
+	}
+	select {
+	case r := <-p.result:
+		if r.err == nil {
+			return r, nil
+		}
+		if _, ok := r.err.(*RemoteError); ok {
+			return callResult{}, r.err
+		}
+		return callResult{}, fmt.Errorf("call %s: %w", q.method, r.err)
+	case <-ctx.Done():
+		c.forget(id)
+		return callResult{}, fmt.Errorf("call %s on %s: %w", q.method, c.addr, ctx.Err())
+	}
+}
+
+func (c *Conn) register(method string, room []byte) (uint32, *pendingCall, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
@@ -235,7 +258,7 @@ func (c *Conn) register(method string) (uint32, *pendingCall, error) {
 		id = (id + 1) & math.MaxInt32
 	}
 	c.nextID = (id + 1) & math.MaxInt32
-	p := &pendingCall{method: method, result: make(chan callResult, 1)}
+	p := &pendingCall{method: method, room: room, result: make(chan callResult, 1)}
 	c.pending[id] = p
 	return id, p, nil
 }
@@ -267,7 +290,7 @@ func (c *Conn) fail(cause error) {
 
 // send writes a request frame. An error means that the call will get no
 // answer; a broken connection is reported through the pending call.
-func (c *Conn) send(ctx context.Context, id uint32, method string, req proto.Message, cells []byte) error {
+func (c *Conn) send(ctx context.Context, id uint32, q outgoing) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
@@ -282,7 +305,7 @@ func (c *Conn) send(ctx context.Context, id uint32, method string, req proto.Mes
 	}
 	defer func() { <-c.writing }()
 
-	head, err := appendFrame(c.frame[:0], requestHeader(ctx, id, method, req != nil, len(cells)), req, len(cells))
+	head, err := appendRequest(c.frame[:0], requestHeader(ctx, id, q), q)
 	if err != nil {
 		return err
 	}
@@ -290,8 +313,10 @@ func (c *Conn) send(ctx context.Context, id uint32, method string, req proto.Mes
 		c.frame = head
 	}
 	bufs := net.Buffers{head}
-	if len(cells) > 0 {
-		bufs = append(bufs, cells)
+	for _, b := range [][]byte{q.encoded, q.cells} {
+		if len(b) > 0 {
+			bufs = append(bufs, b)
+		}
 	}
 	if err := c.write(ctx, bufs); err != nil {
 		c.fail(fmt.Errorf("send request: %w", err))
@@ -302,10 +327,21 @@ func (c *Conn) send(ctx context.Context, id uint32, method string, req proto.Mes
 // maxKeptFrame is how large the memory of a frame, without its cells, is kept for the next.
 const maxKeptFrame = 1 << 20
 
-func requestHeader(ctx context.Context, id uint32, method string, param bool, cellBytes int) *pb.RequestHeader {
-	h := &pb.RequestHeader{CallId: &id, MethodName: &method, RequestParam: &param}
-	if cellBytes > 0 {
-		h.CellBlockMeta = &pb.CellBlockMeta{Length: proto.Uint32(uint32(cellBytes))}
+// appendRequest appends a request's frame as far as it is not sent from where
+// it is.
+func appendRequest(dst []byte, header *pb.RequestHeader, q outgoing) ([]byte, error) {
+	if q.encoded == nil {
+		return appendFrame(dst, header, q.message, len(q.cells))
+	}
+	dst, err := appendFrame(dst, header, nil, protowire.SizeBytes(len(q.encoded))+len(q.cells))
+	return protowire.AppendVarint(dst, uint64(len(q.encoded))), err
+}
+
+func requestHeader(ctx context.Context, id uint32, q outgoing) *pb.RequestHeader {
+	param := q.message != nil || q.encoded != nil
+	h := &pb.RequestHeader{CallId: &id, MethodName: &q.method, RequestParam: &param}
+	if len(q.cells) > 0 {
+		h.CellBlockMeta = &pb.CellBlockMeta{Length: proto.Uint32(uint32(len(q.cells)))}
 	}
 	if deadline, ok := ctx.Deadline(); ok {
 		ms := max(1, time.Until(deadline).Milliseconds())

@@ -73,7 +73,7 @@ func (c *Conn) readBody(header *pb.ResponseHeader, left int64) error {
 		}
 		return c.skip(left)
 	}
-	r, err := c.readResult(header, left)
+	r, err := c.readResult(header, left, p.room)
 	if err != nil {
 		c.putBack(id, p)
 		return err
@@ -82,10 +82,10 @@ func (c *Conn) readBody(header *pb.ResponseHeader, left int64) error {
 	return nil
 }
 
-func (c *Conn) readResult(header *pb.ResponseHeader, left int64) (r callResult, err error) {
+func (c *Conn) readResult(header *pb.ResponseHeader, left int64, room []byte) (r callResult, err error) {
 	if left > 0 {
 		var used int64
-		r.message, used, err = readDelimited(c.br, "response message", left, left)
+		r.message, used, err = appendDelimited(room, c.br, "response message", left, left)
 		if err != nil {
 			return r, err
 		}

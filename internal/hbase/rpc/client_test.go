@@ -15,6 +15,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/waltap/waltap/internal/hbase/pb"
 )
 
@@ -46,6 +48,31 @@ func TestLargeCellBlockBothWays(t *testing.T) {
 	got, err := c.Call(testContext(t), "Echo", version("big"), cells, nil)
 	if err != nil || !bytes.Equal(got, cells) {
 		t.Errorf("%d bytes, %v", len(got), err)
+	}
+}
+
+// An encoded parameter is on the wire what a message is, and the answer comes into the caller's memory where that is large enough.
+func TestCallEncoded(t *testing.T) {
+	_, addr := startServer(t, ServerConfig{Services: echoServices()})
+	c := dial(t, addr, DialOptions{})
+	for _, size := range []int{0, 1, 200, 100_000} {
+		param, err := proto.Marshal(version(strings.Repeat("v", size)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, has := range []int{0, len(param), 2 * len(param)} {
+			room := bytes.Repeat([]byte{'x'}, has)
+			message, block, err := c.CallEncoded(testContext(t), "Echo", param, []byte("cells"), room)
+			if err != nil || !bytes.Equal(message, param) || string(block) != "cells" {
+				t.Errorf("%d bytes into %d: %d bytes, %q, %v", len(param), has, len(message), block, err)
+			}
+			if has > 0 && &message[0] != &room[0] {
+				t.Errorf("%d bytes did not come into the %d there were for them", len(param), has)
+			}
+		}
+	}
+	if message, _, err := c.CallEncoded(testContext(t), "Other", nil, nil, make([]byte, 10)); !IsRemote(err, ClassUnsupportedOperation) || message != nil {
+		t.Errorf("an exception: %q, %v", message, err)
 	}
 }
 
@@ -278,7 +305,7 @@ func TestCallIDsAreNotReused(t *testing.T) {
 	c.pending[0] = &pendingCall{}
 	var got []uint32
 	for range 3 {
-		id, _, err := c.register("M")
+		id, _, err := c.register("M", nil)
 		if err != nil {
 			t.Fatal(err)
 		}

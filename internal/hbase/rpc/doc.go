@@ -47,15 +47,15 @@ const (
 )
 
 // appendFrame appends the start of a frame: total length, header and message,
-// which is left out when nil. The cellBytes that follow are counted but not
+// which is left out when nil. So many bytes that follow are counted but not
 // appended.
-func appendFrame(dst []byte, header, message proto.Message, cellBytes int) ([]byte, error) {
+func appendFrame(dst []byte, header, message proto.Message, follow int) ([]byte, error) {
 	opts := proto.MarshalOptions{UseCachedSize: true}
 	total := sizeDelimited(header)
 	if message != nil {
 		total += sizeDelimited(message)
 	}
-	total += cellBytes
+	total += follow
 	if total > math.MaxInt32 {
 		return nil, fmt.Errorf("encode frame: %d bytes: a frame has at most %d", total, math.MaxInt32)
 	}
