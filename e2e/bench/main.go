@@ -151,6 +151,11 @@ func measure(ctx context.Context, o options) (rep *Report, err error) {
 			return nil, err
 		}
 	}
+	if o.markdown != "" {
+		if err := checkPage(o.markdown); err != nil {
+			return nil, err
+		}
+	}
 	rep = &Report{Command: command(), Started: time.Now().UTC().Truncate(time.Second), Machine: machine(), Scale: o.scale, Rounds: o.rounds}
 	b.report = rep
 	if b.binary, err = testenv.Build(ctx, testenv.BuildOptions{}); err != nil {

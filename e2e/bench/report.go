@@ -278,9 +278,21 @@ func replaceSection(page []byte, text string) ([]byte, error) {
 	before, rest, ok := bytes.Cut(page, []byte(beginMark))
 	_, after, ok2 := bytes.Cut(rest, []byte(endMark))
 	if !ok || !ok2 {
-		return nil, fmt.Errorf("no section between %q and %q", beginMark, endMark)
+		return nil, fmt.Errorf("the page has no section between %q and %q", beginMark, endMark)
 	}
 	return bytes.Join([][]byte{before, []byte(beginMark + "\n\n" + text + "\n" + endMark), after}, nil), nil
+}
+
+// checkPage tells whether a page can be written to: before a run of half an hour, not behind it.
+func checkPage(name string) error {
+	page, err := os.ReadFile(name)
+	if err == nil {
+		_, err = replaceSection(page, "")
+	}
+	if err != nil {
+		return fmt.Errorf("-markdown: %w", err)
+	}
+	return nil
 }
 
 // write prints the table and writes the files that are asked for.

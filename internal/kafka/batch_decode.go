@@ -27,6 +27,7 @@ var errBatchFormat = errors.New("malformed record batch")
 type batchSet struct {
 	records []RawRecord
 	plain   []byte // what compressed batches hold, one behind the other
+	aliases bool   // a batch is not compressed: its records alias what was decoded
 	// next is the offset after the last whole batch, or the asked offset if there was none.
 	next int64
 	// truncated: the set ends inside a batch. Brokers cut the last batch when the answer would get over the asked size.
@@ -34,7 +35,7 @@ type batchSet struct {
 }
 
 // decodeBatches decodes the record batches in b, into the memory of room, a set that is done with. Records below offset and control
-// batches (transaction markers) are left out. The records alias b and set.plain.
+// batches (transaction markers) are left out. The records alias set.plain, and b where set.aliases says so.
 func decodeBatches(b []byte, offset int64, room batchSet) (batchSet, error) {
 	set := batchSet{next: offset}
 	records, plain := countRecords(b)
@@ -122,6 +123,8 @@ func (s *batchSet) decode(b []byte, offset int64) (last int64, err error) {
 			return 0, err
 		}
 		body = s.plain[begin:]
+	} else {
+		s.aliases = true
 	}
 	d := recordDecoder{b: body}
 	firstTime, maxTime := int64(be.Uint64(b[batchFirstTime:])), int64(be.Uint64(b[batchMaxTime:]))

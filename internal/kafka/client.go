@@ -21,6 +21,7 @@ type Client struct {
 	pool    *pool
 	cluster *cluster
 	groups  coordinators
+	bodies  bodies
 }
 
 // Connect returns a client after a broker of cfg.BootstrapServers has answered and a broker that it advertises could be

@@ -343,3 +343,47 @@ func TestFetchRawAgain(t *testing.T) {
 		t.Errorf("behind the end: %d records, next %d, %v", len(res.Records), res.NextOffset, err)
 	}
 }
+
+// TestFetchesThatAreHeld: what a fetch has brought stays as it is while others are made, whatever memory they are given.
+func TestFetchesThatAreHeld(t *testing.T) {
+	cluster := fakeCluster(t, kfake.SeedTopics(1, "t"))
+	c := connect(t, cluster)
+	ctx := testContext(t)
+	const size = 200
+	codecs := []string{"snappy", "none", "lz4", "snappy", "gzip", "none", "zstd", "snappy"}
+	for i, codec := range codecs {
+		p := newTestProducer(t, c, ProducerConfig{Compression: codec})
+		if err := produceWait(ctx, p, t0, records(fmt.Sprint(codec, i), size)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(res *RawFetch, offset int64) {
+		t.Helper()
+		for i := range res.Records {
+			r := res.Records[i].Record(t0)
+			n := (offset + int64(i)) / size
+			want := fmt.Sprintf("%s%d-%d", codecs[n], n, r.Offset%size)
+			if r.Offset != offset+int64(i) || string(r.Value) != want {
+				t.Fatalf("record %d is %q at %d, want %q", offset+int64(i), r.Value, r.Offset, want)
+			}
+		}
+	}
+	var held []*RawFetch
+	for _, most := range []int{1, 1, 1 << 20, 1} { // a batch at a time, and all of them at once
+		for offset := int64(0); offset < int64(len(codecs))*size; {
+			res := new(RawFetch)
+			if err := c.FetchRaw(ctx, t0, FetchSpec{Offset: offset, MaxBytes: most, MaxWait: time.Second}, res); err != nil || len(res.Records)%size != 0 || len(res.Records) == 0 {
+				t.Fatalf("from %d: %d records, %v", offset, len(res.Records), err)
+			}
+			check(res, offset)
+			if codec := codecs[offset/size]; most == 1 && (res.body == nil) != (codec != "none") {
+				t.Errorf("a batch in %s left %d bytes of the answer to its fetch", codec, cap(res.body))
+			}
+			held = append(held, res)
+			offset = res.NextOffset
+		}
+	}
+	for _, res := range held {
+		check(res, res.Records[0].Offset)
+	}
+}
