@@ -109,14 +109,16 @@ func (s *toHBase) ready(ctx context.Context) error {
 	return nil
 }
 
+// drained looks at the destination until the last rows are there, as on the other side, and asks the sink only then whether all others are:
+// asked every 200 ms the answers were 0.8 % of its CPU time (perf record), and it was asked every 50.
 func (s *toHBase) drained(ctx context.Context, cells int64) (span, error) {
 	first := time.Now()
-	err := s.sink.await(ctx, longPoll, func(v *status.ProcessView) (bool, error) {
-		c := &v.Connectors[0]
-		return c.Cells >= cells, undisturbed(c)
-	})
+	err := s.b.awaitLast(ctx, s.as)
 	if err == nil {
-		err = s.b.awaitLast(ctx, s.as) // they are: it asks the destination itself
+		err = s.sink.await(ctx, pollInterval, func(v *status.ProcessView) (bool, error) {
+			c := &v.Connectors[0]
+			return c.Cells >= cells, undisturbed(c)
+		})
 	}
 	last := time.Now()
 	for _, finish := range []func() error{s.finish, s.finish2} {
