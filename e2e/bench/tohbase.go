@@ -113,7 +113,12 @@ func (s *toHBase) ready(ctx context.Context) error {
 // asked every 200 ms the answers were 0.8 % of its CPU time (perf record), and it was asked every 50.
 func (s *toHBase) drained(ctx context.Context, cells int64) (span, error) {
 	first := time.Now()
-	err := s.b.awaitLast(ctx, s.as)
+	running, stop := s.sink.whileRunning(ctx)
+	defer stop()
+	err := s.b.awaitLast(running, s.as)
+	if err != nil && running.Err() != nil {
+		err = context.Cause(running) // also where a read was interrupted
+	}
 	if err == nil {
 		err = s.sink.await(ctx, pollInterval, func(v *status.ProcessView) (bool, error) {
 			c := &v.Connectors[0]

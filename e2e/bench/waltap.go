@@ -141,12 +141,29 @@ func (w *waltap) await(ctx context.Context, every time.Duration, done func(*stat
 		last = err
 		select {
 		case <-w.Done():
-			return fmt.Errorf("%s has ended\n%s", w.name, servers.LogTail(w.LogPath()))
+			return w.ended()
 		case <-ctx.Done():
 			return errors.Join(fmt.Errorf("wait for %s: %w\n%s", w.name, context.Cause(ctx), servers.LogTail(w.LogPath())), last)
 		case <-time.After(every):
 		}
 	}
+}
+
+func (w *waltap) ended() error {
+	return fmt.Errorf("%s has ended\n%s", w.name, servers.LogTail(w.LogPath()))
+}
+
+// whileRunning is ctx, which ends with the process too, as it does when its connector gives up.
+func (w *waltap) whileRunning(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-w.Done():
+			cancel(w.ended())
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
 }
 
 func (w *waltap) awaitRunning(ctx context.Context) error {
